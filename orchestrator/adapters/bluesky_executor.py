@@ -1,0 +1,255 @@
+"""Runs the plans of one instrument on a Bluesky RunEngine."""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.adapters.plan_failures import disconnected, failure
+from orchestrator.domain.envelope import Envelope
+from orchestrator.domain.errors import (
+    EnvelopeError,
+    LabError,
+    LedgerUnavailable,
+    PlanAborted,
+    PlanFailed,
+)
+from orchestrator.domain.spec import InstrumentSpec
+from orchestrator.ports import Evidence, PlanRequest
+
+if TYPE_CHECKING:
+    from orchestrator.adapters.instrument_devices import InstrumentDevices
+    from orchestrator.adapters.preprocessors import Guard
+    from orchestrator.adapters.recorder import Publisher, Recorder
+    from orchestrator.adapters.run_engine import EngineThread, Execution
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.2
+"""Seconds between two looks at orders, conditions and connections while a plan runs."""
+
+PARK_S = 1800.0
+"""Longest time that parking may take."""
+
+
+class BlueskyExecutor:
+    """Owns the devices of one instrument and runs plans on them.
+
+    Bluesky and ophyd are imported by ``connect``.
+
+    Args:
+        instrument: the instrument file.
+        envelope: the limits that every single setting must keep.
+        data_dir: the data folder.
+        time_scale: seconds of lab time in one second, for twins; a real instrument ignores it.
+        publisher: told of each document; None for nobody.
+        instance: id that the twin's server must give before anything moves; None asks for none.
+        connect_timeout_s: seconds for all connections together.
+        abort_grace_s: seconds that a plan has to end after it was told to.
+    """
+
+    def __init__(
+        self,
+        instrument: InstrumentSpec,
+        envelope: Envelope,
+        data_dir: Path,
+        *,
+        time_scale: float = 1.0,
+        publisher: "Publisher | None" = None,
+        instance: str | None = None,
+        connect_timeout_s: float = 10.0,
+        abort_grace_s: float = 10.0,
+    ) -> None:
+        self._instrument = instrument
+        self._envelope = envelope
+        self._data_dir = data_dir
+        self._time_scale = time_scale if instrument.mode == "twin" else 1.0
+        self._publisher = publisher
+        self._instance = instance
+        self._connect_timeout_s = connect_timeout_s
+        self._abort_grace_s = abort_grace_s
+        self._parts: tuple[InstrumentDevices, EngineThread] | None = None
+        self._spoilt = False
+
+    def connect(self) -> None:
+        """Connect every required device.
+
+        Raises:
+            DeviceUnavailable: listing all that failed.
+        """
+        from orchestrator.adapters.instrument_devices import InstrumentDevices
+        from orchestrator.adapters.run_engine import EngineThread
+
+        devices = InstrumentDevices(
+            self._instrument, self._instance, self._connect_timeout_s, self._time_scale
+        )
+        self._parts = (devices, EngineThread())
+
+    def run(self, request: PlanRequest, order: Callable[[], str | None]) -> Evidence:
+        """Run one fresh plan to its end and give its documents, already safe on disk.
+
+        Raises:
+            EnvelopeError: a setting is outside the envelope; nothing moved there.
+            PlanAborted: stopped by an order.
+            PlanFailed: the plan ended with an error, a hang or a bad reading.
+        """
+        from orchestrator.adapters.recorder import Recorder
+        from orchestrator.adapters.trial_plan import trial_plan
+
+        self._envelope.check(request.settings)
+        devices, engine = self._connected()
+        plan = trial_plan(request, devices, self._instrument.move_order)
+        guard = self._guard(request)
+        recorder = Recorder(self._data_dir, request.documents, self._publisher)
+        try:
+            devices.conditions.watch()
+            execution = engine.start(guard.guarded(plan), recorder)
+            cause = self._follow(execution, request, order)
+            if cause is not None and not execution.done.is_set():
+                raise cause
+            if error := self._error(execution, guard, recorder, cause):
+                raise error
+            return recorder.evidence()
+        finally:
+            recorder.close()
+
+    def tripped(self) -> str | None:
+        """Why a condition forbids starting now, in one sentence; None when all are good."""
+        return self._connected()[0].conditions.tripped()
+
+    def quiet(self) -> None:
+        """Do what the instrument file lists under ``quiet``; everything else holds its position."""
+        if self._parts is None:
+            return
+        devices, engine = self._parts
+        for step in self._instrument.quiet:
+            for path in step.stop:
+                devices.stop(path, engine.loop)
+
+    def park(self) -> None:
+        """Do what the instrument file lists under ``park``, in order.
+
+        Raises:
+            EnvelopeError: a position is outside the envelope; nothing moved there.
+            PlanFailed: a device did not get to its position.
+        """
+        from orchestrator.adapters.trial_plan import moves
+
+        devices, engine = self._connected()
+        steps = [item for step in self._instrument.park for item in step.set.items()]
+        positions = [(devices.at(path), value) for path, value in steps]
+        plan = self._guard(None).guarded(moves(positions))
+        execution = engine.start(plan, lambda *_: None)
+        if not execution.done.wait(PARK_S):
+            self._interrupt(execution, halt=False)
+            raise PlanFailed(f"parking took longer than {PARK_S:g} s", "deadline")
+        if execution.error is not None:
+            raise failure(execution.error, devices.all)
+
+    def observe(self) -> str | None:
+        """Look without moving: None when every device answers and stands still, else why not."""
+        return "not connected" if self._parts is None else self._parts[0].unrest()
+
+    @property
+    def is_reusable(self) -> bool:
+        """False after an odd end: then this process must be replaced."""
+        return not self._spoilt and (self._parts is None or self._parts[1].is_idle)
+
+    def _connected(self) -> "tuple[InstrumentDevices, EngineThread]":
+        if self._parts is None:
+            raise PlanFailed("the devices are not connected", "device_disconnected")
+        return self._parts
+
+    def _guard(self, request: PlanRequest | None) -> "Guard":
+        """A guard for one plan; None for a plan that belongs to no trial."""
+        from orchestrator.adapters.preprocessors import Guard, Terms
+
+        terms = Terms(
+            envelope=self._envelope,
+            settings=request.settings if request else {},
+            metadata=request.metadata if request else {},
+            wait_s=request.deadline_s if request else PARK_S,
+            time_scale=self._time_scale,
+        )
+        return Guard(self._connected()[0].paths, terms)
+
+    def _follow(
+        self, execution: "Execution", request: PlanRequest, order: Callable[[], str | None]
+    ) -> LabError | None:
+        """Wait for the plan; why it was told to end before, None when it was not."""
+        deadline = time.monotonic() + request.deadline_s
+        while not execution.done.wait(min(POLL_S, max(deadline - time.monotonic(), 0.0))):
+            try:
+                cause = self._cause(request, order, deadline)
+            except BaseException:
+                self._interrupt(execution, halt=False)
+                raise
+            if cause is not None:
+                self._interrupt(execution, halt=isinstance(cause, _Halted))
+                return cause
+        return None
+
+    def _cause(
+        self, request: PlanRequest, order: Callable[[], str | None], deadline: float
+    ) -> LabError | None:
+        """Why the running plan must end now; None when it may go on."""
+        devices = self._connected()[0]
+        if time.monotonic() >= deadline:
+            return PlanFailed(f"the plan took longer than {request.deadline_s:g} s", "deadline")
+        match _asked(order):
+            case "aborting":
+                return PlanAborted("the plan was aborted")
+            case "halting":
+                return _Halted("the plan was halted")
+            case _:
+                pass
+        if (trip := devices.conditions.seen) and self._may_be_repeated(request):
+            return PlanFailed(trip, "interrupted")
+        if gone := disconnected(self._required(devices)):
+            return PlanFailed(f"lost connection to {', '.join(gone)}", "device_disconnected")
+        return None
+
+    def _interrupt(self, execution: "Execution", *, halt: bool) -> None:
+        """End the plan, or give up on this process when the plan does not end in time."""
+        self._connected()[1].interrupt(execution, halt=halt)
+        if not execution.done.wait(self._abort_grace_s):
+            self._spoilt = True
+
+    def _error(
+        self, execution: "Execution", guard: "Guard", recorder: "Recorder", cause: LabError | None
+    ) -> LabError | None:
+        """Why a plan that has ended is no measurement; None when it is one."""
+        devices = self._connected()[0]
+        if cause is not None and execution.error is not None:
+            return cause
+        if recorder.error is not None or isinstance(guard.failure, EnvelopeError):
+            return recorder.error or guard.failure
+        devices.conditions.tripped()
+        if trip := devices.conditions.seen:
+            return PlanFailed(trip, "interrupted")
+        if guard.failure is not None or execution.error is None:
+            return guard.failure
+        return failure(execution.error, devices.all)
+
+    def _may_be_repeated(self, request: PlanRequest) -> bool:
+        """False when a plan that is cut short costs more than one that ends in vain."""
+        irreversible = any(device.irreversible for device in self._instrument.devices.values())
+        return not (request.campaign.policy.consumes_sample or irreversible)
+
+    def _required(self, devices: "InstrumentDevices") -> dict[str, Any]:
+        specs = self._instrument.devices
+        return {name: one for name, one in devices.all.items() if not specs[name].optional}
+
+
+def _asked(order: Callable[[], str | None]) -> str | None:
+    """The order, none while the ledger is out of reach: a running plan is then finished."""
+    try:
+        return order()
+    except LedgerUnavailable as error:
+        log.warning("no orders can be heard while the plan runs: %s", error)
+        return None
+
+
+class _Halted(PlanAborted):
+    """Stopped without the plan's own clean-up."""

@@ -1,0 +1,125 @@
+"""Signals that must be in range for a measurement to count. They protect nothing."""
+
+import math
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator.domain.spec import ConditionSpec
+
+INVALID = 3
+"""EPICS alarm severity of a value that means nothing."""
+
+_ANSWER_S = 2.0
+"""Seconds that a server has to answer a fresh read."""
+
+
+class Condition:
+    """One signal with its thresholds.
+
+    Once out of range it is good again only when it has passed the resume threshold and has stayed
+    there for ``wait_s``.
+    """
+
+    def __init__(self, spec: ConditionSpec, signal: Any, time_scale: float) -> None:
+        self.seen: str | None = None
+        """The first trip since ``watch``; None when there was none."""
+        self._spec = spec
+        self._signal = signal
+        self._wait_s = spec.wait_s / time_scale
+        self._tripped = False
+        self._good_since: float | None = None
+        self._lock = threading.Lock()
+        signal.subscribe(self._on_value, run=False)
+        if "meta" in getattr(signal, "event_types", ()):
+            signal.subscribe(self._on_meta, event_type="meta", run=False)
+
+    def tripped(self) -> str | None:
+        """Read the signal afresh: why it forbids starting, None when it does not."""
+        try:
+            value = _fresh(self._signal)
+            severity = getattr(self._signal, "alarm_severity", None)
+        except Exception as error:  # timeouts, lost connections, and whatever a lab's class raises
+            return self._judged(f"{self._spec.signal} does not answer ({type(error).__name__})")
+        return self._judged(self._fault(value, severity))
+
+    def watch(self) -> None:
+        """Forget earlier trips and note the next; one that still lasts is not forgotten."""
+        self.seen = self.seen if self._tripped else None
+
+    def _judged(self, fault: str | None) -> str | None:
+        """The verdict, given what is wrong with the value that was just seen."""
+        with self._lock:
+            if fault is not None:
+                self.seen = self.seen or fault
+                self._tripped, self._good_since = True, None
+                return fault
+            if not self._tripped:
+                return None
+            now = time.monotonic()
+            self._good_since = self._good_since or now
+            if now - self._good_since < self._wait_s:
+                return f"{self._spec.signal} is good again, but not yet for {self._spec.wait_s:g} s"
+            self._tripped, self._good_since = False, None
+            return None
+
+    def _fault(self, value: Any, severity: Any) -> str | None:
+        spec, name = self._spec, self._spec.signal
+        if severity is not None and int(severity) >= INVALID:
+            return f"{name} is in invalid alarm"
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            return f"{name} reads {value!r}, no number"
+        if not math.isfinite(number):
+            return f"{name} reads {number}"
+        high = spec.resume_below if self._tripped else None
+        low = spec.resume_above if self._tripped else None
+        if high is not None and number >= high:
+            return f"{name} is {number:g} {spec.unit}, not yet below {high:g}".replace("  ", " ")
+        if low is not None and number <= low:
+            return f"{name} is {number:g} {spec.unit}, not yet above {low:g}".replace("  ", " ")
+        if spec.suspend_above is not None and number > spec.suspend_above:
+            return f"{name} is {number:g} {spec.unit}, above {spec.suspend_above:g}"
+        if spec.suspend_below is not None and number < spec.suspend_below:
+            return f"{name} is {number:g} {spec.unit}, below {spec.suspend_below:g}"
+        return None
+
+    def _on_value(self, value: Any = None, severity: Any = None, **_: Any) -> None:
+        fault = self._fault(value, severity)
+        if fault is not None:
+            self._judged(fault)
+
+    def _on_meta(self, connected: bool = True, **_: Any) -> None:
+        if not connected:
+            self._judged(f"{self._spec.signal} is disconnected")
+
+
+class Conditions:
+    """All conditions of an instrument."""
+
+    def __init__(self, conditions: Sequence[Condition]) -> None:
+        self._conditions = tuple(conditions)
+
+    def tripped(self) -> str | None:
+        """Why an attempt must not start now, or was not good at its end; None when all are good."""
+        reasons = [reason for one in self._conditions if (reason := one.tripped())]
+        return "; ".join(reasons) or None
+
+    def watch(self) -> None:
+        """Begin to note trips."""
+        for condition in self._conditions:
+            condition.watch()
+
+    @property
+    def seen(self) -> str | None:
+        """The trips since ``watch``; None when there were none."""
+        return "; ".join(one.seen for one in self._conditions if one.seen) or None
+
+
+def _fresh(signal: Any) -> Any:
+    """The value now, from its server and not from the last monitor."""
+    if hasattr(signal, "pvname"):
+        return signal.get(use_monitor=False, timeout=_ANSWER_S, connection_timeout=_ANSWER_S)
+    return signal.get()

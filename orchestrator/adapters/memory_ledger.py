@@ -1,0 +1,356 @@
+"""The ledger in memory, for tests and simulation: the rules of ``ledger.lua`` in Python.
+
+It passes the same conformance suite as the Redis adapter. Nothing survives the process.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from orchestrator.domain import events as ev
+from orchestrator.domain.envelope import Envelope
+from orchestrator.domain.errors import LeaseLost, LedgerError
+from orchestrator.domain.rules import (
+    MOST_GRANTS,
+    TAKES_TRIALS,
+    urgency_of,
+)
+from orchestrator.domain.state import CampaignState, fold
+from orchestrator.domain.trial import Trial, TrialState
+from orchestrator.ports import Clock, InstrumentRecord, InstrumentState, Lease
+
+
+@dataclass
+class _Campaign:
+    instrument: str
+    log: list[ev.Event] = field(default_factory=list[ev.Event])
+    state: CampaignState = CampaignState()
+    queue: list[int] = field(default_factory=list[int])
+    grants: dict[int, int] = field(default_factory=dict[int, int])
+    failed: dict[int, int] = field(default_factory=dict[int, int])
+    urgency: str = ""
+
+
+class MemoryLedger:
+    """ports.Ledger without a server."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._campaigns: dict[str, _Campaign] = {}
+        self._instruments: dict[str, InstrumentRecord] = {}
+        self._processes: dict[int, dict[str, Any]] = {}
+        self._changed = threading.Condition(threading.RLock())
+
+    # Campaigns and their log
+
+    def open_campaign(self, opened: ev.Opened) -> bool:
+        """See ports.Ledger."""
+        with self._changed:
+            if opened.campaign_id in self._campaigns:
+                return False
+            self._campaigns[opened.campaign_id] = _Campaign(opened.instrument)
+            self._append(self._campaigns[opened.campaign_id], opened)
+            return True
+
+    def campaigns(self) -> list[str]:
+        """See ports.Ledger."""
+        return list(self._campaigns)
+
+    def open_campaigns(self, instrument: str) -> list[str]:
+        """See ports.Ledger."""
+        return [
+            name
+            for name, campaign in self._campaigns.items()
+            if campaign.instrument == instrument and not campaign.state.is_over
+        ]
+
+    def events(self, campaign_id: str, after: str = "0") -> list[ev.Event]:
+        """See ports.Ledger."""
+        return [event for event in self._get(campaign_id).log if _key(event.id) > _key(after)]
+
+    def wait(self, cursors: Mapping[str, str], timeout_s: float) -> None:
+        """See ports.Ledger."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: any(self.events(name, after) for name, after in cursors.items()), timeout_s
+            )
+
+    def _get(self, campaign_id: str) -> _Campaign:
+        if campaign_id not in self._campaigns:
+            raise LedgerError(f"there is no campaign {campaign_id!r}; 'labwright list' shows all")
+        return self._campaigns[campaign_id]
+
+    def _append(self, campaign: _Campaign, event: ev.Event) -> None:
+        stored = replace(event, id=f"{len(campaign.log) + 1}-0", at=self._clock.now())
+        campaign.state = fold([stored], campaign.state)
+        campaign.log.append(stored)
+        self._changed.notify_all()
+
+    # Trials
+
+    def propose(self, campaign_id: str, proposed: ev.Proposed) -> bool:
+        """See ports.Ledger."""
+        with self._changed:
+            campaign = self._get(campaign_id)
+            if campaign.state.status not in TAKES_TRIALS:
+                return False
+            known = campaign.state.trials.get(proposed.trial_id)
+            if known is not None and known.parameters == proposed.parameters:
+                return True
+            if proposed.trial_id != campaign.state.next_trial:
+                return False
+            campaign.queue.append(proposed.trial_id)
+            self._append(campaign, proposed)
+            return True
+
+    def acquire(
+        self, campaign_id: str, instrument: str, worker: str, *, floor: int, ttl_s: float
+    ) -> Lease | None:
+        """See ports.Ledger."""
+        with self._changed:
+            campaign, record = self._get(campaign_id), self.instrument(instrument)
+            held = (record.state, record.holder, record.campaign_id)
+            if held == (InstrumentState.LEASED, worker, campaign_id) and record.trial_id:
+                trial = campaign.state.trials[record.trial_id]
+                return _lease(campaign_id, instrument, worker, trial, record.fence)
+            if record.state is not InstrumentState.READY or campaign.state.status != "running":
+                return None
+            if not campaign.queue:
+                return None
+            trial = campaign.state.trials[campaign.queue.pop(0)]
+            if campaign.grants.get(trial.trial_id, 0) >= MOST_GRANTS:
+                reason = f"leased {MOST_GRANTS} times without a start"
+                self._append(campaign, ev.Abandoned(trial_id=trial.trial_id, reason=reason))
+                return None
+            campaign.grants[trial.trial_id] = campaign.grants.get(trial.trial_id, 0) + 1
+            fence = max(record.fence, floor) + 1
+            self._instruments[instrument] = replace(
+                record,
+                state=InstrumentState.LEASED,
+                holder=worker,
+                fence=fence,
+                campaign_id=campaign_id,
+                trial_id=trial.trial_id,
+                until=self._clock.now() + ttl_s,
+            )
+            self._append(campaign, ev.Leased(trial_id=trial.trial_id, worker=worker, fence=fence))
+            return _lease(campaign_id, instrument, worker, trial, fence)
+
+    def _held(self, lease: Lease) -> tuple[_Campaign, Trial]:
+        campaign, record = self._get(lease.campaign_id), self.instrument(lease.instrument)
+        trial = campaign.state.trials[lease.trial_id]
+        if record.state is not InstrumentState.LEASED or not (
+            record.fence == trial.fence == lease.fence
+        ):
+            raise LeaseLost(f"lease of trial {lease.trial_id} on {lease.instrument} is over")
+        return campaign, trial
+
+    def start(self, lease: Lease) -> int:
+        """See ports.Ledger."""
+        with self._changed:
+            campaign, trial = self._held(lease)
+            if trial.state is TrialState.RUNNING:
+                return trial.attempts
+            if trial.state is not TrialState.LEASED:
+                raise LeaseLost(f"trial {lease.trial_id} is {trial.state}")
+            attempt = trial.attempts + 1
+            started = ev.Started(trial_id=lease.trial_id, attempt=attempt, fence=lease.fence)
+            self._append(campaign, started)
+            return attempt
+
+    def renew(self, instrument: str, worker: str, fence: int, ttl_s: float) -> bool:
+        """See ports.Ledger."""
+        with self._changed:
+            record = self.instrument(instrument)
+            if (record.state, record.holder, record.fence) != (
+                InstrumentState.LEASED,
+                worker,
+                fence,
+            ):
+                return False
+            self._instruments[instrument] = replace(record, until=self._clock.now() + ttl_s)
+            return True
+
+    def acquired(self, lease: Lease, acquired: ev.Acquired) -> None:
+        """See ports.Ledger."""
+        with self._changed:
+            trial = self._get(lease.campaign_id).state.trials[lease.trial_id]
+            done = ("acquired", "unreduced", "measured", "invalid")
+            if trial.fence == lease.fence and trial.state in done:
+                return
+            campaign, trial = self._held(lease)
+            if trial.state is not TrialState.RUNNING:
+                raise LeaseLost(f"trial {lease.trial_id} is {trial.state}")
+            self._append(campaign, acquired)
+            self._leave(lease.instrument, InstrumentState.READY)
+
+    def _leave(self, instrument: str, state: InstrumentState) -> None:
+        record = self.instrument(instrument)
+        self._instruments[instrument] = replace(record, state=state, until=None)
+
+    def fail(self, lease: Lease, failed: ev.Failed, instrument: InstrumentState) -> None:
+        """See ports.Ledger."""
+        with self._changed:
+            if self._get(lease.campaign_id).failed.get(lease.trial_id) == lease.fence:
+                return
+            campaign, trial = self._held(lease)
+            if trial.state not in (TrialState.LEASED, TrialState.RUNNING):
+                raise LeaseLost(f"trial {lease.trial_id} is {trial.state}")
+            campaign.failed[lease.trial_id] = lease.fence
+            self._place(campaign, failed)
+            self._append(campaign, failed)
+            self._leave(lease.instrument, instrument)
+            if instrument is not InstrumentState.READY:
+                self._append(campaign, ev.InstrumentChanged(state=instrument))
+
+    def _place(self, campaign: _Campaign, event: ev.Failed | ev.Acquired) -> None:
+        if isinstance(event, ev.Failed) and event.then == TrialState.QUEUED:
+            campaign.queue.insert(0, event.trial_id)
+
+    def settle(
+        self, campaign_id: str, event: ev.Measured | ev.Invalidated | ev.Unreduced
+    ) -> bool:
+        """See ports.Ledger."""
+        with self._changed:
+            campaign = self._get(campaign_id)
+            trial = campaign.state.trials.get(event.trial_id)
+            if trial is None or trial.state not in (TrialState.ACQUIRED, TrialState.UNREDUCED):
+                return False
+            self._append(campaign, event)
+            return True
+
+    def cancel(self, campaign_id: str, trial_id: int, *, by: str, reason: str) -> bool:
+        """See ports.Ledger."""
+        with self._changed:
+            campaign = self._get(campaign_id)
+            trial = campaign.state.trials.get(trial_id)
+            if trial is None or trial.state not in (TrialState.QUEUED, TrialState.SUSPECT):
+                return False
+            campaign.queue = [waiting for waiting in campaign.queue if waiting != trial_id]
+            self._append(campaign, ev.Cancelled(trial_id=trial_id, by=by, reason=reason))
+            return True
+
+    def resolve(self, campaign_id: str, event: ev.Acquired | ev.Failed) -> bool:
+        """See ports.Ledger."""
+        with self._changed:
+            campaign = self._get(campaign_id)
+            trial = campaign.state.trials.get(event.trial_id)
+            if trial is None or trial.state is not TrialState.SUSPECT:
+                return False
+            self._place(campaign, event)
+            self._append(campaign, event)
+            return True
+
+    # Orders
+
+    def order(self, campaign_id: str, event: ev.CampaignEvent, expected: Sequence[str]) -> bool:
+        """See ports.Ledger."""
+        with self._changed:
+            campaign = self._get(campaign_id)
+            if campaign.state.status not in expected:
+                return False
+            campaign.urgency = urgency_of(event)
+            self._append(campaign, event)
+            return True
+
+    def status(self, campaign_id: str) -> str:
+        """See ports.Ledger."""
+        campaign = self._get(campaign_id)
+        status = campaign.state.status
+        return campaign.urgency if status == "finishing" else str(status)
+
+    def end(self, campaign_id: str, event: ev.Ended, last_id: str) -> bool:
+        """See ports.Ledger."""
+        with self._changed:
+            campaign = self._get(campaign_id)
+            if campaign.state.is_over or campaign.state.last_id != last_id:
+                return False
+            self._append(campaign, event)
+            return True
+
+    # Instruments and processes
+
+    def register(self, instrument: str, worker: str, envelope: Envelope) -> InstrumentRecord:
+        """See ports.Ledger."""
+        with self._changed:
+            record = replace(self.instrument(instrument), envelope=envelope)
+            self._instruments[instrument] = record
+            return record
+
+    def instrument(self, instrument: str) -> InstrumentRecord:
+        """See ports.Ledger."""
+        return self._instruments.get(instrument, InstrumentRecord(InstrumentState.READY))
+
+    def expire(self, instrument: str, dead: str | None = None) -> bool:
+        """See ports.Ledger."""
+        with self._changed:
+            record = self.instrument(instrument)
+            if record.state is not InstrumentState.LEASED or not record.campaign_id:
+                return False
+            late = record.until is not None and record.until < self._clock.now()
+            if not (dead == record.holder if dead else late):
+                return False
+            campaign = self._get(record.campaign_id)
+            trial = campaign.state.trials[record.trial_id or 0]
+            moved = trial.state is TrialState.RUNNING
+            if not moved:
+                campaign.queue.insert(0, trial.trial_id)
+            holder = record.holder or ""
+            expired = ev.LeaseExpired(trial_id=trial.trial_id, worker=holder, moved=moved)
+            self._append(campaign, expired)
+            self._leave(instrument, InstrumentState.UNKNOWN if moved else InstrumentState.READY)
+            if moved:
+                reason = "its worker died"
+                self._append(campaign, ev.InstrumentChanged(state="unknown", reason=reason))
+            return True
+
+    def recover(
+        self, instrument: str, worker: str, state: InstrumentState, *, floor: int, reason: str
+    ) -> InstrumentRecord:
+        """See ports.Ledger."""
+        with self._changed:
+            record = self.instrument(instrument)
+            if (record.state, record.holder) == (state, worker):
+                return record
+            begins = state is InstrumentState.RECOVERING
+            expected = {InstrumentState.RECOVERING}
+            if begins:
+                expected.add(InstrumentState.UNKNOWN)
+            if record.state not in expected:
+                raise LeaseLost(f"recover on {instrument}: instrument is {record.state}")
+            fence = max(record.fence, floor) + 1 if begins else record.fence
+            changed = replace(record, state=state, holder=worker, fence=fence, reason=reason)
+            self._instruments[instrument] = changed
+            if record.campaign_id:
+                event = ev.InstrumentChanged(state=state, reason=reason)
+                self._append(self._get(record.campaign_id), event)
+            return changed
+
+    def set_process(self, pid: int, about: Mapping[str, Any] | None) -> None:
+        """See ports.Ledger."""
+        if about is None:
+            self._processes.pop(pid, None)
+        else:
+            self._processes[pid] = dict(about)
+
+    def processes(self) -> dict[int, dict[str, Any]]:
+        """See ports.Ledger."""
+        return dict(self._processes)
+
+
+def _key(event_id: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in event_id.split("-"))
+
+
+def _lease(campaign_id: str, instrument: str, worker: str, trial: Trial, fence: int) -> Lease:
+    return Lease(
+        campaign_id=campaign_id,
+        instrument=instrument,
+        worker=worker,
+        trial_id=trial.trial_id,
+        fence=fence,
+        attempts=trial.attempts,
+        crashes=trial.crashes,
+        parameters=trial.parameters,
+    )

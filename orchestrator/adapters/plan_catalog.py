@@ -1,0 +1,197 @@
+"""Plans and reducers by name, and whether a campaign fits them."""
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib.metadata import EntryPoints, entry_points
+from pathlib import Path
+from typing import Any
+
+from orchestrator.domain.errors import PlanFailed, Problem, Unusable
+from orchestrator.domain.spec import CampaignSpec
+from orchestrator.domain.together import near
+
+GROUP = "labwright.plans"
+"""Entry-point group under which packages register plans."""
+
+GIVEN = ("settings", "md")
+"""Arguments of a plan that Labwright fills in."""
+
+
+def find_plan(name: str) -> Callable[..., Any]:
+    """The plan registered under a name, or at a dotted path such as ``bluesky.plans.count``.
+
+    Raises:
+        Unusable: there is none; the message lists near names.
+    """
+    registered = _registered()
+    for entry in registered.select(name=name):
+        return _loaded(name, entry.load)
+    if "." in name:
+        return _loaded(name, lambda: _by_path(name))
+    raise Unusable(f"{name!r} is no registered plan{near(name, registered.names)}")
+
+
+def find_reducer(campaign: CampaignSpec) -> Callable[..., Any]:
+    """The reducer that the campaign names, else ``reduce_<plan>`` in the module of its plan.
+
+    Raises:
+        Unusable: there is none.
+    """
+    if campaign.reduce is not None:
+        call = campaign.reduce.call
+        return _loaded(call, lambda: _by_path(call))
+    plan = inspect.unwrap(find_plan(campaign.plan.name))
+    name = f"reduce_{plan.__name__}"
+    reducer = getattr(sys.modules[plan.__module__], name, None)
+    if reducer is None:
+        raise Unusable(
+            f"{plan.__module__} has no {name}; write it, or name one with 'reduce: {{call: …}}'"
+        )
+    return reducer
+
+
+def declared_outcomes(reducer: Callable[..., Any]) -> Mapping[str, str] | None:
+    """Units by outcome as the reducer declares them; None when it declares nothing."""
+    return getattr(reducer, "outcomes", None)
+
+
+def bound(signature: inspect.Signature, values: Mapping[str, Any]) -> inspect.BoundArguments:
+    """A plan's arguments from values by name; a list given for ``*args`` is spread.
+
+    Raises:
+        PlanFailed: they do not fit the plan.
+    """
+    problems = list(_argument_problems(signature, set(values)))
+    if problems:
+        raise PlanFailed("; ".join(problem.message for problem in problems))
+    arguments = inspect.BoundArguments(signature, {})  # pyright: ignore[reportArgumentType]
+    left = dict(values)
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            arguments.arguments[name] = left
+        elif name in left:
+            value = left.pop(name)
+            spread = parameter.kind is parameter.VAR_POSITIONAL
+            arguments.arguments[name] = tuple(value) if spread else value
+    return arguments
+
+
+def plan_problems(campaign: CampaignSpec) -> list[Problem]:
+    """Everything in a campaign that does not fit its plan and reducer."""
+    try:
+        plan = find_plan(campaign.plan.name)
+    except Unusable as error:
+        return [Problem("plan.name", str(error))]
+    return [*_call_problems(campaign, plan), *_outcome_problems(campaign)]
+
+
+def refuse_shadows() -> None:
+    """Pass when ``plans`` and ``devices`` are the packages that came with this Labwright.
+
+    Raises:
+        Unusable: another folder of that name is found first; the message names both.
+    """
+    home = Path(__file__).resolve().parents[2]
+    for name in ("plans", "devices"):
+        found = importlib.util.find_spec(name)
+        places = list(found.submodule_search_locations or [found.origin]) if found else []
+        if not any(place and Path(place).resolve() == home / name for place in places):
+            raise Unusable(
+                f"{places[0] if places else 'nothing'} hides Labwright's own {home / name}; give "
+                f"your package another name than {name!r}"
+            )
+
+
+def _call_problems(campaign: CampaignSpec, plan: Callable[..., Any]) -> Iterator[Problem]:
+    parameters = {
+        parameter.arg: f"parameters.{name}.arg"
+        for name, parameter in campaign.parameters.items()
+        if parameter.arg is not None
+    }
+    for name in campaign.plan.args:
+        place = f"plan.args.{name}"
+        if name in GIVEN:
+            yield Problem(place, f"{name!r} is filled in by Labwright; remove it")
+        elif name in parameters:
+            yield Problem(place, f"{name!r} is also bound to a parameter; give it in one place")
+    signature = inspect.signature(plan)
+    places = {name: f"plan.args.{name}" for name in campaign.plan.args} | parameters
+    yield from _argument_problems(signature, {*places, *GIVEN}, places)
+
+
+def _argument_problems(
+    signature: inspect.Signature, given: set[str], places: Mapping[str, str] | None = None
+) -> Iterator[Problem]:
+    """Arguments that the plan does not know, then those it lacks."""
+    known = signature.parameters
+    places = places or {}
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+        for name in sorted(given - set(known) - set(GIVEN)):
+            message = f"the plan has no argument {name!r}{near(name, set(known) - set(GIVEN))}"
+            yield Problem(places.get(name, "plan.args"), message)
+    for name, parameter in known.items():
+        optional = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        if not optional and parameter.default is parameter.empty and name not in given:
+            yield Problem("plan.args", f"the plan needs the argument {name!r}")
+
+
+def _outcome_problems(campaign: CampaignSpec) -> Iterator[Problem]:
+    try:
+        declared = declared_outcomes(find_reducer(campaign))
+    except Unusable as error:
+        yield Problem("reduce.call" if campaign.reduce else "plan.name", str(error))
+        return
+    if declared is None:
+        return
+    for name in campaign.outcome_names:
+        objective = campaign.objectives.get(name)
+        place = f"objectives.{name}" if objective else "constraints.outcomes"
+        if name not in declared:
+            yield Problem(place, f"the reducer gives no outcome {name!r}{near(name, declared)}")
+        elif objective and objective.unit is not None and objective.unit != declared[name]:
+            message = f"is {objective.unit!r}, but the reducer gives {declared[name]!r}"
+            yield Problem(f"{place}.unit", message)
+
+
+@cache
+def _registered() -> EntryPoints:
+    """What is installed: it does not change while a process runs, and takes long to look up."""
+    return entry_points(group=GROUP)
+
+
+def _loaded(name: str, load: Callable[[], Any]) -> Callable[..., Any]:
+    try:
+        found = load()
+    except Unusable:
+        raise
+    except Exception as error:  # a lab's module may raise anything when it is imported
+        raise Unusable(f"{name!r} cannot be loaded: {type(error).__name__}: {error}") from error
+    if not callable(found):
+        raise Unusable(f"{name!r} is a {type(found).__name__}, not a function")
+    return found
+
+
+def _by_path(path: str) -> Any:
+    module_name, _, attribute = path.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # the module is there; something that it imports is not
+        raise Unusable(f"{path!r}: there is no module {error.name!r}") from error
+    if not hasattr(module, attribute):
+        names = [name for name in vars(module) if not name.startswith("_")]
+        raise Unusable(
+            f"{module_name} has no {attribute!r}{near(attribute, _few(attribute, names))}"
+        )
+    return getattr(module, attribute)
+
+
+def _few(name: str, names: Sequence[str]) -> list[str]:
+    """The names that share a beginning, else the first few: a module may hold hundreds."""
+    alike = [other for other in names if other[:3] == name[:3]]
+    return alike or sorted(names)[:10]

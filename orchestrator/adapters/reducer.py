@@ -1,0 +1,118 @@
+"""From the documents of a trial to its outcomes, and the verdict of the validity rules."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+from orchestrator.adapters.plan_catalog import declared_outcomes, find_reducer
+from orchestrator.adapters.run_documents import Run, read_runs
+from orchestrator.domain.errors import ReductionError, Unusable
+from orchestrator.domain.expressions import inequality
+from orchestrator.domain.spec import CampaignSpec
+from orchestrator.domain.together import near
+from orchestrator.domain.trial import Outcome
+from orchestrator.ports import Reduction
+
+
+class DocumentReducer:
+    """Reduces document files of the data folder."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+
+    def reduce(self, campaign: CampaignSpec, documents: str) -> Reduction:
+        """Outcomes and the verdict of the validity rules: the same for the same documents.
+
+        Raises:
+            ReductionError: the reducer raised, or an outcome is missing, NaN or infinite.
+        """
+        runs = read_runs(self._data_dir / documents)
+        outcomes = _outcomes(campaign, runs)
+        return Reduction(outcomes, _broken_rule(campaign.valid, outcomes, runs))
+
+
+def _outcomes(campaign: CampaignSpec, runs: Sequence[Run]) -> dict[str, Outcome]:
+    try:
+        reducer = find_reducer(campaign)
+    except Unusable as error:
+        raise ReductionError(str(error)) from error
+    try:
+        given = reducer(runs)
+    except Exception as error:  # a lab's own code may raise anything
+        message = f"{reducer.__name__} raised {type(error).__name__}: {error}"
+        raise ReductionError(message) from error
+    if not isinstance(given, Mapping):
+        raise ReductionError(f"{reducer.__name__} gave {given!r}, not a mapping of outcomes")
+    declared = declared_outcomes(reducer) or {}
+    missing = [name for name in (*campaign.outcome_names, *declared) if name not in given]
+    if missing:
+        raise ReductionError(f"outcome {missing[0]!r} is missing{near(missing[0], given)}")
+    return {name: _outcome(name, value, declared.get(name)) for name, value in given.items()}
+
+
+def _outcome(name: str, given: Any, declared: str | None) -> Outcome:
+    """An outcome from a value, ``(mean, sem)`` or ``(mean, sem, unit)``."""
+    mean, sem, unit = (
+        (*given, *(None,) * 3)[:3] if isinstance(given, tuple) else (given, None, None)
+    )
+    if isinstance(given, tuple) and not 1 <= len(given) <= 3:
+        raise ReductionError(f"outcome {name!r} is {given!r}, not a value or (mean, sem)")
+    if unit is not None and declared is not None and unit != declared:
+        raise ReductionError(f"outcome {name!r} is in {unit!r}, but declared in {declared!r}")
+    error = None if sem is None else _number(f"standard error of {name!r}", sem)
+    if error is not None and error < 0:
+        raise ReductionError(f"standard error of {name!r} is {error!r}, below 0")
+    return Outcome(_number(f"outcome {name!r}", mean), error, unit or declared or "")
+
+
+def _number(what: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ReductionError(f"{what} is {value!r}, no number")
+    if not math.isfinite(value):
+        raise ReductionError(f"{what} is {value!r}, not finite")
+    return float(value)
+
+
+def _broken_rule(
+    rules: Iterable[str], outcomes: Mapping[str, Outcome], runs: Sequence[Run]
+) -> str | None:
+    """The first rule that does not hold, with the value of its left side; None when all hold."""
+    for text in rules:
+        rule = inequality(text)
+        values = {
+            name: outcomes[name].mean if name in outcomes else _column_mean(name, runs)
+            for name in rule.coefficients
+        }
+        if not rule.holds(values):
+            return f"{text} ({rule.left(values):.6g})"
+    return None
+
+
+def _column_mean(name: str, runs: Sequence[Run]) -> float:
+    """Mean over all events of the column of this name, in whichever stream has it."""
+    columns: dict[str, list[Any]] = {}
+    for run in runs:
+        for stream in run.streams:
+            for key, column in _named(name, run, stream):
+                columns.setdefault(key, []).extend(column)
+    if len(columns) != 1:
+        found = f"could be {sorted(columns)}" if columns else "is no outcome and no stream column"
+        raise ReductionError(f"{name!r} in the validity rules {found}")
+    (values,) = columns.values()
+    try:
+        return math.fsum(map(float, values)) / len(values)
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise ReductionError(f"{name!r} in the validity rules has no mean: {error}") from error
+
+
+def _named(name: str, run: Run, stream: str) -> Iterator[tuple[str, Any]]:
+    """Columns that a name may mean: the full data key, or what follows ``<detector>_``."""
+    table = run[stream]
+    if name in table:
+        yield name, table[name]
+        return
+    for detector in run.start.get("detectors", ()):
+        if (key := f"{detector}_{name}") in table:
+            yield key, table[key]

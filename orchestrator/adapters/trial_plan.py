@@ -1,0 +1,68 @@
+"""The plan of one trial: the plan that the campaign names, called with what the request holds."""
+
+import inspect
+from collections.abc import Callable, Generator, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from bluesky.utils import Msg
+
+from orchestrator.adapters.plan_catalog import bound, find_plan
+from orchestrator.domain.errors import PlanFailed, Unusable
+from orchestrator.ports import PlanRequest
+
+if TYPE_CHECKING:
+    from orchestrator.adapters.instrument_devices import InstrumentDevices
+
+Messages = Generator[Msg, Any, Any]
+
+
+def trial_plan(
+    request: PlanRequest, devices: "InstrumentDevices", move_order: Iterable[str]
+) -> Messages:
+    """A fresh plan, with devices for their names and settings in the order of moves.
+
+    Raises:
+        PlanFailed: the campaign does not fit the plan, or names no device.
+    """
+    plan = _found(request.campaign.plan.name)
+    values = {name: devices.named(value) for name, value in request.campaign.plan.args.items()}
+    values |= request.arguments
+    settings = {
+        devices.at(path): value for path, value in _ordered(request.settings, move_order).items()
+    }
+    signature = inspect.signature(plan)
+    if "md" in signature.parameters:
+        values["md"] = dict(request.metadata)
+    if "settings" in signature.parameters:
+        values["settings"], settings = settings, {}
+    messages = _trial(plan, bound(signature, values), settings)
+    cast(
+        Any, messages
+    ).__name__ = plan.__name__  # becomes Bluesky's plan_name unless the plan gives one
+    return messages
+
+
+def moves(positions: Iterable[tuple[Any, Any]]) -> Messages:
+    """Set one after another, each waited for."""
+    for device, value in positions:
+        yield Msg("set", device, value, group="settings")
+        yield Msg("wait", None, group="settings")
+
+
+def _trial(
+    plan: Callable[..., Any], arguments: inspect.BoundArguments, settings: Mapping[Any, Any]
+) -> Messages:
+    yield from moves(settings.items())
+    return (yield from plan(*arguments.args, **arguments.kwargs))
+
+
+def _found(name: str) -> Callable[..., Any]:
+    try:
+        return find_plan(name)
+    except Unusable as error:
+        raise PlanFailed(str(error)) from error
+
+
+def _ordered(settings: Mapping[str, Any], move_order: Iterable[str]) -> dict[str, Any]:
+    first = [path for path in move_order if path in settings]
+    return {path: settings[path] for path in dict.fromkeys([*first, *settings])}

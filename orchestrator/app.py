@@ -1,0 +1,500 @@
+"""Wiring: settings become ports filled with adapters. Only this file knows every adapter.
+
+``python -m orchestrator.app ROLE ...`` is what the supervisor starts: campaign, worker or twin.
+"""
+
+import contextlib
+import hashlib
+import importlib
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.adapters import child
+from orchestrator.adapters.embedded_server import (
+    check_persistence,
+    ensure_server,
+    find_server,
+    prepare_folder,
+    socket_folder,
+)
+from orchestrator.adapters.redis_ledger import RedisLedger
+from orchestrator.adapters.spec_files import read_instrument, twin_folders
+from orchestrator.domain.envelope import envelope_of
+from orchestrator.domain.errors import DeviceUnavailable, LabError, LedgerError, Unusable
+from orchestrator.domain.spec import InstrumentSpec
+from orchestrator.domain.state import fold
+from orchestrator.ports import Executor, Gate, InstrumentState, Lab
+from orchestrator.settings import Settings
+from orchestrator.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from orchestrator.adapters.bluesky_executor import BlueskyExecutor
+
+log = logging.getLogger(__name__)
+
+EXIT_UNUSABLE = 2
+SOFTWARE = ("labwright", "bluesky", "ophyd", "numpy")
+"""Packages whose versions go into every RunStart document."""
+
+
+class SystemClock:
+    """ports.Clock by this machine."""
+
+    def now(self) -> float:
+        """Unix time in seconds."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+
+def versions() -> dict[str, str]:
+    """Versions of the software that measures."""
+    found = {"python": platform.python_version()}
+    for package in SOFTWARE:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+# The ledger
+
+
+def connect(settings: Settings) -> RedisLedger:
+    """The ledger on the live server: the one given by URL, or that of the data folder.
+
+    Raises:
+        Unusable: there is no live server.
+        UnsafeServer: the server given by URL may lose data.
+        LedgerUnavailable: the server given by URL does not answer.
+    """
+    if settings.redis_url is not None:
+        if not settings.allow_unsafe_server:
+            check_persistence(settings.redis_url)
+        return _ledger(settings, settings.redis_url)
+    live = find_server(settings.data_dir)
+    if live is None:
+        raise Unusable(f"no server is running for the data folder {settings.data_dir}")
+    return _ledger(settings, live.url)
+
+
+def _ledger(settings: Settings, url: str) -> RedisLedger:
+    return RedisLedger(url, lab=settings.lab, patience_s=settings.ledger_patience_s)
+
+
+@contextlib.contextmanager
+def open_ledger(settings: Settings, *, must_exist: bool = True) -> Iterator[RedisLedger]:
+    """The ledger for one verb: joins a live server, or starts one, uses it and stops it.
+
+    Raises:
+        Unusable: with ``must_exist``, the data folder holds no lab.
+    """
+    if settings.redis_url is not None:
+        with contextlib.closing(connect(settings)) as ledger:
+            yield ledger
+        return
+    if must_exist and not (settings.data_dir / "ledger").is_dir():
+        raise Unusable(
+            f"there is no lab in {settings.data_dir}; name its folder with --data-dir, "
+            "or start a campaign with 'labwright run'"
+        )
+    live = ensure_server(settings.data_dir)
+    try:
+        with contextlib.closing(_ledger(settings, live.url)) as ledger:
+            yield ledger
+    finally:
+        if live.process is not None:
+            child.end(live.process, 10.0)
+
+
+def document_address(settings: Settings, instrument: str) -> str:
+    """Where the worker of an instrument publishes its documents."""
+    return f"ipc://{socket_folder(settings.data_dir)}/{instrument}.docs"
+
+
+# The campaign process
+
+
+@dataclass(frozen=True, slots=True)
+class _NotHere:
+    """Stands in a bundle for a port that this process does not use, and says so when used."""
+
+    port: str
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"{self.port} belongs to another process")
+
+
+def campaign_lab(
+    settings: Settings, ledger: RedisLedger, instrument: InstrumentSpec, method: str
+) -> Lab:
+    """The bundle of the campaign process: ledger and optimizer."""
+    from orchestrator.adapters.optimizer_process import OptimizerProcess
+
+    absent: dict[str, Any] = {
+        port: _NotHere(port) for port in ("executor", "outbox", "gate", "reducer")
+    }
+    return Lab(
+        ledger=ledger,
+        optimizer=OptimizerProcess(method),
+        clock=SystemClock(),
+        instrument=instrument,
+        worker="",
+        lease_s=settings.lease_s,
+        plan_deadline_s=settings.plan_deadline_s,
+        suggestion_deadline_s=settings.suggestion_deadline_s,
+        versions={},
+        **absent,
+    )
+
+
+def run_campaign(settings: Settings, campaign_id: str) -> None:
+    """Decide until the campaign is over."""
+    from orchestrator.campaign import decide
+
+    ledger = connect(settings)
+    state = fold(ledger.events(campaign_id))
+    instrument = InstrumentSpec.from_data(state.instrument_spec)
+    lab = campaign_lab(settings, ledger, instrument, state.spec["optimizer"]["method"])
+    try:
+        decide(lab, campaign_id)
+    finally:
+        lab.optimizer.close()
+
+
+# The worker
+
+
+def gate_for(settings: Settings, instrument: InstrumentSpec) -> Gate:
+    """What keeps a second driver off: a lock for the whole host when the instrument is real.
+
+    Two files that drive the same PVs share the lock, whatever they call the instrument.
+    """
+    from orchestrator.adapters.gate_flock import FlockGate
+    from orchestrator.adapters.gate_none import NoGate
+
+    if instrument.gate == "none":
+        return NoGate()
+    if instrument.mode == "twin":
+        return FlockGate(settings.data_dir / "locks" / f"{instrument.name}.lock")
+    prefixes = sorted(device.prefix or name for name, device in instrument.devices.items())
+    digest = hashlib.sha256("\n".join(prefixes).encode()).hexdigest()[:16]
+    return FlockGate(Path(tempfile.gettempdir()) / "labwright-locks" / f"{digest}.lock")
+
+
+def worker_lab(
+    settings: Settings, ledger: RedisLedger, instrument: InstrumentSpec, executor: Executor
+) -> Lab:
+    """The bundle of a worker: everything but the optimizer."""
+    from orchestrator.adapters.outbox import FileOutbox
+    from orchestrator.adapters.reducer import DocumentReducer
+
+    absent: dict[str, Any] = {"optimizer": _NotHere("optimizer")}
+    return Lab(
+        ledger=ledger,
+        executor=executor,
+        outbox=FileOutbox(settings.data_dir),
+        gate=gate_for(settings, instrument),
+        reducer=DocumentReducer(settings.data_dir),
+        clock=SystemClock(),
+        instrument=instrument,
+        worker=f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:8]}",
+        lease_s=settings.lease_s,
+        plan_deadline_s=settings.plan_deadline_s,
+        suggestion_deadline_s=settings.suggestion_deadline_s,
+        versions=versions(),
+        **absent,
+    )
+
+
+def run_worker(settings: Settings, instrument: InstrumentSpec) -> None:
+    """Own an instrument and run its trials until this process must be replaced.
+
+    Raises:
+        Unusable: another worker drives it, or its twin is not there.
+        DeviceUnavailable: devices that do not connect.
+    """
+    from orchestrator.worker import Worker
+
+    ledger = connect(settings)
+    executor = executor_for(settings, ledger, instrument)
+    lab = worker_lab(settings, ledger, instrument, executor)
+
+    signal.signal(signal.SIGTERM, _leave)
+    with _beating(settings, ledger, lab) as announce:
+        worker = Worker(lab, observe_s=settings.connect_timeout_s, announce=announce)
+        try:
+            worker.begin()
+            worker.work()
+        except SystemExit:
+            executor.quiet()
+            raise
+
+
+def executor_for(
+    settings: Settings, ledger: RedisLedger, instrument: InstrumentSpec
+) -> "BlueskyExecutor":
+    """What drives the instrument; a twin's is confined to the loopback interface.
+
+    Raises:
+        Unusable: the instrument's twin is not there.
+    """
+    from orchestrator.adapters.bluesky_executor import BlueskyExecutor
+    from orchestrator.adapters.document_stream import DocumentPublisher
+
+    prepare_folder(settings.data_dir)
+    twin: dict[str, Any] = {}
+    if instrument.mode == "twin" and instrument.twin is not None:
+        # Loaded while the twin starts. Nothing of EPICS: that must see the confined environment.
+        importlib.import_module("bluesky.run_engine")
+        importlib.import_module("pandas")
+        twin = find_twin(ledger, instrument.name, settings.connect_timeout_s)
+        confine_to_loopback(twin["port"])
+    publisher = DocumentPublisher(document_address(settings, instrument.name))
+    return BlueskyExecutor(
+        instrument,
+        envelope_of(instrument),
+        settings.data_dir,
+        time_scale=twin.get("time_compression", 1.0),
+        publisher=publisher,
+        instance=twin.get("instance"),
+        connect_timeout_s=settings.connect_timeout_s,
+    )
+
+
+@contextlib.contextmanager
+def _beating(
+    settings: Settings, ledger: RedisLedger, lab: Lab
+) -> Iterator[Callable[[float], None]]:
+    """A heartbeat child for as long as this process works; gives what announces a deadline."""
+    arguments = [
+        "orchestrator.beat",
+        ledger.url,
+        settings.lab,
+        lab.instrument.name,
+        lab.worker,
+        str(os.getpid()),
+        str(settings.lease_s),
+        str(settings.beat_s),
+    ]
+    log_file = settings.data_dir / "logs" / f"beat-{lab.instrument.name}.log"
+    beat = child.start_module(arguments, log=log_file, stdin=subprocess.PIPE)
+    told = beat.stdin
+    assert told is not None  # noqa: S101 (a pipe was asked for)
+    about = {
+        "role": "beat",
+        "instrument": lab.instrument.name,
+        "started": child.started_at(beat.pid) or time.time(),
+    }
+    ledger.set_process(beat.pid, about)
+
+    def announce(deadline: float) -> None:
+        with contextlib.suppress(BrokenPipeError):  # without its beat the worker only loses time
+            os.write(told.fileno(), f"{deadline}\n".encode())
+
+    try:
+        yield announce
+    finally:
+        told.close()
+        child.end(beat, 1.0)
+        with contextlib.suppress(LedgerError):
+            ledger.set_process(beat.pid, None)
+
+
+def find_twin(ledger: RedisLedger, instrument: str, timeout_s: float) -> dict[str, Any]:
+    """How to reach the instrument's live twin: port, instance, time_compression.
+
+    Raises:
+        Unusable: none has come up in time.
+    """
+    give_up = time.monotonic() + timeout_s
+    while time.monotonic() < give_up:
+        for pid, about in ledger.processes().items():
+            mine = about["role"] == "twin" and about["instrument"] == instrument
+            if mine and child.is_same_process(pid, about["started"]):
+                return about
+        time.sleep(0.05)
+    raise Unusable(f"the twin of {instrument!r} is not running; 'labwright twin' starts one")
+
+
+def confine_to_loopback(port: int) -> None:
+    """Point this process's Channel Access at a twin, whatever the shell says.
+
+    Belongs before the first import of epics or ophyd.
+    """
+    for name in [name for name in os.environ if name.startswith(("EPICS_CA", "EPICS_PVA"))]:
+        del os.environ[name]
+    os.environ |= {
+        "EPICS_CA_ADDR_LIST": "127.0.0.1",
+        "EPICS_CA_AUTO_ADDR_LIST": "NO",
+        "EPICS_CA_SERVER_PORT": str(port),
+    }
+
+
+# The twin
+
+
+# What a person starts by hand
+
+
+def serve_worker(settings: Settings, instrument: InstrumentSpec) -> int:
+    """Work on an instrument until SIGTERM; starts the server and the twin when none is there.
+
+    Gives the exit code: 0 after an order to end, 1 when this process must be replaced.
+    """
+    signal.signal(signal.SIGTERM, _leave)
+    with open_ledger(settings, must_exist=False) as ledger, _twin_for(settings, ledger, instrument):
+        about = {
+            "role": "worker",
+            "instrument": instrument.name,
+            "started": child.started_at(os.getpid()),
+        }
+        ledger.set_process(os.getpid(), about)
+        try:
+            run_worker(settings, instrument)
+        except (SystemExit, KeyboardInterrupt):
+            return 0
+        finally:
+            ledger.set_process(os.getpid(), None)
+    return 1
+
+
+def park_instrument(settings: Settings, ledger: RedisLedger, instrument: InstrumentSpec) -> None:
+    """Park an instrument that no worker owns at present.
+
+    Raises:
+        Unusable: a worker owns it, or its state is not known.
+        DeviceUnavailable: devices that do not connect.
+    """
+    gate = gate_for(settings, instrument)
+    if not gate.enter():
+        raise Unusable(
+            f"a worker owns instrument {instrument.name!r}; end its run first, then park"
+        )
+    state = ledger.instrument(instrument.name).state
+    if state is not InstrumentState.READY:
+        raise Unusable(f"instrument {instrument.name!r} is {state}: it parks only when ready")
+    with _twin_for(settings, ledger, instrument):
+        executor = executor_for(settings, ledger, instrument)
+        executor.connect()
+        executor.park()
+
+
+@contextlib.contextmanager
+def _twin_for(
+    settings: Settings, ledger: RedisLedger, instrument: InstrumentSpec
+) -> Iterator[None]:
+    """The instrument's twin: a live one, or one of our own while the context lasts."""
+    if instrument.mode != "twin" or instrument.twin is None:
+        yield
+        return
+    with contextlib.suppress(Unusable):
+        find_twin(ledger, instrument.name, 0.1)
+        yield
+        return
+    supervisor = Supervisor(settings.data_dir, ledger, embedded=False)
+    compression = settings.time_compression
+    options = ["--time-compression", str(compression)] if compression else []
+    supervisor.add_twin(instrument.name, [instrument.twin.replace("_", "-"), *options], {})
+    supervisor.step()
+    try:
+        yield
+    finally:
+        supervisor.stop()
+
+
+def serve_twin(
+    settings: Settings,
+    name: str,
+    seed: int,
+    time_compression: float | None,
+    port: int | None,
+    say: Callable[[dict[str, Any]], None],
+) -> int:
+    """Serve a twin until Ctrl-C; ``say`` is told how to reach it. Gives the exit code.
+
+    When the data folder has a live server, workers of this lab find the twin by themselves.
+    """
+    from simulators.loopback import PortInUse
+    from simulators.serve import describe, serve
+    from simulators.twins import UnknownTwin
+
+    def ready(about: dict[str, Any]) -> None:
+        _publish_twin(settings, name, about)
+        pvs = [{"pv": pv, "unit": unit, "what": what} for pv, unit, what in describe(name)]
+        say({**about, "pvs": pvs})
+
+    try:
+        serve(name, seed=seed, time_compression=time_compression, port=port, on_ready=ready)
+    except (PortInUse, UnknownTwin, ValueError) as error:
+        raise Unusable(str(error)) from error
+    return 0
+
+
+def _publish_twin(settings: Settings, name: str, about: dict[str, Any]) -> None:
+    live = find_server(settings.data_dir)
+    if live is None:
+        return
+    instrument, _ = read_instrument(twin_folders()[name] / "instrument.yaml")
+    known = {
+        "role": "twin",
+        "instrument": instrument.name,
+        "started": child.started_at(os.getpid()),
+    }
+    _ledger(settings, live.url).set_process(os.getpid(), {**about, **known})
+
+
+def _leave(*_: object) -> None:
+    raise SystemExit(0)
+
+
+def main(arguments: list[str]) -> int:
+    """Run one role as a child process; gives the exit code."""
+    settings = Settings()
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")
+    child.die_with_parent(child.parent_from_environment())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    role, subject, *rest = arguments
+    if role == "twin":
+        from simulators.serve import main as serve
+
+        return serve([subject, *rest])
+    error_name = subject if role == "campaign" else json.loads(subject)["name"]
+    error_file = settings.data_dir / "logs" / f"{role}-{error_name}.error"
+    try:
+        if role == "campaign":
+            run_campaign(settings, subject)
+        else:
+            run_worker(settings, InstrumentSpec.from_data(json.loads(subject)))
+    except SystemExit:
+        return 0
+    except (Unusable, DeviceUnavailable) as error:
+        error_file.write_text(f"{error}\n")
+        log.error("%s", error)
+        return EXIT_UNUSABLE
+    except LabError as error:
+        error_file.write_text(f"{error}\n")
+        log.exception("%s process ended", role)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    # Threads of Channel Access and of an abandoned plan must not keep the process alive.
+    logging.shutdown()
+    os._exit(code)

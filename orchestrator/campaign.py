@@ -1,0 +1,238 @@
+"""The flow of a campaign, in two functions that meet only in the ledger.
+
+``decide`` runs in the campaign process: read the ledger, fold, suggest, admit, wait.
+``execute`` runs in the worker: lease, envelope, started, claim, run, outbox, acquired, reduce.
+
+There is no call that gives a result to the optimizer: the result is an event, and the next
+suggestion is made from the fold of all events.
+"""
+
+from orchestrator.domain import events as ev
+from orchestrator.domain.envelope import admit, device_settings, envelope_of
+from orchestrator.domain.errors import (
+    EnvelopeError,
+    ExecutionError,
+    LedgerUnavailable,
+    OptimizerError,
+    PlanAborted,
+    ReductionError,
+)
+from orchestrator.domain.proposal import Knowledge, Suggestion, knowledge
+from orchestrator.domain.rules import TAKES_TRIALS, after_failure
+from orchestrator.domain.spec import CampaignSpec
+from orchestrator.domain.state import CampaignState, CampaignStatus, fold
+from orchestrator.domain.stopping import verdict
+from orchestrator.domain.trial import TrialState
+from orchestrator.ports import InstrumentState, Lab, Lease, PlanRequest
+
+POLL_S = 1.0
+"""Longest wait without a look at the clock: deadlines have no event of their own."""
+
+_LIVE = (
+    TrialState.QUEUED,
+    TrialState.LEASED,
+    TrialState.RUNNING,
+    TrialState.SUSPECT,
+    TrialState.ACQUIRED,
+)
+
+
+def decide(lab: Lab, campaign_id: str) -> CampaignState:
+    """Propose trials until the campaign is over; gives its final state."""
+    state = CampaignState()
+    while True:
+        state = fold(lab.ledger.events(campaign_id, state.last_id), state)
+        if state.is_over:
+            return state
+        spec = CampaignSpec.from_data(state.spec)
+        if state.status is CampaignStatus.FINISHING:
+            _wind_down(lab, state)
+        elif ending := verdict(state, spec, lab.clock.now()):
+            order = ev.FinishRequested(by="policy", reason=ending.reason, ending=ending.ending)
+            lab.ledger.order(campaign_id, order, TAKES_TRIALS)
+        elif _wants_trial(state, spec):
+            _propose(lab, state, spec)
+        else:
+            lab.ledger.wait({campaign_id: state.last_id}, POLL_S)
+
+
+def _wants_trial(state: CampaignState, spec: CampaignSpec) -> bool:
+    """True when the queue is shorter than it should be and the budget has room."""
+    if len(state.trials) >= spec.budget.trials or state.status is not CampaignStatus.RUNNING:
+        return False
+    batch = spec.optimizer.batch
+    if spec.optimizer.lookahead == 0:
+        return state.count(*_LIVE) == 0 or len(state.trials) % batch > 0
+    return state.count(TrialState.QUEUED) < spec.optimizer.lookahead * batch
+
+
+def _propose(lab: Lab, state: CampaignState, spec: CampaignSpec) -> None:
+    """Suggest, admit, and put the trial into the queue."""
+    known = knowledge(state, spec)
+    if state.first_start is not None:
+        lab.optimizer.warm_up(spec)  # not before: the instrument's own processes load first
+    envelope = lab.ledger.instrument(state.instrument).envelope
+    try:
+        suggestion = _suggest(lab, known)
+        admit(spec, envelope, suggestion.parameters)
+    except EnvelopeError as error:
+        reason = f"trial {known.trial_id} was refused: {error}"
+        order = ev.FinishRequested(by="envelope", reason=reason, ending=CampaignStatus.FAILED)
+        lab.ledger.order(state.campaign_id, order, TAKES_TRIALS)
+        return
+    lab.ledger.propose(
+        state.campaign_id,
+        ev.Proposed(
+            trial_id=known.trial_id,
+            parameters=suggestion.parameters,
+            source=suggestion.source,
+            basis=known.basis,
+            seed=known.seed,
+            details=suggestion.details,
+        ),
+    )
+
+
+def _suggest(lab: Lab, known: Knowledge) -> Suggestion:
+    """The optimizer's point; a space-filling one when it is late or has none.
+
+    At lookahead 0 it waits as long as it takes, so that the same campaign gives the same points.
+    """
+    patience = None
+    if known.spec.optimizer.lookahead > 0:
+        patience = lab.suggestion_deadline_s if lab.optimizer.is_ready else 0.0
+    try:
+        return lab.optimizer.suggest(known, patience)
+    except OptimizerError as error:
+        return lab.optimizer.fallback(known, str(error))
+
+
+def _wind_down(lab: Lab, state: CampaignState) -> None:
+    """Cancel what has not started; end when nothing is live any more."""
+    reason = state.stop_reason or ""
+    for trial in state.in_state(TrialState.QUEUED, TrialState.SUSPECT):
+        lab.ledger.cancel(state.campaign_id, trial.trial_id, by="campaign", reason=reason)
+    if state.count(*_LIVE) == 0:
+        status = state.ending or CampaignStatus.DONE
+        ended = ev.Ended(by="campaign", reason=reason, status=status)
+        lab.ledger.end(state.campaign_id, ended, state.last_id)
+    else:
+        lab.ledger.wait({state.campaign_id: state.last_id}, POLL_S)
+
+
+def execute(lab: Lab, campaign_id: str, spec: CampaignSpec) -> bool:
+    """Take the campaign's next trial through one attempt; False when there is nothing to do."""
+    if not _conditions_allow(lab, campaign_id):
+        return False
+    lease = lab.ledger.acquire(
+        campaign_id, lab.instrument.name, lab.worker, floor=lab.gate.floor, ttl_s=lab.lease_s
+    )
+    if lease is None:
+        return False
+    try:
+        envelope_of(lab.instrument).check(device_settings(spec, lease.parameters))
+        attempt = lab.ledger.start(lease)
+        lab.gate.claim(lease.fence)
+        evidence = lab.executor.run(
+            _request(lab, lease, spec, attempt), lambda: _order(lab, campaign_id)
+        )
+    except (EnvelopeError, ExecutionError) as error:
+        _fail(lab, lease, spec, error)
+        return True
+    acquired = ev.Acquired(
+        trial_id=lease.trial_id,
+        attempt=attempt,
+        run_uid=evidence.run_uid,
+        documents=evidence.documents,
+        sha256=evidence.sha256,
+    )
+    lab.outbox.put(campaign_id, acquired)
+    lab.ledger.acquired(lease, acquired)
+    reduce_trial(lab, campaign_id, spec, lease.trial_id, evidence.documents)
+    return True
+
+
+def reduce_trial(
+    lab: Lab, campaign_id: str, spec: CampaignSpec, trial_id: int, documents: str
+) -> None:
+    """Turn the documents of an acquired trial into outcomes and record them."""
+    try:
+        reduction = lab.reducer.reduce(spec, documents)
+    except ReductionError as error:
+        lab.ledger.settle(campaign_id, ev.Unreduced(trial_id=trial_id, reason=str(error)))
+        return
+    if reduction.invalid is None:
+        event = ev.Measured(trial_id=trial_id, outcomes=reduction.outcomes)
+    else:
+        event = ev.Invalidated(
+            trial_id=trial_id, outcomes=reduction.outcomes, reason=reduction.invalid
+        )
+    lab.ledger.settle(campaign_id, event)
+
+
+def _conditions_allow(lab: Lab, campaign_id: str) -> bool:
+    """Suspend the campaign while a condition is tripped, and let it go on afterwards."""
+    tripped = lab.executor.tripped()
+    if tripped is not None:
+        order = ev.Suspended(by="condition", reason=tripped)
+        lab.ledger.order(campaign_id, order, [CampaignStatus.RUNNING])
+        return False
+    if lab.ledger.status(campaign_id) == CampaignStatus.SUSPENDED:
+        order = ev.Resumed(by="condition", reason="all conditions are good again")
+        lab.ledger.order(campaign_id, order, [CampaignStatus.SUSPENDED])
+    return True
+
+
+def _order(lab: Lab, campaign_id: str) -> str | None:
+    """What a person ordered meanwhile; with the ledger out of reach the plan simply goes on."""
+    try:
+        return lab.ledger.status(campaign_id)
+    except LedgerUnavailable:
+        return None
+
+
+def _request(lab: Lab, lease: Lease, spec: CampaignSpec, attempt: int) -> PlanRequest:
+    arguments = {
+        parameter.arg: lease.parameters[name]
+        for name, parameter in spec.parameters.items()
+        if parameter.arg is not None
+    }
+    metadata = {
+        "campaign_id": lease.campaign_id,
+        "trial_id": lease.trial_id,
+        "attempt": attempt,
+        "fence": lease.fence,
+        "mode": lab.instrument.mode,
+        "instrument": lab.instrument.name,
+        "parameters": dict(lease.parameters),
+        "versions": dict(lab.versions),
+    }
+    return PlanRequest(
+        campaign=spec,
+        settings=device_settings(spec, lease.parameters),
+        arguments=arguments,
+        metadata=metadata,
+        documents=f"runs/{lease.campaign_id}/{lease.trial_id:05d}-{attempt}.jsonl",
+        deadline_s=lab.plan_deadline_s,
+    )
+
+
+def _fail(
+    lab: Lab, lease: Lease, spec: CampaignSpec, error: EnvelopeError | ExecutionError
+) -> None:
+    """After an odd end: quiet, hold, and record why."""
+    lab.executor.quiet()
+    reason = error.reason if isinstance(error, ExecutionError) else "outside_envelope"
+    crash = reason == "device_disconnected"
+    if isinstance(error, PlanAborted):
+        then = TrialState.CANCELLED
+    elif isinstance(error, EnvelopeError):
+        then = TrialState.ABANDONED
+    else:
+        attempts = lease.attempts + 1
+        then = after_failure(spec.policy, attempts=attempts, crashes=lease.crashes, crash=crash)
+    failed = ev.Failed(
+        trial_id=lease.trial_id, reason=reason, message=str(error), crash=crash, then=then
+    )
+    sound = lab.executor.is_reusable and not crash
+    lab.ledger.fail(lease, failed, InstrumentState.READY if sound else InstrumentState.UNKNOWN)

@@ -1,0 +1,731 @@
+"""The command line: parse, call, print.
+
+Exit codes: 0 done; 1 the campaign or check failed, or nothing was measured; 2 wrong input or an
+unusable resource; 3 needs a person; 130 interrupted. With ``--json`` standard output is one JSON
+object, or one a line for streams, and nothing else; all talk goes to standard error.
+
+Heavy modules are imported inside the verb that needs them: asking for the status must not load
+an optimizer.
+"""
+
+import json as json_module
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+if TYPE_CHECKING:
+    from orchestrator.adapters.redis_ledger import RedisLedger
+    from orchestrator.settings import Settings
+
+EXIT_WRONG = 2
+EXIT_NEEDS_PERSON = 3
+EXIT_INTERRUPTED = 130
+
+app = App(
+    name="labwright",
+    help="Run a self-driving laboratory: a campaign file goes in, better experiments come out.",
+    version_flags=["--version"],
+    help_format="plaintext",
+)
+
+
+@Parameter(name="*")
+@dataclass
+class Common:
+    """Options that every verb takes."""
+
+    data_dir: Path | None = None
+    """Folder of everything that Labwright keeps (default: ./labwright-data)."""
+    redis: str | None = None
+    """Address of an existing Redis or Valkey server, instead of one of our own."""
+    json: bool = False
+    """Print one JSON object on standard output, and nothing else."""
+    allow_unsafe_server: bool = False
+    """Use a server that may lose data; for tests."""
+
+    def settings(self) -> "Settings":
+        """The settings tree with these options on top of the environment."""
+        from orchestrator.settings import Settings
+
+        given: dict[str, Any] = {}
+        if self.data_dir is not None:
+            given["data_dir"] = self.data_dir
+        if self.redis is not None:
+            given["redis_url"] = self.redis
+        if self.allow_unsafe_server:
+            given["allow_unsafe_server"] = True
+        return Settings(**given)
+
+    def say(self, data: Mapping[str, Any], text: str) -> None:
+        """The answer: as JSON, or as text for a person."""
+        print(json_module.dumps(dict(data)) if self.json else text)
+
+
+@contextmanager
+def _ledger(common: Common) -> "Iterator[tuple[Settings, RedisLedger]]":
+    from orchestrator.app import open_ledger
+
+    settings = common.settings()
+    with open_ledger(settings) as ledger:
+        yield settings, ledger
+
+
+def _person() -> str:
+    return os.environ.get("USER") or os.environ.get("LOGNAME") or f"uid {os.getuid()}"
+
+
+@app.command
+def run(
+    campaign: str | None = None,
+    /,
+    *,
+    trials: int | None = None,
+    seed: int | None = None,
+    id: str | None = None,
+    resume: str | None = None,
+    hardware: bool = False,
+    twin: bool = False,
+    common: Common | None = None,
+) -> int:
+    """Run a campaign to its end, starting whatever is missing, and show it live.
+
+    Ctrl-C once lets the running trial finish and stops; the campaign can be resumed. Ctrl-C
+    twice aborts: the plan stops, the instrument is made quiet and holds where it is.
+
+    Args:
+        campaign: Campaign file, or the name of a shipped twin.
+        trials: Run exactly this many trials; replaces the budget and the stop rules.
+        seed: Seed of the optimizer and of the twin's noise.
+        id: Id of the new campaign.
+        resume: Id of a campaign to continue; no campaign file is needed then.
+        hardware: Allow a real instrument to move.
+        twin: Run a real instrument's file on its twin.
+        common: Options of every verb.
+    """
+    import time
+
+    from orchestrator import launcher, service
+    from orchestrator.domain.errors import Unusable
+
+    common = common or Common()
+    settings = common.settings()
+    if (campaign is None) == (resume is None):
+        raise Unusable("name a campaign file or a twin, or give --resume ID (one of them)")
+    if resume is not None:
+        changed = [
+            name for name, value in (("--trials", trials), ("--seed", seed), ("--id", id)) if value
+        ]
+        if changed:
+            raise Unusable(
+                f"--resume continues a campaign as it is; leave out {', '.join(changed)}"
+            )
+        campaign_id, open_campaign = resume, launcher.resumer(resume, hardware=hardware)
+    else:
+        assert campaign is not None
+        files = launcher.read_files(campaign, on_twin=twin)
+        spec = files.campaign.with_run_options(trials=trials, seed=seed)
+        launcher.check_mode(files.instrument, hardware=hardware)
+        campaign_id = (
+            launcher.checked_id(id) if id else service.new_campaign_id(spec.name, time.time())
+        )
+        open_campaign = launcher.opener(launcher.Files(spec, files.instrument), campaign_id)
+    return _show_run(common, settings, campaign_id, open_campaign)
+
+
+def _show_run(common: Common, settings: "Settings", campaign_id: str, open_campaign: Any) -> int:
+    """Run with the live display on a terminal, and with plain lines elsewhere."""
+    from rich.console import Console
+
+    from orchestrator import display
+    from orchestrator.domain.state import CampaignState
+    from orchestrator.launcher import Launcher
+
+    console = Console()
+    is_live = console.is_terminal and not common.json
+    last = CampaignState()
+    screen = display.Display(console)
+
+    def show(state: CampaignState, news: list[Any]) -> None:
+        nonlocal last
+        if is_live:
+            if not last.campaign_id and state.campaign_id:
+                _listen(settings, state, screen)
+            screen.show(state, news)
+        else:
+            display.plain(state, news)
+        last = state
+
+    launcher = Launcher(settings, campaign_id, show, waits_for_person=is_live)
+    if is_live:
+        with screen.showing():
+            outcome, code = launcher.run(open_campaign)
+    else:
+        outcome, code = launcher.run(open_campaign)
+    if common.json:
+        print(json_module.dumps(outcome))
+    else:
+        display.final_words(console, outcome, launcher.state)
+    if code == EXIT_INTERRUPTED and not launcher.state.is_over:
+        where = f" --data-dir {settings.data_dir}" if common.data_dir else ""
+        sys.stderr.write(
+            f"stopped cleanly; continue with: labwright run --resume {campaign_id}{where}\n"
+        )
+    return code
+
+
+def _listen(settings: "Settings", state: Any, screen: Any) -> None:
+    from orchestrator.app import document_address
+    from orchestrator.display import follow_documents
+
+    follow_documents(document_address(settings, state.instrument), screen)
+
+
+@app.command
+def check(campaign: str, /, *, twin: bool = False, common: Common | None = None) -> int:
+    """Check a campaign file and its instrument file without moving anything.
+
+    Args:
+        campaign: Campaign file, or the name of a shipped twin.
+        twin: Check a real instrument's file for a run on its twin.
+        common: Options of every verb.
+    """
+    from orchestrator import launcher
+    from orchestrator.domain.errors import SpecError
+
+    common = common or Common()
+    try:
+        files = launcher.read_files(campaign, on_twin=twin)
+    except SpecError as error:
+        problems = [
+            {"place": one.place, "line": one.line, "message": one.message} for one in error.problems
+        ]
+        common.say({"ok": False, "file": error.file, "problems": problems}, str(error))
+        return EXIT_WRONG
+    spec, instrument = files.campaign, files.instrument
+    text = (
+        f"{spec.name} is sound: {len(spec.parameters)} parameters, "
+        f"{spec.budget.trials} trials on {instrument.name} ({instrument.mode.upper()})"
+    )
+    about = {"campaign": spec.name, "instrument": instrument.name, "mode": instrument.mode}
+    common.say({"ok": True, **about, "problems": []}, text)
+    return 0
+
+
+@app.command
+def submit(
+    campaign: str,
+    /,
+    *,
+    trials: int | None = None,
+    seed: int | None = None,
+    id: str | None = None,
+    common: Common | None = None,
+) -> int:
+    """Open a campaign without running it; ``run --resume`` or a running lab takes it up.
+
+    Args:
+        campaign: Campaign file, or the name of a shipped twin.
+        trials: Run exactly this many trials; replaces the budget and the stop rules.
+        seed: Seed of the optimizer and of the twin's noise.
+        id: Id of the new campaign.
+        common: Options of every verb.
+    """
+    import time
+
+    from orchestrator import launcher, service
+    from orchestrator.app import open_ledger
+
+    common = common or Common()
+    files = launcher.read_files(campaign)
+    spec = files.campaign.with_run_options(trials=trials, seed=seed)
+    campaign_id = launcher.checked_id(id) if id else service.new_campaign_id(spec.name, time.time())
+    with open_ledger(common.settings(), must_exist=False) as ledger:
+        launcher.opener(launcher.Files(spec, files.instrument), campaign_id)(ledger)
+    text = f"{campaign_id} is open; start it with: labwright run --resume {campaign_id}"
+    common.say({"campaign_id": campaign_id}, text)
+    return 0
+
+
+@app.command(name="list")
+def list_campaigns(*, common: Common | None = None) -> int:
+    """List the campaigns of the data folder, oldest first.
+
+    Args:
+        common: Options of every verb.
+    """
+    from orchestrator import service
+
+    common = common or Common()
+    with _ledger(common) as (_, ledger):
+        states = [service.state_of(ledger, one) for one in ledger.campaigns()]
+    rows = [
+        {
+            "campaign_id": state.campaign_id,
+            "status": str(state.status),
+            "mode": state.mode,
+            "instrument": state.instrument,
+            "trials": state.counts(),
+        }
+        for state in states
+    ]
+    _print_states(common, states, {"campaigns": rows})
+    return 0
+
+
+def _print_states(common: Common, states: list[Any], data: Mapping[str, Any]) -> None:
+    if common.json:
+        print(json_module.dumps(dict(data)))
+        return
+    from rich.console import Console
+
+    from orchestrator.display import status_table
+
+    Console().print(status_table(states) if states else "no campaigns yet")
+
+
+@app.command
+def status(campaign_id: str | None = None, /, *, common: Common | None = None) -> int:
+    """Say where a campaign stands, and which processes run. Exit code 3 when it needs a person.
+
+    Args:
+        campaign_id: Which campaign; the newest when left out.
+        common: Options of every verb.
+    """
+    from orchestrator import service
+    from orchestrator.domain.state import CampaignStatus
+    from orchestrator.domain.summary import summary
+
+    common = common or Common()
+    with _ledger(common) as (_, ledger):
+        processes = _processes(ledger)
+        known = ledger.campaigns()
+        if not known and campaign_id is None:
+            common.say({"campaign_id": None, "processes": processes}, "no campaigns yet")
+            return 0
+        log = ledger.events(service.find(ledger, campaign_id))
+    from orchestrator.domain.state import fold
+
+    state = fold(log)
+    if common.json:
+        print(json_module.dumps({**summary(log), "processes": processes}))
+    else:
+        _print_states(common, [state], {})
+        for process in processes:
+            print(f"  {process['role']:8} pid {process['pid']}  {process['instrument'] or ''}")
+    return EXIT_NEEDS_PERSON if state.status is CampaignStatus.NEEDS_PERSON else 0
+
+
+def _processes(ledger: "RedisLedger") -> list[dict[str, Any]]:
+    """The live processes of the lab."""
+    from orchestrator.adapters.child import is_same_process
+
+    return [
+        {"role": about["role"], "pid": pid, "instrument": about["instrument"]}
+        for pid, about in sorted(ledger.processes().items())
+        if is_same_process(pid, about["started"])
+    ]
+
+
+@app.command
+def watch(campaign_id: str | None = None, /, *, common: Common | None = None) -> int:
+    """Follow a campaign until it is over; with ``--json`` one event a line.
+
+    Args:
+        campaign_id: Which campaign; the newest when left out.
+        common: Options of every verb.
+    """
+    from rich.console import Console
+
+    from orchestrator import display, service
+    from orchestrator.domain import events as ev
+    from orchestrator.domain.state import CampaignState, fold
+    from orchestrator.domain.summary import iso
+
+    common = common or Common()
+    with _ledger(common) as (settings, ledger):
+        name = service.find(ledger, campaign_id)
+        state, screen = CampaignState(), display.Display(Console())
+        is_live = screen.console.is_terminal and not common.json
+        with screen.showing() if is_live else _nothing():
+            while not state.is_over:
+                news = ledger.events(name, state.last_id)
+                first = not state.campaign_id
+                state = fold(news, state)
+                if is_live and first:
+                    _listen(settings, state, screen)
+                if common.json:
+                    for event in news:
+                        data = json_module.loads(ev.to_json(event))
+                        line = {"id": event.id, "at": iso(event.at), "event": ev.type_of(event)}
+                        print(json_module.dumps({**line, **data}), flush=True)
+                elif is_live:
+                    screen.show(state, news)
+                else:
+                    display.plain(state, news)
+                if not state.is_over:
+                    ledger.wait({name: state.last_id}, 1.0)
+    return 0
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+@app.command
+def why(trial: int, /, *, campaign: str | None = None, common: Common | None = None) -> int:
+    """Tell what happened to a trial, and why.
+
+    Args:
+        trial: Number of the trial, from 1.
+        campaign: Id of the campaign; the newest when left out.
+        common: Options of every verb.
+    """
+    from orchestrator import service
+
+    common = common or Common()
+    with _ledger(common) as (_, ledger):
+        about = service.why(ledger, service.find(ledger, campaign), trial)
+    lines = [f"trial {trial} of {about['campaign_id']} {about['sentence']}"]
+    lines += [f"  {name} = {value!r}" for name, value in about["parameters"].items()]
+    for step in about["history"]:
+        told = ", ".join(
+            f"{name} {value}"
+            for name, value in step.items()
+            if name not in ("at", "event") and value != ""
+        )
+        lines.append(f"  {step['at']}  {step['event'].replace('_', ' ')}  {told}".rstrip())
+    common.say(about, "\n".join(lines))
+    return 0
+
+
+Reason = Annotated[str, Parameter(name="--reason")]
+CampaignId = str | None
+
+
+def _order(
+    what: Literal["pause", "resume", "finish", "abort", "halt"],
+    campaign_id: CampaignId,
+    reason: str,
+    common: Common | None,
+) -> int:
+    from orchestrator import service
+
+    common = common or Common()
+    with _ledger(common) as (_, ledger):
+        name = service.find(ledger, campaign_id, only_open=True)
+        text = service.order(ledger, name, what, by=_person(), reason=reason)
+        alive = any(one["role"] == "worker" for one in _processes(ledger))
+    if not alive:
+        text += f" (nothing runs it at present: labwright run --resume {name})"
+    common.say({"campaign_id": name, "order": what, "text": text}, text)
+    return 0
+
+
+@app.command
+def pause(id: CampaignId = None, /, *, reason: Reason = "", common: Common | None = None) -> int:
+    """Let the running trial finish and start no other, until ``resume``.
+
+    Args:
+        id: Which campaign; the open one when left out.
+        reason: Why; kept in the log.
+        common: Options of every verb.
+    """
+    return _order("pause", id, reason, common)
+
+
+@app.command
+def resume(id: CampaignId = None, /, *, reason: Reason = "", common: Common | None = None) -> int:
+    """Go on after a pause, or after a person was needed.
+
+    Args:
+        id: Which campaign; the open one when left out.
+        reason: Why; kept in the log.
+        common: Options of every verb.
+    """
+    return _order("resume", id, reason, common)
+
+
+@app.command
+def finish(id: CampaignId = None, /, *, reason: Reason = "", common: Common | None = None) -> int:
+    """Let the running trial finish, then end the campaign.
+
+    Args:
+        id: Which campaign; the open one when left out.
+        reason: Why; kept in the log.
+        common: Options of every verb.
+    """
+    return _order("finish", id, reason, common)
+
+
+@app.command
+def abort(id: CampaignId = None, /, *, reason: Reason = "", common: Common | None = None) -> int:
+    """Stop the running plan with its clean-up, make the instrument quiet, end the campaign.
+
+    Args:
+        id: Which campaign; the open one when left out.
+        reason: Why; kept in the log.
+        common: Options of every verb.
+    """
+    return _order("abort", id, reason, common)
+
+
+@app.command
+def halt(id: CampaignId = None, /, *, reason: Reason = "", common: Common | None = None) -> int:
+    """Stop the running plan without its clean-up, make the instrument quiet, end the campaign.
+
+    Args:
+        id: Which campaign; the open one when left out.
+        reason: Why; kept in the log.
+        common: Options of every verb.
+    """
+    return _order("halt", id, reason, common)
+
+
+@app.command
+def resolve(
+    trial: int,
+    /,
+    *,
+    verdict: Annotated[Literal["retry", "abandon"], Parameter(name="--as")],
+    reason: str,
+    campaign: str | None = None,
+    common: Common | None = None,
+) -> int:
+    """Decide a suspect trial that evidence could not decide.
+
+    Args:
+        trial: Number of the trial.
+        verdict: Measure it again, or give it up.
+        reason: Why; kept in the log.
+        campaign: Id of the campaign; the open one when left out.
+        common: Options of every verb.
+    """
+    from orchestrator import service
+
+    common = common or Common()
+    with _ledger(common) as (_, ledger):
+        name = service.find(ledger, campaign, only_open=True)
+        text = service.resolve(ledger, name, trial, verdict, by=_person(), reason=reason)
+    common.say({"campaign_id": name, "trial_id": trial, "text": text}, text)
+    return 0
+
+
+@app.command
+def park(instrument: str, /, *, hardware: bool = False, common: Common | None = None) -> int:
+    """Move an idle instrument to its safe pose, in the order of its file.
+
+    Args:
+        instrument: Instrument file, or the name of a shipped twin.
+        hardware: Allow a real instrument to move.
+        common: Options of every verb.
+    """
+    from orchestrator import launcher
+    from orchestrator.app import open_ledger, park_instrument
+
+    common = common or Common()
+    spec = launcher.read_instrument_file(instrument)
+    launcher.check_mode(spec, hardware=hardware)
+    settings = common.settings()
+    with open_ledger(settings, must_exist=False) as ledger:
+        park_instrument(settings, ledger, spec)
+    common.say({"instrument": spec.name, "parked": True}, f"{spec.name} is parked")
+    return 0
+
+
+@app.command
+def results(
+    campaign_id: str | None = None,
+    /,
+    *,
+    format: Literal["csv", "parquet", "json"] = "csv",
+    output: Path | None = None,
+    common: Common | None = None,
+) -> int:
+    """Print the results table: one row for each trial.
+
+    Args:
+        campaign_id: Which campaign; the newest when left out.
+        format: csv, parquet or json.
+        output: File to write, instead of standard output; parquet needs one.
+        common: Options of every verb.
+    """
+    from orchestrator import service
+    from orchestrator.adapters import results as tables
+    from orchestrator.domain.errors import Unusable
+    from orchestrator.domain.spec import CampaignSpec
+    from orchestrator.domain.summary import columns, rows
+
+    common = common or Common()
+    with _ledger(common) as (_, ledger):
+        state = service.state_of(ledger, service.find(ledger, campaign_id))
+    spec = CampaignSpec.from_data(state.spec)
+    names, table = columns(state, spec), rows(state, spec)
+    if format == "parquet":
+        if output is None and sys.stdout.isatty():
+            raise Unusable("parquet is binary; name a file with --output")
+        tables.write_parquet(output or sys.stdout.buffer, names, table)
+        return 0
+    text = tables.as_json(table) if format == "json" or common.json else tables.as_csv(names, table)
+    if output is not None:
+        output.write_text(text)
+    else:
+        sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+    return 0
+
+
+@app.command
+def report(campaign_id: str | None = None, /, *, common: Common | None = None) -> int:
+    """Write the campaign's folder again: table, plot and HTML page.
+
+    Args:
+        campaign_id: Which campaign; the newest when left out.
+        common: Options of every verb.
+    """
+    from orchestrator import service
+    from orchestrator.launcher import keep_results
+
+    common = common or Common()
+    with _ledger(common) as (settings, ledger):
+        name = service.find(ledger, campaign_id)
+        outcome = keep_results(settings.data_dir, ledger, name)
+    page = str(Path(outcome["results"]) / "report.html")
+    common.say({"campaign_id": name, "report": page, "results": outcome["results"]}, page)
+    return 0
+
+
+@app.command
+def worker(
+    instrument: str, /, *, hardware: bool = False, twin: bool = False, common: Common | None = None
+) -> int:
+    """Own an instrument and run its trials: a process by itself, for a lab that stays up.
+
+    Args:
+        instrument: Instrument file, or the name of a shipped twin.
+        hardware: Allow a real instrument to move.
+        twin: Run a real instrument's file on its twin.
+        common: Options of every verb.
+    """
+    from orchestrator import launcher
+    from orchestrator.app import serve_worker
+
+    common = common or Common()
+    spec = launcher.read_instrument_file(instrument, on_twin=twin)
+    launcher.check_mode(spec, hardware=hardware)
+    return serve_worker(common.settings(), spec)
+
+
+@app.command
+def twin(
+    name: str,
+    /,
+    *,
+    seed: int = 0,
+    time_compression: float | None = None,
+    port: int | None = None,
+    common: Common | None = None,
+) -> int:
+    """Serve a twin over Channel Access until Ctrl-C, and print how to reach it.
+
+    Args:
+        name: Name of the twin; 'labwright twins' lists them.
+        seed: Seed of its noise.
+        time_compression: Lab seconds that pass in one second.
+        port: Port to serve on; a free one when left out.
+        common: Options of every verb.
+    """
+    from orchestrator.app import serve_twin
+
+    common = common or Common()
+    settings = common.settings()
+
+    def say(about: dict[str, Any]) -> None:
+        text = "\n".join(_twin_lines(name, about))
+        print(json_module.dumps(about) if common.json else text, flush=True)
+
+    return serve_twin(settings, name, seed, time_compression, port, say)
+
+
+def _twin_lines(name: str, about: Mapping[str, Any]) -> Iterator[str]:
+    yield f"twin {name} on 127.0.0.1, port {about['port']}"
+    yield f"one second is {about['time_compression']:g} seconds in the lab"
+    width = max(len(pv["pv"]) for pv in about["pvs"])
+    for pv in about["pvs"]:
+        yield f"  {pv['pv']:{width}}  {pv['unit']:8}  {pv['what']}"
+    yield "reach it with EPICS_CA_ADDR_LIST=127.0.0.1 EPICS_CA_AUTO_ADDR_LIST=NO"
+    yield f"  EPICS_CA_SERVER_PORT={about['port']}; Ctrl-C ends it"
+
+
+@app.command
+def twins(*, common: Common | None = None) -> int:
+    """List the twins that are installed.
+
+    Args:
+        common: Options of every verb.
+    """
+    from orchestrator.adapters.spec_files import twin_folders
+
+    common = common or Common()
+    folders = twin_folders()
+    text = "\n".join(f"{name:20} {folder}" for name, folder in sorted(folders.items()))
+    common.say({"twins": sorted(folders)}, text)
+    return 0
+
+
+@app.command
+def doctor(*, common: Common | None = None) -> int:
+    """Look at this machine and say what would keep a campaign from running.
+
+    Args:
+        common: Options of every verb.
+    """
+    from orchestrator.doctor import examine
+
+    common = common or Common()
+    findings = examine(common.settings())
+    sound = all(finding["ok"] for finding in findings)
+    text = "\n".join(
+        f"{'ok  ' if one['ok'] else 'FAIL'}  {one['what']}: {one['found']}" for one in findings
+    )
+    common.say({"ok": sound, "findings": findings}, text)
+    return 0 if sound else 1
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and end the process with its exit code."""
+    tokens = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        code = _complain(tokens, str(error))
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (``labwright results | head``): nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:
+        from orchestrator.domain.errors import LabError
+
+        if not isinstance(error, LabError):
+            raise
+        code = _complain(tokens, str(error))
+    sys.exit(code or 0)
+
+
+def _complain(tokens: list[str], message: str) -> int:
+    """Say what is wrong on standard error, and on standard output too when JSON is wanted."""
+    sys.stderr.write(f"labwright: {message}\n")
+    if "--json" in tokens:
+        print(json_module.dumps({"error": message, "exit_code": EXIT_WRONG}))
+    return EXIT_WRONG
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,248 @@
+"""The live display of one campaign in a terminal, and its plain form for logs."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator import service
+from orchestrator.domain import events as ev
+from orchestrator.domain.spec import CampaignSpec
+from orchestrator.domain.state import CampaignState, CampaignStatus
+from orchestrator.domain.stopping import best_so_far, best_trials
+from orchestrator.domain.trial import TERMINAL, Outcome, Trial, TrialState
+
+BARS = "▁▂▃▄▅▆▇█"
+TRACE_WIDTH = 60
+BANNER = {"twin": "bold white on dark_cyan", "real": "bold white on dark_red"}
+STATUS = {
+    CampaignStatus.RUNNING: "green",
+    CampaignStatus.DONE: "green",
+    CampaignStatus.FAILED: "bold red",
+    CampaignStatus.ABORTED: "bold red",
+    CampaignStatus.NEEDS_PERSON: "bold red",
+}
+
+
+def number(value: float) -> str:
+    """Six significant digits: enough to read, the table has them all."""
+    return f"{value:.6g}"
+
+
+def quantity(outcome: Outcome) -> str:
+    """Mean, standard error when known, and unit."""
+    sem = f" ± {outcome.sem:.2g}" if outcome.sem else ""
+    return f"{number(outcome.mean)}{sem} {outcome.unit}".rstrip()
+
+
+def settings_of(trial: Trial, spec: CampaignSpec) -> str:
+    """The trial's parameters in one line."""
+    return ", ".join(
+        f"{name} {number(value) if isinstance(value, float) else value} "
+        f"{spec.parameters[name].unit}".rstrip()
+        for name, value in trial.parameters.items()
+    )
+
+
+def sparkline(values: list[float], width: int = TRACE_WIDTH) -> str:
+    """The values as a row of bars, the newest ``width`` of them; empty without values."""
+    shown = values[-width:]
+    if not shown:
+        return ""
+    low, high = min(shown), max(shown)
+    span = (high - low) or 1.0
+    return "".join(BARS[round((value - low) / span * (len(BARS) - 1))] for value in shown)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as minutes and seconds, with hours when there are any."""
+    minutes, rest = divmod(int(max(0.0, seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+@dataclass
+class Display:
+    """What a terminal shows of a campaign while it runs."""
+
+    console: Console
+    reading: str = ""
+    """The newest reading, as the worker's live documents tell it; empty without any."""
+    notes: list[str] = field(default_factory=list[str])
+    _live: Live | None = None
+
+    @contextmanager
+    def showing(self) -> Iterator["Display"]:
+        """Keep the display on the screen."""
+        with Live(console=self.console, refresh_per_second=4, transient=False) as live:
+            self._live = live
+            yield self
+
+    def show(self, state: CampaignState, news: list[ev.Event]) -> None:
+        """Take in what happened and draw."""
+        self.notes += [note for event in news if (note := _note(event))]
+        del self.notes[:-4]
+        if self._live is not None and state.campaign_id:
+            self._live.update(self.draw(state))
+
+    def draw(self, state: CampaignState) -> RenderableType:
+        """The whole display."""
+        spec = CampaignSpec.from_data(state.spec)
+        parts: list[RenderableType] = [_head(state), Text(), _progress(state, spec), Text()]
+        parts += [self._facts(state, spec)]
+        parts += [Text(f"  {note}", style="yellow") for note in self.notes]
+        return Panel(Group(*parts), title=spec.name, title_align="left", border_style="dim")
+
+    def _facts(self, state: CampaignState, spec: CampaignSpec) -> Table:
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="dim", justify="right", no_wrap=True)
+        table.add_column()
+        goals = ", ".join(f"{one.goal} {name}" for name, one in spec.objectives.items())
+        table.add_row("goal", goals)
+        for trial in best_trials(state, spec)[-3:]:
+            outcomes = "  ".join(f"{n} {quantity(o)}" for n, o in trial.outcomes.items())
+            table.add_row("best", Text(f"trial {trial.trial_id}: {outcomes}", style="bold"))
+            table.add_row("", Text(settings_of(trial, spec), style="dim"))
+        table.add_row("now", self._now(state, spec))
+        if self.reading:
+            table.add_row("reading", Text(self.reading, style="dim"))
+        trace = [value for _, value in best_so_far(state, spec)]
+        if trace:
+            table.add_row("best so far", f"{sparkline(trace)} {number(trace[-1])}")
+        return table
+
+    def _now(self, state: CampaignState, spec: CampaignSpec) -> str:
+        for trial in state.in_state(TrialState.RUNNING, TrialState.LEASED, TrialState.ACQUIRED):
+            return f"trial {trial.trial_id} ({trial.source}): {settings_of(trial, spec)}"
+        if state.waiting_for:
+            return f"{state.status}: {state.waiting_for}"
+        if state.first_start is None:
+            return "starting the instrument"
+        waiting = state.count(TrialState.QUEUED)
+        return "waiting for the worker" if waiting else "waiting for a proposal"
+
+
+def _head(state: CampaignState) -> Text:
+    style = STATUS.get(state.status, "yellow")
+    return Text.assemble(
+        (f" {state.mode.upper()} ", BANNER.get(state.mode, "reverse")),
+        f"  {state.instrument}  ",
+        (str(state.status), style),
+        (f"  {state.campaign_id}", "dim"),
+    )
+
+
+def _progress(state: CampaignState, spec: CampaignSpec) -> Table:
+    done, total = state.count(*TERMINAL, TrialState.UNREDUCED), spec.budget.trials
+    now = time.time() if state.ended_at is None else state.ended_at
+    elapsed = now - (state.opened_at or now)
+    line = Table.grid(padding=(0, 1))
+    # Time for the trials that are left, by the pace since the first start.
+    pace = (now - state.first_start) / done if state.first_start and done else None
+    left = f"about {clock(pace * (total - done))} left" if pace and not state.is_over else ""
+    bar = ProgressBar(total=total, completed=done, width=30)
+    line.add_row(f"trial {done} of {total}", bar, f"{clock(elapsed)} elapsed", left)
+    return line
+
+
+def _note(event: ev.Event) -> str | None:
+    """What an operator should read about an event; None for the ordinary course."""
+    match event:
+        case ev.Failed():
+            return f"trial {event.trial_id} failed ({event.reason}): {event.message[:120]}"
+        case ev.Invalidated():
+            return f"trial {event.trial_id} is invalid: {event.reason}"
+        case ev.Unreduced():
+            return f"trial {event.trial_id} could not be reduced: {event.reason[:120]}"
+        case ev.LeaseExpired():
+            return f"the worker of trial {event.trial_id} died"
+        case ev.InstrumentChanged():
+            return f"instrument {event.state}: {event.reason}".rstrip(": ")
+        case ev.Suspended() | ev.Paused() | ev.NeedsPerson() | ev.Resumed():
+            return f"{ev.type_of(event).replace('_', ' ')}: {event.reason}".rstrip(": ")
+        case ev.FinishRequested() | ev.AbortRequested():
+            return f"ending: {event.reason}"
+        case _:
+            return None
+
+
+def plain(state: CampaignState, news: list[ev.Event]) -> None:
+    """One line on standard error for each trial that came to rest, and each odd event."""
+    for event in news:
+        line = _note(event)
+        if isinstance(event, ev.Measured):
+            trial = state.trials[event.trial_id]
+            outcomes = ", ".join(f"{n} {quantity(o)}" for n, o in event.outcomes.items())
+            line = f"trial {event.trial_id} ({trial.source}): {outcomes}"
+        if line:
+            sys.stderr.write(line + "\n")
+
+
+def follow_documents(address: str, display: Display) -> None:
+    """Show the newest reading from the live documents; losing them loses nothing."""
+    from orchestrator.adapters.document_stream import subscribe
+
+    def listen() -> None:
+        for published in subscribe(address):
+            if published is not None and published[0] == "event":
+                display.reading = _reading(published[1])
+
+    threading.Thread(target=listen, name="live documents", daemon=True).start()
+
+
+def _reading(document: Mapping[str, Any]) -> str:
+    numbers = {
+        key: value for key, value in document.get("data", {}).items() if isinstance(value, float)
+    }
+    return "  ".join(f"{key} {number(value)}" for key, value in list(numbers.items())[:6])
+
+
+def final_words(console: Console, summary: Mapping[str, Any], state: CampaignState) -> None:
+    """The end of a run: the best trial and where the results lie."""
+    spec = CampaignSpec.from_data(state.spec)
+    reason = f": {summary['stop_reason']}" if summary["stop_reason"] else ""
+    console.print(f"\n[bold]{summary['status']}[/bold]{reason}")
+    for trial in best_trials(state, spec):
+        console.print(f"best trial {trial.trial_id}", style="bold")
+        for name, outcome in trial.outcomes.items():
+            console.print(f"  {name} = {quantity(outcome)}")
+        for name, value in trial.parameters.items():
+            shown = number(value) if isinstance(value, float) else value
+            console.print(f"  {name} = {shown} {spec.parameters[name].unit}".rstrip())
+    if not summary["best"]:
+        console.print("no feasible trial was measured")
+    console.print(f"idle for want of a proposal: {100 * summary['idle_fraction']:.2f} %")
+    folder = summary["results"]
+    console.print(f"results in {folder}")
+    console.print("  results.csv, results.parquet, convergence.png, report.html", style="dim")
+    documents = f"{summary['data_dir']}/runs/{summary['campaign_id']}"
+    console.print(f"run documents in {documents}")
+
+
+def status_table(states: list[CampaignState]) -> Table:
+    """One row for each campaign."""
+    table = Table(box=None, header_style="dim")
+    for name in ("campaign", "mode", "instrument", "status", "trials", "waits for"):
+        table.add_column(name, overflow="fold")
+    for state in states:
+        done, total = state.count(*TERMINAL), state.spec["budget"]["trials"]
+        reason = state.waiting_for or state.stop_reason or _what_runs(state)
+        row = (state.campaign_id, state.mode.upper(), state.instrument, str(state.status))
+        table.add_row(*row, f"{done} of {total}", reason)
+    return table
+
+
+def _what_runs(state: CampaignState) -> str:
+    for trial in state.in_state(TrialState.RUNNING, TrialState.LEASED, TrialState.SUSPECT):
+        return f"trial {trial.trial_id} {service.sentence(trial)}"
+    return ""

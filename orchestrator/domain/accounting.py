@@ -1,0 +1,99 @@
+"""Where the time went: measured from the events, never from a stopwatch of its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.domain import events as ev
+from orchestrator.domain.spec import CampaignSpec
+from orchestrator.domain.state import CampaignState, CampaignStatus, fold
+from orchestrator.domain.trial import TrialState
+
+_HELD = (CampaignStatus.PAUSED, CampaignStatus.SUSPENDED, CampaignStatus.NEEDS_PERSON)
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """A campaign's seconds."""
+
+    wall_s: float
+    """From the opening to the end, or to the last event."""
+    instrument_busy_s: float
+    """Sum of started to measured, or failed, over all attempts."""
+    idle_s: float
+    """Instrument ready, campaign running, budget left, and nothing queued."""
+    recovery_s: float
+    """Instrument unknown or in recovery."""
+    held_s: float
+    """Paused, suspended or waiting for a person, between the first start and the last result."""
+    span_s: float
+    """From the first start to the last result."""
+
+    @property
+    def idle_fraction(self) -> float:
+        """Idle time over the span less the held time; 0 when nothing was measured."""
+        available = self.span_s - self.held_s
+        return self.idle_s / available if available > 0 else 0.0
+
+
+def times(log: Sequence[ev.Event], spec: CampaignSpec) -> Times:
+    """The times of one campaign, from its whole log."""
+    starts = [event.at for event in log if isinstance(event, ev.Started)]
+    results = [event.at for event in log if isinstance(event, (ev.Measured, ev.Invalidated))]
+    first, last = (starts[0], results[-1]) if starts and results else (0.0, 0.0)
+    idle = recovery = held = 0.0
+    state, unknown = CampaignState(), False
+    for event, following in zip(log, [*log[1:], None], strict=True):
+        state = fold([event], state)
+        if isinstance(event, ev.InstrumentChanged):
+            unknown = event.state in ("unknown", "recovering", "fault")
+        if following is None:
+            break
+        seconds = max(0.0, min(following.at, last) - max(event.at, first))
+        if state.status in _HELD:
+            held += seconds
+        elif unknown:
+            recovery += seconds
+        elif _is_idle(state, spec):
+            idle += seconds
+    return Times(
+        wall_s=log[-1].at - log[0].at if log else 0.0,
+        instrument_busy_s=_busy(log),
+        idle_s=idle,
+        recovery_s=recovery,
+        held_s=held,
+        span_s=max(0.0, last - first),
+    )
+
+
+def _is_idle(state: CampaignState, spec: CampaignSpec) -> bool:
+    """Ready and wanting work, with none queued: reduction keeps the worker occupied."""
+    occupied = (TrialState.QUEUED, TrialState.LEASED, TrialState.RUNNING, TrialState.ACQUIRED)
+    return (
+        state.status is CampaignStatus.RUNNING
+        and len(state.trials) < spec.budget.trials
+        and state.count(*occupied) == 0
+    )
+
+
+def _busy(log: Sequence[ev.Event]) -> float:
+    began: dict[int, float] = {}
+    total = 0.0
+    for event in log:
+        match event:
+            case ev.Started():
+                began[event.trial_id] = event.at
+            case ev.Measured() | ev.Invalidated() | ev.Failed() | ev.Unreduced():
+                total += max(0.0, event.at - began.pop(event.trial_id, event.at))
+            case _:
+                pass
+    return total
+
+
+def beam_seconds(state: CampaignState, now: float) -> float:
+    """Seconds of beam spent up to Unix time ``now``: since the first start, held time left out."""
+    if state.first_start is None:
+        return 0.0
+    held = state.held_s
+    if state.held_since is not None:
+        held += now - max(state.held_since, state.first_start)
+    return max(0.0, now - state.first_start - held)

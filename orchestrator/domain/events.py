@@ -1,0 +1,280 @@
+"""What can happen in a campaign: one frozen class for each event, in the past tense.
+
+The ledger is a stream of these; everything else is a fold over them. ``to_fields`` and
+``from_fields`` give the form in which they are stored: a type, a schema version, a time and the
+other fields as JSON. Floats survive exactly.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from orchestrator.domain.errors import LedgerError
+from orchestrator.domain.trial import Outcome, ParameterValue
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened. ``id`` and ``at`` are given by the ledger."""
+
+    id: str = ""
+    """Position in the log; later events have greater ids."""
+    at: float = 0.0
+    """Unix time in seconds by the ledger's clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened(Event):
+    """A campaign was opened."""
+
+    campaign_id: str
+    instrument: str
+    mode: str
+    spec: Mapping[str, Any]
+    """The campaign file as it was read, defaults filled in."""
+    instrument_spec: Mapping[str, Any]
+    versions: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialEvent(Event):
+    """Something that happened to one trial."""
+
+    trial_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposed(TrialEvent):
+    """A proposal was admitted and became a trial."""
+
+    parameters: Mapping[str, ParameterValue]
+    source: str
+    basis: str
+    seed: int
+    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leased(TrialEvent):
+    """A worker took the instrument for this trial; nothing has moved."""
+
+    worker: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started(TrialEvent):
+    """The worker is about to move the instrument: written before the first command."""
+
+    attempt: int
+    fence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseExpired(TrialEvent):
+    """The worker of this trial died or fell silent; ``moved`` tells whether it had started."""
+
+    worker: str
+    moved: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed(TrialEvent):
+    """An attempt delivered no data."""
+
+    reason: str
+    """A short fixed word, such as ``device_timeout``."""
+    message: str
+    crash: bool
+    """True when a process, server or IOC died, False when a live worker reported the failure."""
+    then: str
+    """State of the trial afterwards: queued, abandoned or cancelled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acquired(TrialEvent):
+    """The documents of an attempt are safe on disk; the lease ended."""
+
+    attempt: int
+    run_uid: str
+    documents: str
+    """Document file, relative to the data folder."""
+    sha256: str
+    salvaged: bool = False
+    """True when the evidence was found after the worker had died."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured(TrialEvent):
+    """The reducer turned the documents into outcomes."""
+
+    outcomes: Mapping[str, Outcome]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invalidated(TrialEvent):
+    """Measured, but a validity rule says no: kept, shown, not told to the optimizer."""
+
+    outcomes: Mapping[str, Outcome]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreduced(TrialEvent):
+    """The data are safe, but the reducer failed."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abandoned(TrialEvent):
+    """The trial was given up before it moved anything."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled(TrialEvent):
+    """A queued or suspect trial was withdrawn."""
+
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignEvent(Event):
+    """An order to the campaign, or a change of its status: who and why."""
+
+    by: str
+    reason: str = ""
+
+
+class Paused(CampaignEvent):
+    """A person paused the campaign: the running trial finishes, no other starts."""
+
+    __slots__ = ()
+
+
+class Resumed(CampaignEvent):
+    """The campaign goes on after a pause or a suspension."""
+
+    __slots__ = ()
+
+
+class Suspended(CampaignEvent):
+    """A condition is out of its range; the campaign waits for it."""
+
+    __slots__ = ()
+
+
+class NeedsPerson(CampaignEvent):
+    """Only a person can decide what happens next."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishRequested(CampaignEvent):
+    """The running trial completes, queued ones are cancelled, then the campaign ends."""
+
+    ending: str
+    """Status that it will end with: done, stopped or failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbortRequested(CampaignEvent):
+    """The running plan is stopped at once, then the campaign ends as aborted."""
+
+    halt: bool
+    """True to skip the plan's own clean-up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended(CampaignEvent):
+    """The campaign is over; ``reason`` is its stop reason."""
+
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstrumentChanged(Event):
+    """The instrument of this campaign left its ordinary cycle, or came back to it."""
+
+    state: str
+    """unknown, recovering, ready or fault."""
+    reason: str = ""
+
+
+_TYPES: dict[str, type[Event]] = {
+    "opened": Opened,
+    "proposed": Proposed,
+    "leased": Leased,
+    "started": Started,
+    "lease_expired": LeaseExpired,
+    "failed": Failed,
+    "acquired": Acquired,
+    "measured": Measured,
+    "invalidated": Invalidated,
+    "unreduced": Unreduced,
+    "abandoned": Abandoned,
+    "cancelled": Cancelled,
+    "paused": Paused,
+    "resumed": Resumed,
+    "suspended": Suspended,
+    "needs_person": NeedsPerson,
+    "finish_requested": FinishRequested,
+    "abort_requested": AbortRequested,
+    "ended": Ended,
+    "instrument_changed": InstrumentChanged,
+}
+_NAMES = {cls: name for name, cls in _TYPES.items()}
+
+
+def type_of(event: Event) -> str:
+    """The stored name of an event's class, such as ``lease_expired``."""
+    return _NAMES[type(event)]
+
+
+def to_json(event: Event) -> str:
+    """The event's own fields as JSON; ``id`` and ``at`` are left to the ledger."""
+    data: dict[str, object] = {}
+    for spec in fields(event):
+        if spec.name in ("id", "at"):
+            continue
+        value = getattr(event, spec.name)
+        if spec.name == "outcomes":
+            value = {name: [o.mean, o.sem, o.unit] for name, o in value.items()}
+        data[spec.name] = value
+    return json.dumps(data, separators=(",", ":"), allow_nan=False)
+
+
+def from_fields(event_id: str, stored: Mapping[str, str]) -> Event:
+    """The event that a log entry holds.
+
+    The entry has ``type``, ``v``, ``at``, ``data`` (JSON), and fields that the ledger itself
+    decided (``trial_id``, ``attempt``, ``fence``, ``worker``, ``moved``, ``then``).
+
+    Raises:
+        LedgerError: an unknown type or a newer schema, which this version must not guess at.
+    """
+    version = int(stored.get("v", "0"))
+    if version != SCHEMA_VERSION or stored.get("type") not in _TYPES:
+        raise LedgerError(
+            f"log entry {event_id} has type {stored.get('type')!r}, schema {version}; "
+            f"this Labwright reads schema {SCHEMA_VERSION}: use a version that knows it"
+        )
+    data: dict[str, Any] = json.loads(stored.get("data") or "{}")
+    for name in ("trial_id", "attempt", "fence"):
+        if name in stored:
+            data[name] = int(stored[name])
+    for name in ("worker", "then"):
+        if name in stored:
+            data[name] = stored[name]
+    if "moved" in stored:
+        data["moved"] = stored["moved"] == "1"
+    if "outcomes" in data:
+        data["outcomes"] = {name: Outcome(*values) for name, values in data["outcomes"].items()}
+    return _TYPES[stored["type"]](id=event_id, at=float(stored["at"]), **data)

@@ -1,0 +1,86 @@
+"""What an optimizer is told, and what it answers: proposals are a pure function of this."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from orchestrator.domain.spec import CampaignSpec
+from orchestrator.domain.state import CampaignState
+from orchestrator.domain.trial import Outcome, ParameterValue, TrialState
+
+_PENDING = (
+    TrialState.QUEUED,
+    TrialState.LEASED,
+    TrialState.RUNNING,
+    TrialState.SUSPECT,
+    TrialState.ACQUIRED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One earlier trial, as the optimizer is told of it."""
+
+    trial_id: int
+    parameters: Mapping[str, ParameterValue]
+    outcomes: Mapping[str, Outcome] | None
+    """None while it is pending, or when it gave nothing that may be told; see ``pending``."""
+    pending: bool
+    """True when its outcomes may still come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """All that a suggestion may depend on."""
+
+    spec: CampaignSpec
+    observations: tuple[Observation, ...]
+    """In the order of their first proposal."""
+    trial_id: int
+    """Number of the trial that is to be proposed, from 1."""
+    seed: int
+    """Seed for this proposal alone."""
+    basis: str
+    """Id of the last ledger event behind ``observations``."""
+
+    @property
+    def told(self) -> tuple[Observation, ...]:
+        """The observations that have outcomes."""
+        return tuple(one for one in self.observations if one.outcomes is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """Parameters worth trying, and how they came about."""
+
+    parameters: Mapping[str, ParameterValue]
+    source: str
+    """initial, model or fallback."""
+    details: Mapping[str, object] = field(default_factory=dict[str, object])
+    """Method and versions: what a stranger needs in order to recompute it."""
+
+
+def seed_for(campaign_seed: int, trial_id: int) -> int:
+    """The seed of one proposal: from 0 to 2**31 - 1, the same for the same two numbers."""
+    digest = hashlib.sha256(f"{campaign_seed}:{trial_id}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def knowledge(state: CampaignState, spec: CampaignSpec) -> Knowledge:
+    """What may be known when the next trial of this campaign is proposed."""
+    observations = tuple(
+        Observation(
+            trial_id=trial.trial_id,
+            parameters=trial.parameters,
+            outcomes=trial.outcomes if trial.state is TrialState.MEASURED else None,
+            pending=trial.state in _PENDING,
+        )
+        for trial in state.trials.values()
+    )
+    return Knowledge(
+        spec=spec,
+        observations=observations,
+        trial_id=state.next_trial,
+        seed=seed_for(spec.optimizer.seed, state.next_trial),
+        basis=state.last_id,
+    )

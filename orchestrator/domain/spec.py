@@ -1,0 +1,441 @@
+"""The two files a user writes, as typed models: what to find out, and with which instrument.
+
+A model here says what each key means. Reading YAML and finding line numbers is the work of
+``adapters.spec_files``; comparing the two files with each other is that of ``check_together``.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from orchestrator.domain.expressions import Inequality, bound_on, inequality
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+"""Names of campaigns, instruments and trials: they become keys and folder names."""
+
+RESULT_COLUMNS = frozenset(
+    "trial_id state attempts source run_uid proposed_at started_at measured_at".split()
+)
+"""Columns of the results table that no parameter or outcome may be called."""
+
+
+def _a_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+        raise ValueError(
+            f"{text!r} is no name: use letters, digits and _, not starting with a digit"
+        )
+    return text
+
+
+def _a_path(text: str) -> str:
+    for part in text.split("."):
+        _a_name(part)
+    return text
+
+
+def _a_slug(text: str) -> str:
+    if not re.fullmatch(NAME_PATTERN, text):
+        raise ValueError(
+            f"{text!r} must be 1 to 64 of a-z, 0-9, '-' and '_', starting with a letter or digit"
+        )
+    return text
+
+
+def _an_inequality(text: str) -> str:
+    inequality(text)
+    return text
+
+
+def _a_bound(text: str) -> str:
+    bound_on("x", text)
+    return text
+
+
+Name = Annotated[str, AfterValidator(_a_name)]
+DottedPath = Annotated[str, AfterValidator(_a_path)]
+Slug = Annotated[str, AfterValidator(_a_slug)]
+InequalityText = Annotated[str, AfterValidator(_an_inequality)]
+BoundText = Annotated[str, AfterValidator(_a_bound)]
+PositiveInt = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+
+
+class _Strict(BaseModel):
+    """Unknown keys are refused, types are not guessed, NaN and infinity are no numbers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Self:
+        """The model of plain data, as YAML or the ledger gives it.
+
+        Raises:
+            pydantic.ValidationError: with every problem found.
+        """
+        return cls.model_validate_json(json.dumps(data))
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain data that ``from_data`` reads back to an equal model."""
+        return json.loads(self.model_dump_json(by_alias=True))
+
+
+def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
+    if not bounds[0] < bounds[1]:
+        raise ValueError(f"{list(bounds)} must be [lower, upper] with lower < upper")
+    return bounds
+
+
+Bounds = Annotated[tuple[float, float], AfterValidator(_ordered)]
+
+
+class ParameterSpec(_Strict):
+    """What the optimizer may vary: a device's setting, or an argument of the plan."""
+
+    device: DottedPath | None = None
+    """Movable device of the instrument that receives the value."""
+    arg: Name | None = None
+    """Argument of the plan that receives the value."""
+    range: Bounds | None = None
+    """Lower and upper bound, both allowed values, in ``unit``."""
+    choices: tuple[float | int | str | bool, ...] | None = Field(default=None, min_length=2)
+    """The values it may take, instead of a range."""
+    type: Literal["float", "int"] = "float"
+    scale: Literal["linear", "log"] = "linear"
+    ordered: bool = False
+    """For choices: whether neighbours are alike."""
+    unit: str = ""
+    """Must equal the device's unit; empty when it has none."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.device is None) == (self.arg is None):
+            raise ValueError("is bound to nothing; give either 'device' or 'arg' (one of them)")
+        if (self.range is None) == (self.choices is None):
+            raise ValueError("needs either 'range' or 'choices' (one of them)")
+        if self.choices is not None and len(set(map(repr, self.choices))) < len(self.choices):
+            raise ValueError(f"has the same choice twice in {list(self.choices)}")
+        if self.scale == "log" and self.range is not None and self.range[0] <= 0:
+            raise ValueError(f"has scale log, so its range {list(self.range)} must be above 0")
+        if self.type == "int" and self.range and any(edge != int(edge) for edge in self.range):
+            raise ValueError(f"has type int, so its range {list(self.range)} needs whole numbers")
+        return self
+
+    def admits(self, value: object) -> bool:
+        """True when the value has the right type and lies within the range or choices."""
+        if self.choices is not None:
+            return any(value == choice and type(value) is type(choice) for choice in self.choices)
+        if isinstance(value, bool) or not isinstance(
+            value, int if self.type == "int" else (int, float)
+        ):
+            return False
+        assert self.range is not None
+        return self.range[0] <= value <= self.range[1]
+
+
+class ObjectiveSpec(_Strict):
+    """An outcome to maximize or minimize."""
+
+    goal: Literal["maximize", "minimize"]
+    unit: str | None = None
+    """Unit it is expected in; None takes the reducer's."""
+
+
+class ConstraintSpec(_Strict):
+    """Linear inequalities that a proposal (parameters) or a good result (outcomes) satisfies."""
+
+    parameters: tuple[InequalityText, ...] = ()
+    outcomes: tuple[InequalityText, ...] = ()
+
+
+class PlanSpec(_Strict):
+    """Which plan measures one trial, and its arguments beside the parameters."""
+
+    name: str
+    """Name of a registered plan, or a dotted path to any Bluesky plan."""
+    args: dict[Name, Any] = Field(default_factory=dict)
+    """A string that names a device of the instrument arrives as that device."""
+
+
+class ReduceSpec(_Strict):
+    """A reducer of the lab's own, in place of the one beside the plan."""
+
+    call: DottedPath
+
+
+class BudgetSpec(_Strict):
+    """When the campaign has spent what it may; the first limit reached ends it."""
+
+    trials: PositiveInt
+    """Trials that may reach a terminal state."""
+    beam_hours: PositiveFloat | None = None
+    """Hours from the first start, paused and suspended time left out; None for no limit."""
+    deadline: str | None = None
+    """ISO time with offset, such as 2026-12-24T08:00:00+01:00; None for no limit."""
+
+    @model_validator(mode="after")
+    def _deadline_is_a_time(self) -> Self:
+        if self.deadline is not None:
+            self.deadline_s()
+        return self
+
+    def deadline_s(self) -> float | None:
+        """The deadline in Unix seconds; None for no deadline.
+
+        Raises:
+            ValueError: it is no ISO time, or has no offset from UTC.
+        """
+        if self.deadline is None:
+            return None
+        try:
+            time = datetime.fromisoformat(self.deadline)
+        except ValueError:
+            raise ValueError(f"deadline {self.deadline!r} is no ISO time") from None
+        if time.tzinfo is None:
+            raise ValueError(f"deadline {self.deadline!r} needs an offset from UTC, such as +01:00")
+        return time.timestamp()
+
+
+class StopSpec(_Strict):
+    """Reasons to end before the budget is spent."""
+
+    target: dict[Name, BoundText] = Field(default_factory=dict)
+    """Outcome and bound, such as ``sty: ">= 11400"``: all must hold in one feasible trial."""
+    stalled_for: PositiveInt | None = None
+    """End after so many measured trials without a better one; None never."""
+
+
+class OptimizerSpec(_Strict):
+    """Who proposes, and how far ahead."""
+
+    method: str = "auto"
+    """``auto`` (Ax), ``ax``, ``sobol``, or the name of another registered optimizer."""
+    initial_trials: Count | None = None
+    """Space-filling trials before the model is asked; None takes twice the parameters, at least 5."""
+    lookahead: Count = 1
+    """Trials kept queued ahead of the worker; 0 proposes only after the last result."""
+    batch: PositiveInt = 1
+    """Trials proposed together."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+
+class StopAfterSpec(_Strict):
+    """Give up after so many bad trials in a row; 0 never gives up."""
+
+    failed_in_a_row: Count = 3
+    invalid_in_a_row: Count = 3
+
+
+class PolicySpec(_Strict):
+    """What to do when attempts fail."""
+
+    attempts: PositiveInt = 3
+    """Failures reported by a live worker that a trial may have before it is abandoned."""
+    crashes: PositiveInt = 20
+    """Attempts ended by the death of a process, server or IOC before it is abandoned."""
+    consumes_sample: bool = False
+    """True when a second attempt would spend another sample: then a person decides after a crash."""
+    approval: Literal["automatic"] = "automatic"
+    stop_after: StopAfterSpec = StopAfterSpec()
+
+
+class CampaignSpec(_Strict):
+    """The campaign file: what to find out."""
+
+    name: Slug
+    instrument: str
+    """Name of a shipped twin, or path of an instrument file (relative to the campaign file)."""
+    plan: PlanSpec
+    parameters: dict[Name, ParameterSpec] = Field(min_length=1)
+    objectives: dict[Name, ObjectiveSpec] = Field(min_length=1)
+    constraints: ConstraintSpec = ConstraintSpec()
+    valid: tuple[InequalityText, ...] = ()
+    """Rules on outcomes and stream data; a trial that breaks one is kept and not told."""
+    reduce: ReduceSpec | None = None
+    budget: BudgetSpec
+    stop: StopSpec = StopSpec()
+    optimizer: OptimizerSpec = OptimizerSpec()
+    policy: PolicySpec = PolicySpec()
+
+    @property
+    def initial_trials(self) -> int:
+        """Space-filling trials at the start, the default worked out."""
+        given = self.optimizer.initial_trials
+        return given if given is not None else max(5, 2 * len(self.parameters))
+
+    @property
+    def parameter_constraints(self) -> tuple[Inequality, ...]:
+        """The inequalities that every proposal satisfies."""
+        return tuple(inequality(text) for text in self.constraints.parameters)
+
+    @property
+    def outcome_constraints(self) -> tuple[Inequality, ...]:
+        """The inequalities that a feasible trial satisfies."""
+        return tuple(inequality(text) for text in self.constraints.outcomes)
+
+    @property
+    def outcome_names(self) -> tuple[str, ...]:
+        """Outcomes that the campaign needs: objectives, then those of the constraints."""
+        names = dict.fromkeys(self.objectives)
+        for rule in self.outcome_constraints:
+            names.update(dict.fromkeys(rule.coefficients))
+        return tuple(names)
+
+    def with_run_options(self, *, trials: int | None = None, seed: int | None = None) -> Self:
+        """The spec as ``run --trials N --seed S`` means it: N replaces the budget and stop rules."""
+        changed: dict[str, object] = {}
+        if trials is not None:
+            never = StopAfterSpec(failed_in_a_row=0, invalid_in_a_row=0)
+            changed["budget"] = BudgetSpec(trials=trials)
+            changed["stop"] = StopSpec()
+            changed["policy"] = self.policy.model_copy(update={"stop_after": never})
+        if seed is not None:
+            changed["optimizer"] = self.optimizer.model_copy(update={"seed": seed})
+        return self.model_copy(update=changed)
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        problems = list(self._name_problems())
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _name_problems(self) -> Iterator[str]:
+        for name in sorted({*self.parameters, *self.outcome_names} & RESULT_COLUMNS):
+            yield f"{name!r} is a column of the results table; rename it"
+        sems = {f"{name}_sem" for name in self.outcome_names}
+        for name in sorted(set(self.parameters) & ({*self.outcome_names} | sems)):
+            yield f"{name!r} is both a parameter and an outcome; rename one"
+        for rule in self.parameter_constraints:
+            for name in rule.coefficients:
+                yield from self._constrained(name, rule)
+        for name in self.stop.target:
+            if name not in self.outcome_names:
+                yield f"stop.target names {name!r}, which is no objective or constrained outcome"
+
+    def _constrained(self, name: str, rule: Inequality) -> Iterator[str]:
+        parameter = self.parameters.get(name)
+        if parameter is None:
+            yield f"constraint {rule.text!r} names {name!r}, which is no parameter"
+        elif parameter.choices is not None or parameter.scale == "log":
+            yield f"constraint {rule.text!r} names {name!r}, which is not on a linear range"
+
+
+class DeviceSpec(_Strict):
+    """One ophyd device of the instrument."""
+
+    class_: str = Field(alias="class")
+    """Dotted path to an ophyd or ophyd-async class."""
+    prefix: str | None = None
+    """Start of its PV names; None for a device without PVs."""
+    kwargs: dict[Name, Any] = Field(default_factory=dict)
+    """Further arguments of the class."""
+    unit: str = ""
+    limits: Bounds | None = None
+    """Lowest and highest setting allowed, in ``unit``; None only for what is never set."""
+    tolerance: Annotated[float, Field(ge=0)] | None = None
+    """Largest distance of the readback from the setpoint that counts as there; None is not verified."""
+    settle_s: Annotated[float, Field(ge=0)] = 0.0
+    """Seconds to wait after it arrived; 0 for none."""
+    timeout_s: PositiveFloat | None = None
+    """Longest time one move or acquisition may take; None takes the class's own."""
+    optional: bool = False
+    """True when the worker may start without it."""
+    readback: Literal["encoder", "none"] = "encoder"
+    """``none`` when it has no readback: then arrival is reported as not verified."""
+    irreversible: bool = False
+    takeover: Literal["automatic", "person"] = "automatic"
+    """``person``: after a crash someone must look before the instrument is used again."""
+
+
+class ConditionSpec(_Strict):
+    """A signal that suspends a campaign while it is out of its range. It protects nothing."""
+
+    signal: str
+    suspend_above: float | None = None
+    resume_below: float | None = None
+    suspend_below: float | None = None
+    resume_above: float | None = None
+    wait_s: Annotated[float, Field(ge=0)] = 0.0
+    """Seconds that the signal must be good again before the campaign goes on."""
+    unit: str = ""
+
+    @model_validator(mode="after")
+    def _has_a_threshold(self) -> Self:
+        if self.suspend_above is None and self.suspend_below is None:
+            raise ValueError("needs 'suspend_above' or 'suspend_below'")
+        if (self.resume_below is not None and self.suspend_above is None) or (
+            self.resume_above is not None and self.suspend_below is None
+        ):
+            raise ValueError("has a resume threshold without the matching suspend threshold")
+        return self
+
+
+class QuietStep(_Strict):
+    """A step that makes the instrument harmless where it stands."""
+
+    stop: tuple[DottedPath, ...]
+
+
+class ParkStep(_Strict):
+    """A step of the ordered move to a safe pose."""
+
+    set: dict[DottedPath, float]
+
+
+class InstrumentSpec(_Strict):
+    """The instrument file: what one worker owns."""
+
+    name: Slug
+    mode: Literal["twin", "real"]
+    twin: Slug | None = None
+    """The simulated counterpart; None when the devices live inside the worker."""
+    devices: dict[Name, DeviceSpec] = Field(min_length=1)
+    constraints: tuple[InequalityText, ...] = ()
+    """Joint limits on settings, over dotted device names."""
+    move_order: tuple[DottedPath, ...] = ()
+    """Devices that are set first, in this order; the others follow as the campaign lists them."""
+    conditions: tuple[ConditionSpec, ...] = ()
+    quiet: tuple[QuietStep, ...] = ()
+    park: tuple[ParkStep, ...] = ()
+    gate: Literal["flock", "none"] = "flock"
+    """How a second driver is kept out; ``none`` is for twins only."""
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        problems = list(self._name_problems())
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _name_problems(self) -> Iterator[str]:
+        if self.mode == "real" and self.gate == "none":
+            yield "mode real needs a gate that keeps a second driver out, such as 'gate: flock'"
+        named = [("move_order", path) for path in self.move_order]
+        named += [("quiet", path) for step in self.quiet for path in step.stop]
+        named += [("park", path) for step in self.park for path in step.set]
+        named += [
+            ("constraints", name)
+            for text in self.constraints
+            for name in inequality(text).coefficients
+        ]
+        for where, path in named:
+            if path.split(".")[0] not in self.devices:
+                yield f"{where} names {path!r}, which is no device of this instrument"
+
+    def limits(self, path: str) -> tuple[float, float] | None:
+        """Limits of the device at a dotted path; None when the file gives none.
+
+        The limits of ``stage`` hold for each of its axes, ``stage.x`` among them.
+        """
+        device = self.devices.get(path) or self.devices.get(path.split(".")[0])
+        return device.limits if device else None
+
+    def unit(self, path: str) -> str:
+        """Unit of the device at a dotted path; empty when it has none."""
+        device = self.devices.get(path) or self.devices.get(path.split(".")[0])
+        return device.unit if device else ""

@@ -1,0 +1,244 @@
+"""The state of a campaign is a fold over its events: the same events give the same state."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from orchestrator.domain import events as ev
+from orchestrator.domain.trial import Trial, TrialState, check_transition
+
+
+class CampaignStatus(StrEnum):
+    """Where a campaign stands. Starred ones are the end.
+
+    ::
+
+        running ◄─► paused (person) | suspended (condition) | needs_person
+           └─► finishing ─► done* | stopped* (person) | failed* | aborted* (person)
+    """
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    SUSPENDED = "suspended"
+    NEEDS_PERSON = "needs_person"
+    FINISHING = "finishing"
+    DONE = "done"
+    STOPPED = "stopped"
+    ABORTED = "aborted"
+    FAILED = "failed"
+
+
+OVER = frozenset(
+    {CampaignStatus.DONE, CampaignStatus.STOPPED, CampaignStatus.ABORTED, CampaignStatus.FAILED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignState:
+    """All that is known about a campaign after the event ``last_id``."""
+
+    campaign_id: str = ""
+    instrument: str = ""
+    mode: str = ""
+    spec: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    instrument_spec: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    status: CampaignStatus = CampaignStatus.RUNNING
+    stop_reason: str | None = None
+    ending: CampaignStatus | None = None
+    """While finishing: the status it will end with."""
+    waiting_for: str | None = None
+    """While paused, suspended or waiting for a person: why."""
+    trials: Mapping[int, Trial] = field(default_factory=dict[int, Trial])
+    """By trial id, in the order of their first proposal."""
+    last_id: str = "0"
+    opened_at: float | None = None
+    ended_at: float | None = None
+    changed_at: float | None = None
+    """Time of the last event."""
+    first_start: float | None = None
+    """Time of the first start of any trial."""
+    held_since: float | None = None
+    """While paused, suspended or waiting for a person: since when."""
+    held_s: float = 0.0
+    """Seconds so held since the first start, the present hold left out."""
+
+    @property
+    def is_over(self) -> bool:
+        """True when nothing more will happen."""
+        return self.status in OVER
+
+    @property
+    def next_trial(self) -> int:
+        """Number of the next trial, from 1."""
+        return len(self.trials) + 1
+
+    def count(self, *states: TrialState) -> int:
+        """How many trials are in one of these states."""
+        return sum(trial.state in states for trial in self.trials.values())
+
+    def counts(self) -> dict[str, int]:
+        """How many trials are in each state, zeros included."""
+        return {str(state): self.count(state) for state in TrialState}
+
+    def in_state(self, *states: TrialState) -> list[Trial]:
+        """The trials in one of these states, oldest first."""
+        return [trial for trial in self.trials.values() if trial.state in states]
+
+
+def fold(log: Iterable[ev.Event], state: CampaignState | None = None) -> CampaignState:
+    """The state after these events, which follow those that gave ``state``.
+
+    Raises:
+        IllegalTransition: the log is not one that the ledger can have written.
+    """
+    before = state or CampaignState()
+    trials = dict(before.trials)
+    changes: dict[str, Any] = {}
+    for event in log:
+        changes["last_id"] = event.id
+        changes["changed_at"] = event.at
+        if isinstance(event, ev.TrialEvent):
+            old = trials.get(event.trial_id)
+            trials[event.trial_id] = _apply_to_trial(event, old)
+            if isinstance(event, ev.Started):
+                first_start = changes.get("first_start", before.first_start)
+                changes["first_start"] = event.at if first_start is None else first_start
+        else:
+            changes.update(_campaign_changes(event))
+            changes.update(_holding(event, {**_held_of(before), **changes}))
+    return replace(before, trials=trials, **changes)
+
+
+def _held_of(state: CampaignState) -> dict[str, Any]:
+    return {name: getattr(state, name) for name in ("first_start", "held_since", "held_s")}
+
+
+def _holding(event: ev.Event, now: Mapping[str, Any]) -> dict[str, Any]:
+    """How pausing, suspending and going on change the held time."""
+    if isinstance(event, (ev.Paused, ev.Suspended, ev.NeedsPerson)):
+        return {"held_since": event.at if now["held_since"] is None else now["held_since"]}
+    if not isinstance(event, ev.CampaignEvent) or now["held_since"] is None:
+        return {}
+    seconds = 0.0
+    if now["first_start"] is not None:
+        seconds = event.at - max(now["held_since"], now["first_start"])
+    return {"held_since": None, "held_s": now["held_s"] + max(0.0, seconds)}
+
+
+def _campaign_changes(event: ev.Event) -> dict[str, Any]:
+    match event:
+        case ev.Opened():
+            return {
+                "campaign_id": event.campaign_id,
+                "instrument": event.instrument,
+                "mode": event.mode,
+                "spec": event.spec,
+                "instrument_spec": event.instrument_spec,
+                "opened_at": event.at,
+            }
+        case ev.Paused():
+            return {"status": CampaignStatus.PAUSED, "waiting_for": event.reason}
+        case ev.Suspended():
+            return {"status": CampaignStatus.SUSPENDED, "waiting_for": event.reason}
+        case ev.NeedsPerson():
+            return {"status": CampaignStatus.NEEDS_PERSON, "waiting_for": event.reason}
+        case ev.Resumed():
+            return {"status": CampaignStatus.RUNNING, "waiting_for": None}
+        case ev.FinishRequested():
+            return {
+                "status": CampaignStatus.FINISHING,
+                "ending": CampaignStatus(event.ending),
+                "stop_reason": event.reason,
+                "waiting_for": None,
+            }
+        case ev.AbortRequested():
+            return {
+                "status": CampaignStatus.FINISHING,
+                "ending": CampaignStatus.ABORTED,
+                "stop_reason": event.reason,
+                "waiting_for": None,
+            }
+        case ev.Ended():
+            return {
+                "status": CampaignStatus(event.status),
+                "stop_reason": event.reason,
+                "ended_at": event.at,
+                "waiting_for": None,
+            }
+        case _:
+            return {}
+
+
+def _apply_to_trial(event: ev.TrialEvent, old: Trial | None) -> Trial:
+    if isinstance(event, ev.Proposed):
+        return Trial(
+            trial_id=event.trial_id,
+            state=TrialState.QUEUED,
+            parameters=event.parameters,
+            source=event.source,
+            basis=event.basis,
+            seed=event.seed,
+            details=event.details,
+            proposed_at=event.at,
+        )
+    if old is None:
+        raise ValueError(f"event {event.id} speaks of trial {event.trial_id}, never proposed")
+    new = _CHANGES[type(event)](event, old)
+    check_transition(old.trial_id, old.state, new.state)
+    return new
+
+
+def _leased(event: Any, old: Trial) -> Trial:
+    return replace(old, state=TrialState.LEASED, worker=event.worker, fence=event.fence)
+
+
+def _started(event: Any, old: Trial) -> Trial:
+    return replace(old, state=TrialState.RUNNING, attempts=event.attempt, started_at=event.at)
+
+
+def _lease_expired(event: Any, old: Trial) -> Trial:
+    return replace(old, state=TrialState.SUSPECT if event.moved else TrialState.QUEUED)
+
+
+def _failed(event: Any, old: Trial) -> Trial:
+    crashes = old.crashes + int(event.crash)
+    return replace(old, state=TrialState(event.then), reason=event.reason, crashes=crashes)
+
+
+def _acquired(event: Any, old: Trial) -> Trial:
+    return replace(old, state=TrialState.ACQUIRED, run_uid=event.run_uid, acquired_at=event.at)
+
+
+def _measured(event: Any, old: Trial) -> Trial:
+    return replace(
+        old, state=TrialState.MEASURED, outcomes=event.outcomes, measured_at=event.at, reason=None
+    )
+
+
+def _invalidated(event: Any, old: Trial) -> Trial:
+    return replace(
+        old,
+        state=TrialState.INVALID,
+        outcomes=event.outcomes,
+        measured_at=event.at,
+        reason=event.reason,
+    )
+
+
+def _ended_as(state: TrialState) -> Callable[[Any, Trial], Trial]:
+    return lambda event, old: replace(old, state=state, reason=event.reason)
+
+
+_CHANGES: Mapping[type[ev.TrialEvent], Callable[[Any, Trial], Trial]] = {
+    ev.Leased: _leased,
+    ev.Started: _started,
+    ev.LeaseExpired: _lease_expired,
+    ev.Failed: _failed,
+    ev.Acquired: _acquired,
+    ev.Measured: _measured,
+    ev.Invalidated: _invalidated,
+    ev.Unreduced: _ended_as(TrialState.UNREDUCED),
+    ev.Abandoned: _ended_as(TrialState.ABANDONED),
+    ev.Cancelled: _ended_as(TrialState.CANCELLED),
+}

@@ -1,0 +1,103 @@
+"""What a campaign came to: the object that scripts read, and the rows of the results table."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from orchestrator.domain import events as ev
+from orchestrator.domain.accounting import times
+from orchestrator.domain.spec import CampaignSpec
+from orchestrator.domain.state import CampaignState, fold
+from orchestrator.domain.stopping import best_trials
+from orchestrator.domain.trial import Trial
+
+
+def iso(time: float | None) -> str | None:
+    """Unix seconds as ISO 8601 UTC with microseconds; None stays None."""
+    if time is None:
+        return None
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def summary(log: Sequence[ev.Event]) -> dict[str, Any]:
+    """The campaign as one plain object, from its whole log.
+
+    ``best`` is the best measured feasible trial, a list of the undominated ones with several
+    objectives, None when there is none. Times are seconds.
+    """
+    state = fold(log)
+    spec = CampaignSpec.from_data(state.spec)
+    spent = times(log, spec)
+    return {
+        "campaign_id": state.campaign_id,
+        "name": spec.name,
+        "instrument": state.instrument,
+        "mode": state.mode,
+        "status": str(state.status),
+        "stop_reason": state.stop_reason,
+        "waiting_for": state.waiting_for,
+        "budget_trials": spec.budget.trials,
+        "trials": state.counts(),
+        "best": _best(state, spec),
+        "idle_fraction": spent.idle_fraction,
+        "instrument_busy_s": spent.instrument_busy_s,
+        "recovery_s": spent.recovery_s,
+        "held_s": spent.held_s,
+        "wall_s": spent.wall_s,
+        "opened_at": iso(state.opened_at),
+        "ended_at": iso(state.ended_at),
+    }
+
+
+def _best(state: CampaignState, spec: CampaignSpec) -> Any:
+    best = [_point(trial) for trial in best_trials(state, spec)]
+    if len(spec.objectives) == 1:
+        return best[0] if best else None
+    return best or None
+
+
+def _point(trial: Trial) -> dict[str, Any]:
+    outcomes = {
+        name: {"mean": outcome.mean, "sem": outcome.sem, "unit": outcome.unit}
+        for name, outcome in trial.outcomes.items()
+    }
+    return {
+        "trial_id": trial.trial_id,
+        "parameters": dict(trial.parameters),
+        "outcomes": outcomes,
+    }
+
+
+def columns(state: CampaignState, spec: CampaignSpec) -> list[str]:
+    """Columns of the results table, in order."""
+    measured = dict.fromkeys(name for trial in state.trials.values() for name in trial.outcomes)
+    outcomes = [
+        column
+        for name in dict.fromkeys([*spec.outcome_names, *measured])
+        for column in (name, f"{name}_sem")
+    ]
+    head, tail = ["trial_id", "state", "attempts", "source"], ["run_uid"]
+    return [*head, *spec.parameters, *outcomes, *tail, "proposed_at", "started_at", "measured_at"]
+
+
+def rows(state: CampaignState, spec: CampaignSpec) -> list[Mapping[str, Any]]:
+    """One row for each trial, by trial id; None where there is nothing."""
+    names = columns(state, spec)
+    table: list[Mapping[str, Any]] = []
+    for trial in state.trials.values():
+        row: dict[str, Any] = dict.fromkeys(names)
+        row |= {
+            "trial_id": trial.trial_id,
+            "state": str(trial.state),
+            "attempts": trial.attempts,
+            "source": trial.source,
+            "run_uid": trial.run_uid,
+            "proposed_at": iso(trial.proposed_at),
+            "started_at": iso(trial.started_at),
+            "measured_at": iso(trial.measured_at),
+        }
+        row |= trial.parameters
+        for name, outcome in trial.outcomes.items():
+            row |= {name: outcome.mean, f"{name}_sem": outcome.sem}
+        table.append(row)
+    return table

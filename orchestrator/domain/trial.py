@@ -1,0 +1,115 @@
+"""A trial: one proposed and executed point, and the states it may go through."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from orchestrator.domain.errors import IllegalTransition
+
+ParameterValue = float | int | str | bool
+
+
+class TrialState(StrEnum):
+    """Where a trial stands. Starred states are terminal: nothing leaves them.
+
+    ::
+
+        queued ─► leased ─► running ─► acquired ─► measured*
+           ▲        │          │           ├─────► invalid*     a validity rule says no
+           ├────────┘ lease    │           └─────► unreduced ─► measured* | invalid*
+           │          over,    │                   the reducer failed: reduce again,
+           │          unmoved  │                   never measure again
+           ├───────────────────┤ attempt failed, attempts left
+           │                   ├─► abandoned*      attempts spent
+           │                   ├─► cancelled*      aborted by a person
+           │                   └─► suspect         its worker died after moving
+           │                          ├─► acquired     durable documents were found
+           ├──────────────────────────┤ none found, crashes left
+           │                          └─► abandoned* | cancelled*
+           └─► cancelled* | abandoned*
+    """
+
+    QUEUED = "queued"
+    LEASED = "leased"
+    RUNNING = "running"
+    SUSPECT = "suspect"
+    ACQUIRED = "acquired"
+    UNREDUCED = "unreduced"
+    MEASURED = "measured"
+    INVALID = "invalid"
+    ABANDONED = "abandoned"
+    CANCELLED = "cancelled"
+
+
+_S = TrialState
+
+TERMINAL = frozenset({_S.MEASURED, _S.INVALID, _S.ABANDONED, _S.CANCELLED})
+
+ARROWS: Mapping[TrialState, frozenset[TrialState]] = {
+    _S.QUEUED: frozenset({_S.LEASED, _S.CANCELLED, _S.ABANDONED}),
+    _S.LEASED: frozenset({_S.RUNNING, _S.QUEUED, _S.ABANDONED, _S.CANCELLED}),
+    _S.RUNNING: frozenset({_S.ACQUIRED, _S.QUEUED, _S.ABANDONED, _S.CANCELLED, _S.SUSPECT}),
+    _S.SUSPECT: frozenset({_S.ACQUIRED, _S.QUEUED, _S.ABANDONED, _S.CANCELLED}),
+    _S.ACQUIRED: frozenset({_S.MEASURED, _S.INVALID, _S.UNREDUCED}),
+    _S.UNREDUCED: frozenset({_S.MEASURED, _S.INVALID, _S.UNREDUCED}),
+    **{state: frozenset[TrialState]() for state in TERMINAL},
+}
+"""From each state, the states that may follow."""
+
+
+def check_transition(trial_id: int, old: TrialState, new: TrialState) -> None:
+    """Pass when ``old -> new`` is an arrow of the state machine.
+
+    Raises:
+        IllegalTransition: it is not.
+    """
+    if new not in ARROWS[old]:
+        raise IllegalTransition(f"trial {trial_id} cannot go from {old} to {new}")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Something measured."""
+
+    mean: float
+    sem: float | None = None
+    """Standard error of the mean, in the outcome's unit; None when unknown, 0 when exact."""
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """All that the ledger says about one trial. Times are Unix seconds; None means not yet."""
+
+    trial_id: int
+    state: TrialState
+    parameters: Mapping[str, ParameterValue]
+    source: str
+    """Who proposed it: initial, model, fallback, person or agent."""
+    basis: str
+    """Id of the last ledger event that the proposal knew; ``0`` when it knew none."""
+    seed: int
+    """Seed of the random draws behind this proposal."""
+    details: Mapping[str, object] = field(default_factory=dict[str, object])
+    """How the proposal was made: method, software versions."""
+    revision: int = 0
+    """How often its parameters were replaced while it was still queued."""
+    attempts: int = 0
+    """Times it was started."""
+    crashes: int = 0
+    """Attempts ended by the death of a process, a server or an IOC."""
+    outcomes: Mapping[str, Outcome] = field(default_factory=dict[str, Outcome])
+    run_uid: str | None = None
+    reason: str | None = None
+    """Why it last failed, was refused, invalidated or cancelled."""
+    worker: str | None = None
+    fence: int | None = None
+    proposed_at: float | None = None
+    started_at: float | None = None
+    acquired_at: float | None = None
+    measured_at: float | None = None
+
+    @property
+    def is_terminal(self) -> bool:
+        """True when nothing can change it any more."""
+        return self.state in TERMINAL

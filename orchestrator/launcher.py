@@ -1,0 +1,328 @@
+"""What ``labwright run`` does: check, open, supervise until the campaign is over, keep results."""
+
+import contextlib
+import json
+import logging
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator import service
+from orchestrator.adapters import child, results
+from orchestrator.adapters.embedded_server import prepare_folder, socket_folder
+from orchestrator.adapters.redis_ledger import RedisLedger
+from orchestrator.adapters.spec_files import (
+    Lines,
+    find_campaign,
+    find_instrument,
+    line_of,
+    read_campaign,
+    read_instrument,
+)
+from orchestrator.app import connect, versions
+from orchestrator.domain import events as ev
+from orchestrator.domain.errors import LedgerUnavailable, Problem, SpecError, Unusable
+from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
+from orchestrator.domain.state import CampaignState, CampaignStatus, fold
+from orchestrator.domain.summary import columns, rows, summary
+from orchestrator.domain.together import disagreements
+from orchestrator.domain.trial import TrialState
+from orchestrator.settings import Settings
+from orchestrator.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+STEP_S = 0.2
+"""Longest time between two looks at the processes."""
+EXIT = {"done": 0, "stopped": 0, "failed": 1, "aborted": 1}
+EXIT_NEEDS_PERSON, EXIT_INTERRUPTED = 3, 130
+
+_AT_WORK = (TrialState.LEASED, TrialState.RUNNING, TrialState.ACQUIRED)
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """A campaign and its instrument, checked against each other."""
+
+    campaign: CampaignSpec
+    instrument: InstrumentSpec
+
+
+def read_files(name: str, *, on_twin: bool = False) -> Files:
+    """Read both files and compare them with each other and with the plan.
+
+    Raises:
+        SpecError: with every problem found.
+        Unusable: a file that is not there.
+    """
+    from orchestrator.adapters.plan_catalog import plan_problems, refuse_shadows
+
+    campaign_file = find_campaign(name)
+    campaign, lines = read_campaign(campaign_file)
+    instrument_file = find_instrument(campaign.instrument, campaign_file)
+    instrument = _instrument(instrument_file, on_twin=on_twin)
+    refuse_shadows()
+    problems = [*disagreements(campaign, instrument), *plan_problems(campaign)]
+    if problems:
+        raise SpecError(str(campaign_file), [_placed(problem, lines) for problem in problems])
+    return Files(campaign, instrument)
+
+
+def read_instrument_file(name: str, *, on_twin: bool = False) -> InstrumentSpec:
+    """The instrument file that a person means: a path, or the name of a shipped twin.
+
+    Raises:
+        SpecError: with every problem found.
+        Unusable: a file that is not there.
+    """
+    return _instrument(find_instrument(name, Path("campaign.yaml")), on_twin=on_twin)
+
+
+def _instrument(file: Path, *, on_twin: bool) -> InstrumentSpec:
+    instrument, _ = read_instrument(file)
+    if not on_twin or instrument.mode == "twin":
+        return instrument
+    if instrument.twin is None:
+        raise Unusable(f"instrument {instrument.name!r} names no 'twin', so --twin cannot run it")
+    return instrument.model_copy(update={"mode": "twin"})
+
+
+def check_mode(instrument: InstrumentSpec, *, hardware: bool) -> None:
+    """Pass when this instrument may move.
+
+    Raises:
+        Unusable: it is real, and nobody said ``--hardware``.
+    """
+    if instrument.mode == "real" and not hardware:
+        raise Unusable(
+            f"instrument {instrument.name!r} is real and would move; "
+            "say --hardware to allow that, or --twin to run on its twin"
+        )
+
+
+def checked_id(campaign_id: str) -> str:
+    """The id, when it can be a key and a folder name.
+
+    Raises:
+        Unusable: it cannot.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,95}", campaign_id):
+        raise Unusable(
+            f"--id {campaign_id!r} must be 1 to 96 letters, digits, '-' and '_', "
+            "starting with a letter or digit"
+        )
+    return campaign_id
+
+
+def _placed(problem: Problem, lines: Lines) -> Problem:
+    return Problem(problem.place, problem.message, line_of(lines, problem.place))
+
+
+@dataclass
+class Launcher:
+    """One ``run``: its campaign, its processes, and what a person at the keyboard asked for."""
+
+    settings: Settings
+    campaign_id: str
+    show: Callable[[CampaignState, list[ev.Event]], None]
+    """Called with the state and the new events whenever something happened, and regularly."""
+    waits_for_person: bool
+    """True to go on waiting when only a person can decide; False to leave then."""
+    interrupts: int = 0
+    _handled: int = 0
+    state: CampaignState = field(default_factory=CampaignState)
+
+    def run(self, open_campaign: Callable[[RedisLedger], None]) -> tuple[dict[str, Any], int]:
+        """Bring the campaign to its end; gives its summary and the exit code.
+
+        Raises:
+            Unusable: a resource that cannot be used; the campaign can be resumed.
+        """
+        url = self._server_url()
+        ledger = RedisLedger(url, lab=self.settings.lab, patience_s=1.0)
+        embedded = self.settings.redis_url is None
+        supervisor = Supervisor(self.settings.data_dir, ledger, embedded)
+        with self._signals(), contextlib.closing(ledger):
+            try:
+                supervisor.step()
+                open_campaign(ledger)
+                self.state = service.state_of(ledger, self.campaign_id)
+                if not self.state.is_over:
+                    self._add_parts(supervisor)
+                    self._supervise(supervisor, ledger)
+                outcome = keep_results(self.settings.data_dir, ledger, self.campaign_id)
+                return outcome, self._exit_code(outcome)
+            finally:
+                supervisor.stop()
+
+    def _server_url(self) -> str:
+        if self.settings.redis_url is not None:
+            with contextlib.closing(connect(self.settings)) as checked:
+                return checked.url
+        prepare_folder(self.settings.data_dir)
+        return f"unix://{socket_folder(self.settings.data_dir)}/server.sock"
+
+    def _add_parts(self, supervisor: Supervisor) -> None:
+        settings, state = self.settings, self.state
+        instrument = InstrumentSpec.from_data(state.instrument_spec)
+        environment = {
+            "LABWRIGHT_DATA_DIR": str(settings.data_dir.resolve()),
+            **({"LABWRIGHT_REDIS_URL": settings.redis_url} if settings.redis_url else {}),
+            **({"LABWRIGHT_ALLOW_UNSAFE_SERVER": "1"} if settings.allow_unsafe_server else {}),
+        }
+        supervisor.add(
+            "worker", instrument.name, [json.dumps(dict(state.instrument_spec))], environment
+        )
+        supervisor.add("campaign", self.campaign_id, [self.campaign_id], environment)
+        # Last, because its start is waited for; the worker loads meanwhile and looks for it.
+        if instrument.mode == "twin" and instrument.twin is not None:
+            arguments = [instrument.twin.replace("_", "-")]
+            arguments += ["--seed", str(state.spec["optimizer"]["seed"])]
+            if settings.time_compression is not None:
+                arguments += ["--time-compression", str(settings.time_compression)]
+            supervisor.add_twin(instrument.name, arguments, environment)
+
+    def _supervise(self, supervisor: Supervisor, ledger: RedisLedger) -> None:
+        """Until the campaign is over, or this run should leave it."""
+        while not self.state.is_over:
+            try:
+                supervisor.step()
+                news = ledger.events(self.campaign_id, self.state.last_id)
+                self.state = fold(news, self.state)
+                self.show(self.state, news)
+                self._obey(ledger)
+                if self._should_leave():
+                    return
+                if not news:
+                    ledger.wait({self.campaign_id: self.state.last_id}, STEP_S)
+            except LedgerUnavailable:
+                time.sleep(0.05)
+
+    def _obey(self, ledger: RedisLedger) -> None:
+        """First interrupt: the running trial finishes and all stops. Second: abort."""
+        if self._handled >= self.interrupts:
+            return
+        self._handled = self.interrupts
+        by = "keyboard"
+        if self.interrupts == 1:
+            order = ev.Paused(by=by, reason="interrupted; 'labwright run --resume' continues it")
+            expected = [CampaignStatus.RUNNING, CampaignStatus.SUSPENDED]
+        else:
+            order = ev.AbortRequested(by=by, reason="aborted from the keyboard", halt=False)
+            expected = [
+                CampaignStatus.RUNNING,
+                CampaignStatus.PAUSED,
+                CampaignStatus.SUSPENDED,
+                CampaignStatus.NEEDS_PERSON,
+                CampaignStatus.FINISHING,
+            ]
+        ledger.order(self.campaign_id, order, expected)
+
+    def _should_leave(self) -> bool:
+        status = self.state.status
+        if status is CampaignStatus.NEEDS_PERSON and not self.waits_for_person:
+            return True
+        held = status in (CampaignStatus.PAUSED, CampaignStatus.NEEDS_PERSON)
+        return self.interrupts == 1 and held and self.state.count(*_AT_WORK) == 0
+
+    def _exit_code(self, outcome: dict[str, Any]) -> int:
+        if self.interrupts:
+            return EXIT_INTERRUPTED
+        if outcome["status"] == CampaignStatus.NEEDS_PERSON:
+            return EXIT_NEEDS_PERSON
+        code = EXIT.get(outcome["status"], 1)
+        return code or (0 if outcome["trials"]["measured"] else 1)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Count interrupts instead of dying of them."""
+
+        def count(*_: object) -> None:
+            self.interrupts += 1
+
+        before = {one: signal.signal(one, count) for one in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for one, handler in before.items():
+                signal.signal(one, handler)
+
+
+def opener(files: Files, campaign_id: str) -> Callable[[RedisLedger], None]:
+    """What opens a new campaign."""
+
+    def open_new(ledger: RedisLedger) -> None:
+        service.submit(ledger, files.campaign, files.instrument, campaign_id, versions())
+
+    return open_new
+
+
+def resumer(campaign_id: str, *, hardware: bool) -> Callable[[RedisLedger], None]:
+    """What continues a campaign that nobody runs at present.
+
+    The callable raises Unusable when the campaign is live or unknown.
+    """
+
+    def resume(ledger: RedisLedger) -> None:
+        service.find(ledger, campaign_id)
+        for pid, about in ledger.processes().items():
+            mine = about["role"] == "campaign" and about["instrument"] == campaign_id
+            if mine and child.is_same_process(pid, about["started"]):
+                raise Unusable(
+                    f"campaign {campaign_id!r} is live: process {pid} runs it; "
+                    f"'labwright watch {campaign_id}' shows it"
+                )
+        state = service.state_of(ledger, campaign_id)
+        if not state.is_over:
+            check_mode(InstrumentSpec.from_data(state.instrument_spec), hardware=hardware)
+        order = ev.Resumed(by="run --resume")
+        ledger.order(campaign_id, order, [CampaignStatus.PAUSED])
+
+    return resume
+
+
+def keep_results(data_dir: Path, ledger: RedisLedger, campaign_id: str) -> dict[str, Any]:
+    """Write the campaign's folder: events, table, plot, report; gives the summary."""
+    log_of_events = ledger.events(campaign_id)
+    state = fold(log_of_events)
+    spec = CampaignSpec.from_data(state.spec)
+    folder = data_dir / "campaigns" / campaign_id
+    folder.mkdir(parents=True, exist_ok=True)
+    outcome = {**summary(log_of_events), "data_dir": str(data_dir), "results": str(folder)}
+    names, table = columns(state, spec), rows(state, spec)
+    _write(folder / "campaign.json", json.dumps(state.spec, indent=2))
+    _write(folder / "instrument.json", json.dumps(state.instrument_spec, indent=2))
+    _write(folder / "summary.json", json.dumps(outcome, indent=2))
+    lines = (
+        json.dumps(
+            {"id": e.id, "at": e.at, "type": ev.type_of(e), "data": json.loads(ev.to_json(e))}
+        )
+        for e in log_of_events
+    )
+    _write(folder / "events.jsonl", "".join(f"{line}\n" for line in lines))
+    _write(folder / "results.csv", results.as_csv(names, table))
+    results.write_parquet(folder / "results.parquet", names, table)
+    write_report(folder, state, spec, outcome)
+    return outcome
+
+
+def write_report(
+    folder: Path, state: CampaignState, spec: CampaignSpec, outcome: dict[str, Any]
+) -> Path:
+    """Draw the plot and write the HTML page; gives the page."""
+    from orchestrator.adapters.report import write_page, write_plot
+
+    plot, page = folder / "convergence.png", folder / "report.html"
+    write_plot(plot, state, spec)
+    write_page(page, plot, state, spec, outcome, columns(state, spec), rows(state, spec))
+    return page
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_suffix(path.suffix + ".part")
+    temporary.write_text(text)
+    temporary.replace(path)

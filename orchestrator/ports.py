@@ -1,0 +1,435 @@
+"""What the flow needs from the world. Each docstring here is a contract that adapters keep.
+
+An adapter is one technology; ``tests/contract`` runs one suite over all adapters of a port.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from orchestrator.domain.envelope import Envelope
+from orchestrator.domain.events import (
+    Acquired,
+    CampaignEvent,
+    Ended,
+    Event,
+    Failed,
+    Invalidated,
+    Measured,
+    Opened,
+    Proposed,
+    Unreduced,
+)
+from orchestrator.domain.proposal import Knowledge, Suggestion
+from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
+from orchestrator.domain.trial import Outcome, ParameterValue
+
+
+class InstrumentState(StrEnum):
+    """Where an instrument stands.
+
+    ::
+
+        ready ─► leased ─► ready
+                    └─► unknown ─► recovering ─► ready | fault (only staff clear it)
+    """
+
+    READY = "ready"
+    LEASED = "leased"
+    UNKNOWN = "unknown"
+    RECOVERING = "recovering"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to drive one instrument for one trial."""
+
+    campaign_id: str
+    instrument: str
+    worker: str
+    trial_id: int
+    fence: int
+    """Grows with every lease of the instrument and never repeats."""
+    attempts: int
+    """How often the trial was started before."""
+    crashes: int
+    parameters: Mapping[str, ParameterValue]
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentRecord:
+    """What the ledger knows of an instrument."""
+
+    state: InstrumentState
+    holder: str | None = None
+    """Worker that holds or recovers it."""
+    fence: int = 0
+    campaign_id: str | None = None
+    trial_id: int | None = None
+    until: float | None = None
+    """Unix time at which the lease ends unless it is renewed; None when not leased."""
+    envelope: Envelope | None = None
+    """The envelope as the worker published it; None before any worker has started."""
+    reason: str = ""
+
+
+class Ledger(Protocol):
+    """The durable truth: an append-only log of events for each campaign.
+
+    Every operation is one atomic step: it checks, changes state and appends its event, or does
+    nothing. Every operation may be sent again after a lost reply: the second time changes
+    nothing. Operations on an unknown campaign raise LedgerError;
+    all raise LedgerUnavailable when the server does not answer for the adapter's patience.
+    """
+
+    def open_campaign(self, opened: Opened) -> bool:
+        """Open a campaign; False, and no change, when its id exists already."""
+        ...
+
+    def campaigns(self) -> list[str]:
+        """Ids of all campaigns, oldest first."""
+        ...
+
+    def open_campaigns(self, instrument: str) -> list[str]:
+        """Ids of the instrument's campaigns that are not over, oldest first."""
+        ...
+
+    def events(self, campaign_id: str, after: str = "0") -> list[Event]:
+        """The events after this id, oldest first; empty when there are none."""
+        ...
+
+    def wait(self, cursors: Mapping[str, str], timeout_s: float) -> None:
+        """Return as soon as one of the campaigns has an event after its id, or at the timeout."""
+        ...
+
+    def propose(self, campaign_id: str, proposed: Proposed) -> bool:
+        """Make the proposal the trial ``proposed.trial_id`` and put it last in the queue.
+
+        False, and no change, when that is not the next number, or the campaign takes no more
+        trials (it is finishing or over).
+        """
+        ...
+
+    def acquire(
+        self, campaign_id: str, instrument: str, worker: str, *, floor: int, ttl_s: float
+    ) -> Lease | None:
+        """Lease the instrument for the first queued trial; None when there is nothing to do.
+
+        The fence is above all earlier ones and above ``floor``. A worker that already holds a
+        lease gets the same one again. None unless the instrument is ready, the campaign is
+        running and a trial is queued.
+        """
+        ...
+
+    def start(self, lease: Lease) -> int:
+        """Record that motion is about to begin; gives the attempt's number, from 1.
+
+        Raises:
+            LeaseLost: the lease is no longer this worker's.
+        """
+        ...
+
+    def renew(self, instrument: str, worker: str, fence: int, ttl_s: float) -> bool:
+        """Prolong the lease to ``ttl_s`` from now; False when it is no longer this worker's."""
+        ...
+
+    def acquired(self, lease: Lease, acquired: Acquired) -> None:
+        """Record that the documents are safe, and end the lease.
+
+        Raises:
+            LeaseLost: the lease is no longer this worker's.
+        """
+        ...
+
+    def fail(self, lease: Lease, failed: Failed, instrument: InstrumentState) -> None:
+        """Record a failed attempt; the trial goes to ``failed.then``, the instrument as given.
+
+        A retried trial goes to the front of the queue.
+
+        Raises:
+            LeaseLost: the lease is no longer this worker's.
+        """
+        ...
+
+    def settle(self, campaign_id: str, event: Measured | Invalidated | Unreduced) -> bool:
+        """Record Measured, Invalidated or Unreduced for an acquired or unreduced trial.
+
+        False, and no change, when the trial is already terminal.
+        """
+        ...
+
+    def cancel(self, campaign_id: str, trial_id: int, *, by: str, reason: str) -> bool:
+        """Withdraw a queued or suspect trial; False when it is in another state."""
+        ...
+
+    def order(self, campaign_id: str, event: CampaignEvent, expected: Sequence[str]) -> bool:
+        """Record an order or a change of status; False unless the status is one of ``expected``."""
+        ...
+
+    def status(self, campaign_id: str) -> str:
+        """The campaign's status, read fresh and without patience.
+
+        ``finishing`` reads ``aborting`` after an order to abort, ``halting`` after one to halt.
+        """
+        ...
+
+    def end(self, campaign_id: str, event: Ended, last_id: str) -> bool:
+        """Record Ended; False when the log has grown beyond ``last_id``."""
+        ...
+
+    def register(self, instrument: str, worker: str, envelope: Envelope) -> InstrumentRecord:
+        """Publish who works on the instrument and its envelope; a new instrument is ready."""
+        ...
+
+    def instrument(self, instrument: str) -> InstrumentRecord:
+        """What is known of the instrument; state ready when it was never registered."""
+        ...
+
+    def expire(self, instrument: str, dead: str | None = None) -> bool:
+        """End a lease whose holder is proven dead (``dead``) or whose time is over (None).
+
+        A trial that had not started is queued again, first in line. One that had becomes
+        suspect and the instrument unknown. False when there was nothing to end.
+        """
+        ...
+
+    def recover(
+        self, instrument: str, worker: str, state: InstrumentState, *, floor: int, reason: str
+    ) -> InstrumentRecord:
+        """Take an unknown instrument into recovery (RECOVERING), or end that (READY or FAULT).
+
+        Taking it draws a new fence above ``floor``.
+
+        Raises:
+            LeaseLost: the instrument is in no state from which this can happen.
+        """
+        ...
+
+    def resolve(self, campaign_id: str, event: Acquired | Failed) -> bool:
+        """Decide a suspect trial: documents were found, or it goes to ``failed.then``.
+
+        False when it is not suspect.
+        """
+        ...
+
+    def set_process(self, pid: int, about: Mapping[str, Any] | None) -> None:
+        """Publish a process of this lab (role, instrument, started), or remove it (None)."""
+        ...
+
+    def processes(self) -> dict[int, dict[str, Any]]:
+        """The published processes by pid; some may have died since."""
+        ...
+
+
+class Optimizer(Protocol):
+    """Proposes; holds no state that a proposal depends on."""
+
+    def suggest(self, known: Knowledge) -> Suggestion:
+        """Parameters for trial ``known.trial_id``: the same for the same ``known``.
+
+        They satisfy the spec's ranges and parameter constraints.
+
+        Raises:
+            OptimizerError: there is none, and the message says why.
+        """
+        ...
+
+
+class PatientOptimizer(Protocol):
+    """An optimizer that can be asked with a deadline."""
+
+    def suggest(self, known: Knowledge, timeout_s: float | None = None) -> Suggestion:
+        """As Optimizer.suggest; None waits as long as it takes.
+
+        Raises:
+            SuggestionLate: not ready within ``timeout_s``; the work goes on for the next call.
+            OptimizerError: there is none.
+        """
+        ...
+
+    def fallback(self, known: Knowledge, reason: str) -> Suggestion:
+        """A space-filling point, at once; ``reason`` is kept in its details.
+
+        Raises:
+            OptimizerError: the constraints leave no room for one.
+        """
+        ...
+
+    @property
+    def is_ready(self) -> bool:
+        """True when a suggestion needs no loading first."""
+        ...
+
+    def warm_up(self, spec: CampaignSpec) -> None:
+        """Load what the first suggestion will need, without waiting for it."""
+        ...
+
+    def close(self) -> None:
+        """End what was started."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRequest:
+    """One attempt, as the executor is told of it."""
+
+    campaign: CampaignSpec
+    settings: Mapping[str, ParameterValue]
+    """By dotted device name."""
+    arguments: Mapping[str, ParameterValue]
+    """Parameters bound to arguments of the plan."""
+    metadata: Mapping[str, Any]
+    """For the RunStart document: campaign_id, trial_id, attempt, fence, mode, versions."""
+    documents: str
+    """File that receives the documents, relative to the data folder."""
+    deadline_s: float
+    """Longest time the plan may take before it is aborted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Documents that are safe on disk."""
+
+    run_uid: str
+    documents: str
+    sha256: str
+
+
+class Executor(Protocol):
+    """Owns the devices of one instrument and runs plans on them."""
+
+    def connect(self) -> None:
+        """Connect every required device.
+
+        Raises:
+            DeviceUnavailable: listing all that failed.
+        """
+        ...
+
+    def run(self, request: PlanRequest, order: Callable[[], str | None]) -> Evidence:
+        """Run one fresh plan to its end and give its documents, already safe on disk.
+
+        ``order`` is asked several times a second; ``aborting`` or ``halting`` stop the plan.
+
+        Raises:
+            EnvelopeError: a setting is outside the envelope; nothing moved.
+            PlanAborted: stopped by an order.
+            PlanFailed: the plan ended with an error, a hang or a bad reading.
+        """
+        ...
+
+    def tripped(self) -> str | None:
+        """Why a condition forbids starting now, in one sentence; None when all are good."""
+        ...
+
+    def quiet(self) -> None:
+        """Do what the instrument file lists under ``quiet``; everything else holds its position."""
+        ...
+
+    def park(self) -> None:
+        """Do what the instrument file lists under ``park``, in order."""
+        ...
+
+    def observe(self) -> str | None:
+        """Look without moving: None when every device answers and stands still, else why not."""
+        ...
+
+    @property
+    def is_reusable(self) -> bool:
+        """False after an odd end: then this process must be replaced."""
+        ...
+
+
+class Outbox(Protocol):
+    """Results that are safe on this machine before the ledger hears of them."""
+
+    def put(self, campaign_id: str, acquired: Acquired) -> None:
+        """Store it; when this returns, a power cut cannot lose it."""
+        ...
+
+    def find(self, campaign_id: str, trial_id: int, attempt: int) -> Acquired | None:
+        """What was stored for the attempt; None when nothing intact is there.
+
+        A file whose documents are missing or changed does not count.
+        """
+        ...
+
+
+class Gate(Protocol):
+    """Keeps a second driver off the instrument."""
+
+    def enter(self) -> bool:
+        """Become the only driver; False when another process is. Held until the process ends."""
+        ...
+
+    @property
+    def floor(self) -> int:
+        """Highest fence ever claimed here; 0 when none was."""
+        ...
+
+    def claim(self, fence: int) -> None:
+        """Remember the fence before the first command under it.
+
+        Raises:
+            LeaseLost: a higher fence was claimed before.
+        """
+        ...
+
+
+class Reducer(Protocol):
+    """Turns the documents of a trial into outcomes."""
+
+    def reduce(self, campaign: CampaignSpec, documents: str) -> "Reduction":
+        """Outcomes and the verdict of the validity rules: the same for the same documents.
+
+        Raises:
+            ReductionError: the reducer raised, or an outcome is missing, NaN or infinite.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """What a reducer made of a trial's documents."""
+
+    outcomes: Mapping[str, Outcome]
+    invalid: str | None
+    """The validity rule that does not hold; None when the trial is valid."""
+
+
+class Clock(Protocol):
+    """Time, so that tests need not wait."""
+
+    def now(self) -> float:
+        """Unix time in seconds."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """Everything the flow works with."""
+
+    ledger: Ledger
+    optimizer: PatientOptimizer
+    executor: Executor
+    outbox: Outbox
+    gate: Gate
+    reducer: Reducer
+    clock: Clock
+    instrument: InstrumentSpec
+    worker: str
+    """Name of this worker incarnation, unique for each process."""
+    lease_s: float
+    """Seconds that a lease lasts without renewal."""
+    plan_deadline_s: float
+    """Longest time one plan may take."""
+    suggestion_deadline_s: float
+    """Longest time the instrument may wait for a suggestion, at lookahead 1 or more."""
+    versions: Mapping[str, str]
+    """Versions of the software that measures, for the documents."""

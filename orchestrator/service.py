@@ -1,0 +1,218 @@
+"""What a person may order and ask, whatever face they use."""
+
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from orchestrator.domain import events as ev
+from orchestrator.domain.errors import LedgerError, Unusable
+from orchestrator.domain.rules import TAKES_TRIALS
+from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
+from orchestrator.domain.state import CampaignState, CampaignStatus, fold
+from orchestrator.domain.summary import iso
+from orchestrator.domain.together import near
+from orchestrator.domain.trial import Trial, TrialState
+from orchestrator.ports import Ledger
+
+
+def new_campaign_id(name: str, now: float) -> str:
+    """``NAME-YYYYMMDDThhmmss-XXXX``, with the time in UTC and four random characters."""
+    stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S")
+    return f"{name}-{stamp}-{secrets.token_hex(2)}"
+
+
+def submit(
+    ledger: Ledger,
+    campaign: CampaignSpec,
+    instrument: InstrumentSpec,
+    campaign_id: str,
+    versions: Mapping[str, str],
+) -> None:
+    """Open a campaign.
+
+    Raises:
+        Unusable: its id exists already.
+    """
+    opened = ev.Opened(
+        campaign_id=campaign_id,
+        instrument=instrument.name,
+        mode=instrument.mode,
+        spec=campaign.to_data(),
+        instrument_spec=instrument.to_data(),
+        versions=versions,
+    )
+    if not ledger.open_campaign(opened):
+        raise Unusable(
+            f"there is a campaign {campaign_id!r} already; choose another --id, "
+            f"or continue it with --resume {campaign_id}"
+        )
+
+
+def find(ledger: Ledger, campaign_id: str | None, *, only_open: bool = False) -> str:
+    """The campaign that a person means: its id, or without one the newest.
+
+    Raises:
+        Unusable: there is no such campaign, or with ``only_open`` several could be meant.
+    """
+    known = ledger.campaigns()
+    if campaign_id is not None:
+        if campaign_id not in known:
+            raise Unusable(f"there is no campaign {campaign_id!r}{near(campaign_id, known)}")
+        return campaign_id
+    if only_open:
+        known = [name for name in known if not state_of(ledger, name).is_over]
+        if len(known) > 1:
+            raise Unusable(f"several campaigns are open, name one of {known}")
+    if not known:
+        what = "open campaign" if only_open else "campaign"
+        raise Unusable(f"there is no {what} in this data folder; 'labwright run' starts one")
+    return known[-1]
+
+
+def state_of(ledger: Ledger, campaign_id: str) -> CampaignState:
+    """The campaign's state now."""
+    return fold(ledger.events(campaign_id))
+
+
+def order(
+    ledger: Ledger,
+    campaign_id: str,
+    what: Literal["pause", "resume", "finish", "abort", "halt"],
+    *,
+    by: str,
+    reason: str = "",
+) -> str:
+    """Record a person's order and say in one sentence what happens now.
+
+    Raises:
+        Unusable: the campaign is in a status in which the order means nothing.
+    """
+    running = CampaignStatus.RUNNING
+    held = [CampaignStatus.PAUSED, CampaignStatus.SUSPENDED, CampaignStatus.NEEDS_PERSON]
+    why = reason or f"{what} ordered by {by}"
+    stopped = CampaignStatus.STOPPED
+    match what:
+        case "pause":
+            event, expected = ev.Paused(by=by, reason=why), [running, CampaignStatus.SUSPENDED]
+            effect = "the running trial finishes, then nothing starts until 'labwright resume'"
+        case "resume":
+            event, expected = ev.Resumed(by=by, reason=why), held
+            effect = "the campaign goes on"
+        case "finish":
+            event = ev.FinishRequested(by=by, reason=why, ending=stopped)
+            expected, effect = list(TAKES_TRIALS), "the running trial finishes, then it ends"
+        case "abort" | "halt":
+            event = ev.AbortRequested(by=by, reason=why, halt=what == "halt")
+            expected = [*TAKES_TRIALS, CampaignStatus.FINISHING]
+            effect = "requested; the worker stops the plan, makes the instrument quiet and holds"
+    if ledger.order(campaign_id, event, expected):
+        return f"{what}: {effect}"
+    status = ledger.status(campaign_id)
+    raise Unusable(f"cannot {what} campaign {campaign_id!r}: it is {status}")
+
+
+def resolve(
+    ledger: Ledger,
+    campaign_id: str,
+    trial_id: int,
+    verdict: Literal["retry", "abandon"],
+    *,
+    by: str,
+    reason: str,
+) -> str:
+    """Decide a suspect trial that only a person can decide.
+
+    Raises:
+        Unusable: the trial is not suspect.
+    """
+    then = TrialState.QUEUED if verdict == "retry" else TrialState.ABANDONED
+    failed = ev.Failed(
+        trial_id=trial_id,
+        reason="decided_by_person",
+        message=f"{by}: {reason}",
+        crash=True,
+        then=then,
+    )
+    if not ledger.resolve(campaign_id, failed):
+        raise Unusable(f"trial {trial_id} of {campaign_id!r} is not suspect; see 'labwright why'")
+    expected = [CampaignStatus.NEEDS_PERSON]
+    ledger.order(campaign_id, ev.Resumed(by=by, reason=reason), expected)
+    return f"trial {trial_id} is {then}"
+
+
+def why(ledger: Ledger, campaign_id: str, trial_id: int) -> dict[str, Any]:
+    """All that happened to one trial, with the reasons.
+
+    Raises:
+        Unusable: there is no such trial.
+    """
+    log = ledger.events(campaign_id)
+    state = fold(log)
+    if trial_id not in state.trials:
+        raise Unusable(
+            f"campaign {campaign_id!r} has no trial {trial_id}; it has {len(state.trials)} so far"
+        )
+    trial = state.trials[trial_id]
+    history = [
+        {"at": iso(event.at), "event": ev.type_of(event), **_told(event)}
+        for event in log
+        if isinstance(event, ev.TrialEvent) and event.trial_id == trial_id
+    ]
+    return {
+        "campaign_id": campaign_id,
+        "trial_id": trial_id,
+        "state": str(trial.state),
+        "reason": trial.reason,
+        "parameters": dict(trial.parameters),
+        "proposed_by": trial.source,
+        "basis": trial.basis,
+        "sentence": sentence(trial),
+        "history": history,
+    }
+
+
+def sentence(trial: Trial) -> str:
+    """Where a trial stands and what happens next, in one line."""
+    attempts = f"{trial.attempts} attempt{'' if trial.attempts == 1 else 's'}"
+    because = f" ({trial.reason})" if trial.reason else ""
+    match trial.state:
+        case TrialState.QUEUED:
+            again = f" again after {attempts}{because}" if trial.attempts else ""
+            return f"waits for the worker{again}"
+        case TrialState.LEASED:
+            return f"is with {trial.worker}, nothing has moved yet"
+        case TrialState.RUNNING:
+            return f"is being measured, attempt {trial.attempts}"
+        case TrialState.SUSPECT:
+            return "its worker died after moving; the next worker looks for its documents"
+        case TrialState.ACQUIRED:
+            return "its data are safe, reduction follows"
+        case TrialState.UNREDUCED:
+            return f"its data are safe, but the reducer failed{because}; it is not measured again"
+        case TrialState.MEASURED:
+            return f"was measured in {attempts}"
+        case TrialState.INVALID:
+            return f"was measured, but is invalid{because}; the optimizer is not told"
+        case TrialState.ABANDONED:
+            return f"was abandoned after {attempts}{because}"
+        case TrialState.CANCELLED:
+            return f"was cancelled{because}"
+
+
+def _told(event: ev.Event) -> dict[str, Any]:
+    """The fields of an event that a person wants to see."""
+    wanted = ("worker", "attempt", "fence", "moved", "reason", "message", "then", "run_uid", "by")
+    return {name: getattr(event, name) for name in wanted if hasattr(event, name)}
+
+
+def open_ids(ledger: Ledger) -> list[str]:
+    """Ids of the campaigns that are not over, oldest first."""
+    found: list[str] = []
+    for campaign_id in ledger.campaigns():
+        try:
+            if not state_of(ledger, campaign_id).is_over:
+                found.append(campaign_id)
+        except LedgerError:
+            continue
+    return found

@@ -1,0 +1,204 @@
+"""Starts the processes that a campaign needs, and starts again what died.
+
+It looks at the world and closes the gap to what should be there: server, twin, worker, campaign.
+What somebody else already runs in the same lab is used as it is.
+"""
+
+import json
+import logging
+import select
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.adapters import child
+from orchestrator.adapters.embedded_server import ensure_server
+from orchestrator.domain.errors import LedgerUnavailable, Unusable
+from orchestrator.ports import Ledger
+
+log = logging.getLogger(__name__)
+
+QUICK_S = 3.0
+"""A process that lived shorter than this died quickly."""
+MOST_QUICK_DEATHS = 8
+"""Quick deaths in a row after which the supervisor gives up."""
+TWIN_START_S = 30.0
+EXIT_UNUSABLE = 2
+"""Exit code of a child that cannot work here and says why in its error file."""
+
+
+@dataclass
+class Part:
+    """One process that should be there."""
+
+    role: str
+    name: str
+    """Instrument or campaign that it serves."""
+    start: Callable[[], "subprocess.Popen[bytes]"]
+    process: "subprocess.Popen[bytes] | None" = None
+    started: float = 0.0
+    quick_deaths: int = 0
+    not_before: float = 0.0
+    error_file: Path | None = None
+
+    def has_died(self) -> bool:
+        """True when it was started and is gone."""
+        return self.process is not None and self.process.poll() is not None
+
+
+@dataclass
+class Supervisor:
+    """Keeps the parts of one campaign's lab alive, from this process's main thread."""
+
+    data_dir: Path
+    ledger: Ledger
+    embedded: bool
+    """True when the lab uses the server inside its data folder."""
+    parts: list[Part] = field(default_factory=list[Part])
+    server: "subprocess.Popen[bytes] | None" = None
+
+    def add_twin(
+        self, instrument: str, arguments: list[str], environment: Mapping[str, str]
+    ) -> None:
+        """See that the instrument's twin is served; its port stays the same after a restart."""
+        port: list[str] = []
+
+        def start() -> "subprocess.Popen[bytes]":
+            process = self._module("twin", instrument, [*arguments, *port], environment, True)
+            ready = _ready_line(process, TWIN_START_S)
+            port[:] = ["--port", str(ready["port"])]
+            self._publish("twin", instrument, process.pid, ready)
+            return process
+
+        self.parts.append(Part("twin", instrument, start))
+
+    def add(
+        self, role: str, name: str, arguments: list[str], environment: Mapping[str, str]
+    ) -> None:
+        """See that a worker or a campaign process is there."""
+
+        def start() -> "subprocess.Popen[bytes]":
+            process = self._module(role, name, arguments, environment, False)
+            self._publish(role, name, process.pid, {})
+            return process
+
+        error_file = self.data_dir / "logs" / f"{role}-{name}.error"
+        self.parts.append(Part(role, name, start, error_file=error_file))
+
+    def step(self) -> None:
+        """Look once, and start what is missing.
+
+        Raises:
+            Unusable: a part cannot work here, or keeps dying.
+        """
+        self._keep_server()
+        for part in self.parts:
+            try:
+                self._keep(part)
+            except LedgerUnavailable:
+                return
+
+    def stop(self, patience_s: float = 10.0) -> None:
+        """End what this process started, in the order of its start, the server last."""
+        for part in self.parts:
+            if part.process is not None:
+                child.end(part.process, patience_s)
+                self._forget(part.process.pid)
+        if self.server is not None:
+            child.end(self.server, patience_s)
+
+    def _keep_server(self) -> None:
+        if not self.embedded or (self.server is not None and self.server.poll() is None):
+            return
+        live = ensure_server(self.data_dir)
+        if live.process is not None:
+            self.server = live.process
+            self._publish("server", None, live.pid, {})
+
+    def _keep(self, part: Part) -> None:
+        if part.process is not None and not part.has_died():
+            return
+        if part.has_died():
+            self._note_death(part)
+        if time.monotonic() < part.not_before or self._is_served_elsewhere(part):
+            return
+        if part.error_file is not None:
+            part.error_file.unlink(missing_ok=True)
+        part.process, part.started = part.start(), time.monotonic()
+
+    def _note_death(self, part: Part) -> None:
+        assert part.process is not None
+        code, lived = part.process.returncode, time.monotonic() - part.started
+        self._forget(part.process.pid)
+        part.process = None
+        part.quick_deaths = part.quick_deaths + 1 if lived < QUICK_S else 0
+        log.warning("%s %s ended with code %s after %.1f s", part.role, part.name, code, lived)
+        reason = _error_text(part)
+        if code == EXIT_UNUSABLE and part.quick_deaths <= 1 and reason:
+            raise Unusable(reason)
+        if part.quick_deaths > MOST_QUICK_DEATHS:
+            raise Unusable(
+                f"the {part.role} process of {part.name} died {part.quick_deaths} times in a row"
+                f"; see {self.data_dir / 'logs'}. {reason}"
+            )
+        part.not_before = time.monotonic() + min(0.1 * 2**part.quick_deaths, 10.0)
+
+    def _is_served_elsewhere(self, part: Part) -> bool:
+        """True when another launcher of this lab already runs this part."""
+        return any(
+            about["role"] == part.role and about["instrument"] == part.name
+            for pid, about in self.ledger.processes().items()
+            if child.is_same_process(pid, about["started"])
+        )
+
+    def _module(
+        self,
+        role: str,
+        name: str,
+        arguments: list[str],
+        environment: Mapping[str, str],
+        piped: bool,
+    ) -> "subprocess.Popen[bytes]":
+        return child.start_module(
+            ["orchestrator.app", role, *arguments],
+            log=self.data_dir / "logs" / f"{role}-{name}.log",
+            environment=environment,
+            stdout=subprocess.PIPE if piped else None,
+        )
+
+    def _publish(self, role: str, name: str | None, pid: int, about: Mapping[str, Any]) -> None:
+        started = child.started_at(pid)
+        if started is not None:
+            known = {"role": role, "instrument": name, "started": started, **about}
+            self.ledger.set_process(pid, known)
+
+    def _forget(self, pid: int) -> None:
+        try:
+            self.ledger.set_process(pid, None)
+        except LedgerUnavailable:
+            log.warning("the server is gone; process %s stays listed until the next start", pid)
+
+
+def _ready_line(process: "subprocess.Popen[bytes]", timeout_s: float) -> dict[str, Any]:
+    """What a twin says on its standard output once it serves.
+
+    Raises:
+        Unusable: it ended or stayed silent.
+    """
+    assert process.stdout is not None
+    readable, _, _ = select.select([process.stdout], [], [], timeout_s)
+    line = process.stdout.readline() if readable else b""
+    if not line:
+        child.end(process, 1.0)
+        raise Unusable(f"the twin did not start (exit code {process.returncode}); see its log")
+    return json.loads(line)
+
+
+def _error_text(part: Part) -> str:
+    try:
+        return part.error_file.read_text().strip() if part.error_file else ""
+    except OSError:
+        return ""

@@ -1,0 +1,175 @@
+"""The process that owns one instrument: connect, recover, then one trial after another.
+
+It is never trusted after an odd end: quiet, exit, and the supervisor starts a new one.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from orchestrator.campaign import execute, reduce_trial
+from orchestrator.domain import events as ev
+from orchestrator.domain.envelope import envelope_of
+from orchestrator.domain.errors import DeviceUnavailable, LedgerError, LedgerUnavailable, Unusable
+from orchestrator.domain.rules import TAKES_TRIALS, after_failure
+from orchestrator.domain.spec import CampaignSpec
+from orchestrator.domain.state import CampaignState, CampaignStatus, fold
+from orchestrator.domain.trial import Trial, TrialState
+from orchestrator.ports import InstrumentState, Lab
+
+log = logging.getLogger(__name__)
+
+IDLE_S = 1.0
+"""Longest wait for news of known campaigns; conditions are looked at again afterwards."""
+MARGIN_S = 60.0
+"""Added to a plan's deadline before the heartbeat takes the worker for hung."""
+NO_CAMPAIGN_S = 0.1
+"""Wait between looks for a first campaign."""
+
+
+@dataclass
+class Worker:
+    """One incarnation of a worker; it ends with its process."""
+
+    lab: Lab
+    observe_s: float
+    """Longest time that the instrument may take to stand still during recovery."""
+    announce: Callable[[float], None]
+    """Tells the heartbeat child until when (Unix time) this process may be busy."""
+    _states: dict[str, CampaignState] = field(default_factory=dict[str, CampaignState])
+
+    def begin(self) -> None:
+        """Become the instrument's only driver, connect, publish the envelope, recover.
+
+        Raises:
+            Unusable: another worker drives the instrument.
+            DeviceUnavailable: devices that do not connect, or do not come to rest.
+        """
+        lab = self.lab
+        if not lab.gate.enter():
+            raise Unusable(f"another worker already drives instrument {lab.instrument.name!r}")
+        lab.executor.connect()
+        lab.ledger.register(lab.instrument.name, lab.worker, envelope_of(lab.instrument))
+        self.recover()
+
+    def work(self) -> None:
+        """Run trials until the process must be replaced."""
+        while self.lab.executor.is_reusable:
+            self.announce(self.lab.clock.now() + self.lab.plan_deadline_s + MARGIN_S)
+            try:
+                if not self._step():
+                    return
+            except LedgerUnavailable as error:
+                log.warning("the ledger is out of reach, nothing new is started: %s", error)
+
+    def _step(self) -> bool:
+        """One trial, or one wait; False when the instrument is no longer ready."""
+        lab, name = self.lab, self.lab.instrument.name
+        campaigns = lab.ledger.open_campaigns(name)
+        for campaign_id in campaigns:  # read before looking for work, so that no news is missed
+            self._follow(campaign_id)
+        if any(execute(lab, one, self._spec(one)) for one in campaigns):
+            return lab.ledger.instrument(name).state is InstrumentState.READY
+        if campaigns:
+            lab.ledger.wait({one: self._states[one].last_id for one in campaigns}, IDLE_S)
+        else:
+            lab.clock.sleep(NO_CAMPAIGN_S)
+        return True
+
+    def _follow(self, campaign_id: str) -> CampaignState:
+        known = self._states.get(campaign_id, CampaignState())
+        state = fold(self.lab.ledger.events(campaign_id, known.last_id), known)
+        self._states[campaign_id] = state
+        return state
+
+    def _spec(self, campaign_id: str) -> CampaignSpec:
+        return CampaignSpec.from_data(self._states[campaign_id].spec)
+
+    # Recovery: observe first
+
+    def recover(self) -> None:
+        """Put right what an earlier worker left behind, on the instrument and in the ledger.
+
+        Holding the gate proves the earlier holder dead, so its lease ends at once.
+        """
+        lab, name = self.lab, self.lab.instrument.name
+        record = lab.ledger.instrument(name)
+        if record.state is InstrumentState.LEASED and record.holder:
+            lab.ledger.expire(name, dead=record.holder)
+            record = lab.ledger.instrument(name)
+        if record.state is InstrumentState.FAULT:
+            raise Unusable(f"instrument {name!r} is in fault; staff must clear it: {record.reason}")
+        if record.state is not InstrumentState.READY:
+            self._recover_instrument()
+        for campaign_id in lab.ledger.open_campaigns(name):
+            state = self._follow(campaign_id)
+            for trial in state.in_state(TrialState.SUSPECT):
+                self._decide_suspect(campaign_id, trial)
+            for trial in self._follow(campaign_id).in_state(TrialState.ACQUIRED):
+                self._reduce_left_over(campaign_id, trial)
+
+    def _recover_instrument(self) -> None:
+        lab, name = self.lab, self.lab.instrument.name
+        change = dict(floor=lab.gate.floor)
+        reason = "a worker died or a device was lost: observing"
+        record = lab.ledger.recover(
+            name, lab.worker, InstrumentState.RECOVERING, reason=reason, **change
+        )
+        lab.gate.claim(record.fence)
+        lab.executor.quiet()
+        give_up = time.monotonic() + self.observe_s
+        while (why := lab.executor.observe()) is not None:
+            if time.monotonic() >= give_up:
+                raise DeviceUnavailable(f"instrument {name!r} is not at rest: {why}")
+            lab.clock.sleep(0.1)
+        self._await_person()
+        reason = "every device answers and stands still"
+        lab.ledger.recover(name, lab.worker, InstrumentState.READY, reason=reason, **change)
+
+    def _await_person(self) -> None:
+        """With a device marked ``takeover: person`` somebody must look and resume."""
+        lab = self.lab
+        wary = [n for n, device in lab.instrument.devices.items() if device.takeover == "person"]
+        if not wary:
+            return
+        for campaign_id in lab.ledger.open_campaigns(lab.instrument.name):
+            reason = f"look at {', '.join(wary)} after the crash, then 'labwright resume'"
+            order = ev.NeedsPerson(by="worker", reason=reason)
+            lab.ledger.order(campaign_id, order, TAKES_TRIALS)
+            while lab.ledger.status(campaign_id) == CampaignStatus.NEEDS_PERSON:
+                lab.clock.sleep(0.5)
+
+    def _decide_suspect(self, campaign_id: str, trial: Trial) -> None:
+        """Evidence first: a result that is safe on disk counts, whatever happened afterwards."""
+        lab, spec = self.lab, self._spec(campaign_id)
+        found = lab.outbox.find(campaign_id, trial.trial_id, trial.attempts)
+        if found is not None:
+            lab.ledger.resolve(campaign_id, found)
+            return
+        if spec.policy.consumes_sample:
+            reason = f"did trial {trial.trial_id} consume its sample? 'labwright resolve' decides"
+            order = ev.NeedsPerson(by="worker", reason=reason)
+            lab.ledger.order(campaign_id, order, TAKES_TRIALS)
+            return
+        then = after_failure(
+            spec.policy, attempts=trial.attempts, crashes=trial.crashes, crash=True
+        )
+        failed = ev.Failed(
+            trial_id=trial.trial_id,
+            reason="worker_died",
+            message="the worker ended while the trial ran; no documents were found",
+            crash=True,
+            then=then,
+        )
+        lab.ledger.resolve(campaign_id, failed)
+
+    def _reduce_left_over(self, campaign_id: str, trial: Trial) -> None:
+        found = self.lab.outbox.find(campaign_id, trial.trial_id, trial.attempts)
+        if found is None:
+            raise LedgerError(
+                f"trial {trial.trial_id} of {campaign_id} is acquired, "
+                "but its documents are not on this machine"
+            )
+        spec = self._spec(campaign_id)
+        reduce_trial(self.lab, campaign_id, spec, trial.trial_id, found.documents)

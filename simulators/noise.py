@@ -1,0 +1,31 @@
+"""Measurement noise as a pure function: the same question always gets the same answer."""
+
+import hashlib
+import struct
+from collections.abc import Sequence
+from statistics import NormalDist
+
+import numpy as np
+
+
+def standard_normal(seed: int, setpoints: Sequence[float], trigger: int, size: int) -> list[float]:
+    """Independent standard normal numbers that depend on the arguments alone.
+
+    They come from the raw bits of a Philox generator, which NumPy keeps stable between versions.
+
+    Args:
+        seed: the twin's seed, not negative.
+        setpoints: the exact floats under which is measured; the sign of zero does not count.
+        trigger: how many triggers went before since those setpoints were set, from 0.
+        size: how many numbers.
+    """
+    packed = struct.pack(f"<{len(setpoints)}d", *(value + 0.0 for value in setpoints))
+    digest = hashlib.blake2b(packed, digest_size=8).digest()
+    stream = np.random.Philox(
+        key=np.array([seed, int.from_bytes(digest, "little")], dtype=np.uint64),
+        counter=np.array([0, 0, 0, trigger], dtype=np.uint64),
+    )
+    normal = NormalDist()
+    return [
+        normal.inv_cdf(((int(bits) >> 11) + 0.5) * 2.0**-53) for bits in stream.random_raw(size)
+    ]

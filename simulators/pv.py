@@ -1,0 +1,80 @@
+"""What a twin offers, in plain Python: process variables and the instrument that owns them.
+
+Nothing here knows EPICS; `simulators.ioc` puts it on the network.
+"""
+
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+Value = float | int | str
+
+Sleep = Callable[[float], Awaitable[None]]
+"""Waits for so many seconds of lab time."""
+
+
+class PutRefused(ValueError):
+    """The instrument does not accept this value."""
+
+
+@dataclass
+class Pv:
+    """One process variable.
+
+    Attributes:
+        name: the full EPICS name.
+        value: the value now; its type (float, int, str) is the type for good.
+        unit: engineering unit, empty if none.
+        what: what it is, in a few words.
+        limits: a put outside is refused; clients read them as control limits. None: any value.
+        precision: digits after the point that a screen shows.
+        put: called with each accepted value; the put is complete when it returns. It is the one
+            who changes `value`. None: clients may only read.
+        heartbeat: published anew every second, so that its age says that the server lives.
+    """
+
+    name: str
+    value: Value
+    unit: str = ""
+    what: str = ""
+    limits: tuple[float, float] | None = None
+    precision: int = 4
+    put: Callable[[float], Awaitable[None]] | None = None
+    heartbeat: bool = False
+    changed: bool = False
+
+    def post(self, value: Value) -> None:
+        """Give it a new value with a new time stamp, also if the value is the same."""
+        self.value = value
+        self.changed = True
+
+    async def accept(self, value: float) -> None:
+        """Take a client's put.
+
+        Raises:
+            PutRefused: read-only, not finite, or outside the limits.
+        """
+        if self.put is None:
+            raise PutRefused(f"{self.name} is read-only")
+        if not math.isfinite(value):
+            raise PutRefused(f"{self.name}: {value} is not a finite number")
+        if self.limits is not None and not self.limits[0] <= value <= self.limits[1]:
+            low, high = self.limits
+            raise PutRefused(
+                f"{self.name}: {value} is outside {low} to {high} {self.unit}".rstrip()
+            )
+        await self.put(value)
+
+
+class Instrument(Protocol):
+    """A simulated instrument."""
+
+    @property
+    def pvs(self) -> Sequence[Pv]:
+        """All its process variables."""
+        ...
+
+    def step(self, seconds: float) -> bool:
+        """Let so much lab time pass; True while something still moves."""
+        ...

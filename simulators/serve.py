@@ -1,0 +1,140 @@
+"""The EPICS server of the twins: `python -m simulators.serve NAME`.
+
+It prints one line of JSON when clients can connect, and ends quietly on SIGTERM and SIGINT.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import math
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from simulators.loopback import PortInUse, confine_epics, free_port
+from simulators.twins import TwinModule, UnknownTwin, describe, identity, twin_module
+
+__all__ = ["describe", "main", "serve", "serve_module"]
+
+
+def serve(
+    name: str,
+    *,
+    seed: int = 0,
+    time_compression: float | None = None,
+    port: int | None = None,
+    on_ready: Callable[[dict[str, Any]], None] | None = None,
+) -> None:
+    """Serve a twin on the loopback interface until SIGTERM or SIGINT.
+
+    Belongs in the main thread of a process of its own: it sets EPICS variables of the environment
+    and takes over the two signals.
+
+    Args:
+        name: of the twin, an entry point of the group `labwright.twins`.
+        seed: of the measurement noise, not negative.
+        time_compression: lab seconds per wall second; None takes the twin's own.
+        port: of TCP and UDP; None takes a free one.
+        on_ready: called once with `ready, twin, port, instance, pid, time_compression, seed`.
+
+    Raises:
+        UnknownTwin: no such twin.
+        PortInUse: the port is not free.
+        ValueError: a seed or time compression that cannot be.
+    """
+    serve_module(
+        twin_module(name),
+        name=name,
+        seed=seed,
+        time_compression=time_compression,
+        port=port,
+        on_ready=on_ready,
+    )
+
+
+def serve_module(
+    module: TwinModule,
+    *,
+    name: str,
+    seed: int = 0,
+    time_compression: float | None = None,
+    port: int | None = None,
+    on_ready: Callable[[dict[str, Any]], None] | None = None,
+) -> None:
+    """Serve a twin given by its `instrument` module; all else as in `serve`."""
+    compression = module.TIME_COMPRESSION if time_compression is None else time_compression
+    if not (math.isfinite(compression) and compression > 0):
+        raise ValueError(f"time compression must be positive, not {compression}")
+    if not 0 <= seed < 2**31:  # what an EPICS integer holds
+        raise ValueError(f"seed must be from 0 to 2147483647, not {seed}")
+    chosen = free_port(port)
+    confine_epics(chosen)
+    about: dict[str, Any] = {
+        "ready": True,
+        "twin": name,
+        "port": chosen,
+        "instance": uuid.uuid4().hex,
+        "pid": os.getpid(),
+        "time_compression": compression,
+        "seed": seed,
+    }
+    asyncio.run(_run(module, about, on_ready or (lambda _: None)))
+
+
+async def _run(
+    module: TwinModule, about: dict[str, Any], on_ready: Callable[[dict[str, Any]], None]
+) -> None:
+    from simulators.ioc import Ioc  # imports caproto, which must see the confined environment
+
+    logging.getLogger("caproto").setLevel(logging.CRITICAL)  # a refused put is no server error
+    seed, compression = about["seed"], about["time_compression"]
+    ioc = Ioc(
+        lambda sleep: module.create(seed, sleep),
+        identity(about["instance"], compression, seed),
+        compression,
+    )
+    serving = asyncio.create_task(ioc.serve(about["port"], lambda: on_ready(about)))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, serving.cancel)
+    try:
+        await serving
+    except asyncio.CancelledError:
+        return
+    except ExceptionGroup as group:  # of the tasks in it one failed, the others were cancelled
+        raise group.exceptions[0] from None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code is 2 for wrong input or a port in use."""
+    parser = argparse.ArgumentParser(prog="python -m simulators.serve", description=__doc__)
+    parser.add_argument("name", help="the twin, for example flow-chemistry")
+    parser.add_argument("--seed", type=int, default=0, help="of the measurement noise")
+    parser.add_argument("--time-compression", type=float, help="lab seconds per wall second")
+    parser.add_argument("--port", type=int, help="TCP and UDP port; any free one if not given")
+    options = parser.parse_args(arguments)
+    try:
+        serve(
+            options.name,
+            seed=options.seed,
+            time_compression=options.time_compression,
+            port=options.port,
+            on_ready=_print_line,
+        )
+    except (PortInUse, UnknownTwin, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+def _print_line(about: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(about) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

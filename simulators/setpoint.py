@@ -1,0 +1,84 @@
+"""A setpoint with its readback: first-order settling that ends exactly on the setpoint."""
+
+import math
+from collections.abc import Callable
+
+from simulators.pv import Pv
+
+
+class SetpointPair:
+    """`:SP` and `:RB`, and `:STOP`, which holds at the current readback.
+
+    The readback snaps to the setpoint once it is within the tolerance, so that it has one exact
+    value however often the clock ticked on the way. A put of 1 to `:STOP` does nothing when
+    nothing moves.
+
+    Args:
+        prefix: of the three PV names.
+        start: setpoint and readback at the start.
+        unit: engineering unit.
+        what: what is set, in a few words.
+        limits: of the setpoint.
+        tolerance: within which the readback snaps.
+        tau: time constant in seconds of lab time.
+        on_set: called after each accepted setpoint, also of the same value.
+    """
+
+    def __init__(
+        self,
+        prefix: str,
+        *,
+        start: float,
+        unit: str,
+        what: str,
+        limits: tuple[float, float],
+        tolerance: float,
+        tau: float,
+        on_set: Callable[[], None],
+    ) -> None:
+        self._tolerance = tolerance
+        self._tau = tau
+        self._on_set = on_set
+        self._setpoint = Pv(
+            f"{prefix}:SP", start, unit, f"{what}: setpoint", limits=limits, put=self._put
+        )
+        self._readback = Pv(f"{prefix}:RB", start, unit, f"{what}: readback")
+        self._stop = Pv(
+            f"{prefix}:STOP", 0, "", f"{what}: 1 holds at the readback", (0, 1), put=self._put_stop
+        )
+        self.pvs = (self._setpoint, self._readback, self._stop)
+
+    @property
+    def readback(self) -> float:
+        """The value now."""
+        return float(self._readback.value)
+
+    @property
+    def setpoint(self) -> float:
+        """The value wanted."""
+        return float(self._setpoint.value)
+
+    @property
+    def moving(self) -> bool:
+        """True while the readback differs from the setpoint."""
+        return self.readback != self.setpoint
+
+    def step(self, seconds: float) -> None:
+        """Let so much lab time pass."""
+        if self.moving:
+            distance = (self.readback - self.setpoint) * math.exp(-seconds / self._tau)
+            self._move_to(self.setpoint + distance)
+
+    async def _put(self, value: float) -> None:
+        self._setpoint.post(value)
+        self._on_set()
+        self._move_to(self.readback)
+
+    async def _put_stop(self, value: float) -> None:
+        if value and self.moving:
+            await self._put(self.readback)
+        self._stop.post(0)
+
+    def _move_to(self, position: float) -> None:
+        arrived = abs(position - self.setpoint) <= self._tolerance
+        self._readback.post(self.setpoint if arrived else position)

@@ -1,0 +1,364 @@
+"""One suite over both ledgers: what it proves of the one in memory holds for the real one."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.adapters.memory_ledger import MemoryLedger
+from orchestrator.adapters.redis_ledger import RedisLedger
+from orchestrator.domain import events as ev
+from orchestrator.domain.envelope import Envelope, Limit
+from orchestrator.domain.errors import LeaseLost, LedgerError
+from orchestrator.domain.state import CampaignStatus, fold
+from orchestrator.domain.trial import Outcome, Trial, TrialState
+from orchestrator.ports import InstrumentState, Lease, Ledger
+
+CAMPAIGN, INSTRUMENT, WORKER = "scan-1", "stage", "host-1-a"
+ENVELOPE = Envelope(INSTRUMENT, {"x": Limit(0.0, 1.0, "mm")}, ("x <= 0.5",))
+OUTCOMES = {"y": Outcome(1 / 3, 0.1, "V")}
+
+
+@pytest.fixture(params=["memory", "redis"])
+def ledger(request: pytest.FixtureRequest, lab_name: str) -> Iterator[Ledger]:
+    if request.param == "memory":
+        yield MemoryLedger(request.getfixturevalue("clock"))
+        return
+    real = RedisLedger(request.getfixturevalue("server").url, lab=lab_name, patience_s=5)
+    yield real
+    real.close()
+
+
+@pytest.fixture
+def opened(ledger: Ledger) -> Ledger:
+    assert ledger.open_campaign(_opened())
+    ledger.register(INSTRUMENT, WORKER, ENVELOPE)
+    return ledger
+
+
+def _opened(campaign_id: str = CAMPAIGN) -> ev.Opened:
+    spec = {"budget": {"trials": 3}}
+    return ev.Opened(
+        campaign_id=campaign_id,
+        instrument=INSTRUMENT,
+        mode="twin",
+        spec=spec,
+        instrument_spec={"name": INSTRUMENT},
+    )
+
+
+def _proposed(trial_id: int, x: float = 0.25) -> ev.Proposed:
+    return ev.Proposed(
+        trial_id=trial_id, parameters={"x": x}, source="initial", basis="0", seed=trial_id
+    )
+
+
+def _acquire(ledger: Ledger, worker: str = WORKER, **changes: Any) -> Lease | None:
+    terms = {"floor": 0, "ttl_s": 30.0, **changes}
+    return ledger.acquire(CAMPAIGN, INSTRUMENT, worker, **terms)
+
+
+def _leased(ledger: Ledger, trial_id: int = 1) -> Lease:
+    assert ledger.propose(CAMPAIGN, _proposed(trial_id))
+    lease = _acquire(ledger)
+    assert lease is not None
+    return lease
+
+
+def _running(ledger: Ledger, trial_id: int = 1) -> Lease:
+    lease = _leased(ledger, trial_id)
+    ledger.start(lease)
+    return lease
+
+
+def _evidence(lease: Lease, attempt: int = 1) -> ev.Acquired:
+    return ev.Acquired(
+        trial_id=lease.trial_id, attempt=attempt, run_uid="u", documents="d", sha256="s"
+    )
+
+
+def _failed(lease: Lease, then: TrialState = TrialState.QUEUED, *, crash: bool = False) -> ev.Failed:
+    return ev.Failed(trial_id=lease.trial_id, reason="hang", message="", crash=crash, then=then)
+
+
+def _trial(ledger: Ledger, trial_id: int = 1) -> Trial:
+    return fold(ledger.events(CAMPAIGN)).trials[trial_id]
+
+
+def test_a_campaign_is_opened_once(opened: Ledger) -> None:
+    assert not opened.open_campaign(_opened())
+    assert opened.campaigns() == [CAMPAIGN]
+    assert opened.open_campaigns(INSTRUMENT) == [CAMPAIGN]
+    assert fold(opened.events(CAMPAIGN)).spec == {"budget": {"trials": 3}}
+
+
+def test_an_unknown_campaign_is_named(ledger: Ledger) -> None:
+    with pytest.raises(LedgerError, match="no campaign 'nowhere'"):
+        ledger.events("nowhere")
+    with pytest.raises(LedgerError, match="no campaign 'nowhere'"):
+        ledger.status("nowhere")
+    with pytest.raises(LedgerError, match="no campaign 'nowhere'"):
+        ledger.propose("nowhere", _proposed(1))
+
+
+def test_one_trial_from_proposal_to_outcome(opened: Ledger) -> None:
+    lease = _running(opened)
+    assert lease == Lease(CAMPAIGN, INSTRUMENT, WORKER, 1, 1, 0, 0, {"x": 0.25})
+    opened.acquired(lease, _evidence(lease))
+    assert opened.instrument(INSTRUMENT).state is InstrumentState.READY
+    assert opened.settle(CAMPAIGN, ev.Measured(trial_id=1, outcomes=OUTCOMES))
+    trial = _trial(opened)
+    assert (trial.state, trial.outcomes) == (TrialState.MEASURED, OUTCOMES)
+    assert trial.attempts == 1
+    assert None not in (trial.proposed_at, trial.started_at, trial.measured_at)
+
+
+@pytest.mark.parametrize("value", [0.1 + 0.2, -0.0, 5e-324, 1.7976931348623157e308, 1 / 3])
+def test_floats_survive_exactly(opened: Ledger, value: float) -> None:
+    assert opened.propose(CAMPAIGN, _proposed(1, value))
+    lease = _acquire(opened)
+    assert lease is not None
+    kept = [lease.parameters["x"], _trial(opened).parameters["x"]]
+    assert [repr(one) for one in kept] == [repr(value)] * 2
+
+
+def test_a_proposal_must_have_the_next_number(opened: Ledger) -> None:
+    assert not opened.propose(CAMPAIGN, _proposed(2))
+    assert opened.propose(CAMPAIGN, _proposed(1))
+    assert opened.propose(CAMPAIGN, _proposed(1)), "the same proposal again changes nothing"
+    assert not opened.propose(CAMPAIGN, _proposed(1, 0.3)), "the number is taken"
+    assert len(fold(opened.events(CAMPAIGN)).trials) == 1
+
+
+def test_trials_are_leased_in_order_and_one_at_a_time(opened: Ledger) -> None:
+    for number in (1, 2):
+        assert opened.propose(CAMPAIGN, _proposed(number))
+    first = _acquire(opened)
+    assert first is not None
+    assert _acquire(opened) == first, "the holder gets its own lease again"
+    assert _acquire(opened, "host-2-b") is None, "nobody else gets one meanwhile"
+    opened.start(first)
+    opened.acquired(first, _evidence(first))
+    second = _acquire(opened)
+    assert second is not None
+    assert (second.trial_id, second.fence) == (2, 2)
+
+
+def test_nothing_is_leased_unless_all_is_ready(opened: Ledger) -> None:
+    assert _acquire(opened) is None, "the queue is empty"
+    opened.propose(CAMPAIGN, _proposed(1))
+    assert opened.order(CAMPAIGN, ev.Paused(by="me"), ["running"])
+    assert _acquire(opened) is None, "the campaign is paused"
+    assert opened.order(CAMPAIGN, ev.Resumed(by="me"), ["paused"])
+    assert _acquire(opened) is not None
+
+
+def test_the_fence_stays_above_what_the_device_has_seen(opened: Ledger) -> None:
+    opened.propose(CAMPAIGN, _proposed(1))
+    lease = _acquire(opened, floor=41)
+    assert lease is not None
+    assert lease.fence == 42
+
+
+def test_start_is_idempotent_and_counts_one_attempt(opened: Ledger) -> None:
+    lease = _leased(opened)
+    assert [opened.start(lease), opened.start(lease)] == [1, 1]
+    assert _trial(opened).attempts == 1
+
+
+def test_a_lease_that_is_over_moves_nothing(opened: Ledger) -> None:
+    lease = _leased(opened)
+    stale = replace(lease, fence=lease.fence - 1)
+    for operation in (
+        lambda: opened.start(stale),
+        lambda: opened.acquired(stale, _evidence(stale)),
+        lambda: opened.fail(stale, _failed(stale), InstrumentState.READY),
+    ):
+        with pytest.raises(LeaseLost):
+            operation()
+    assert _trial(opened).state is TrialState.LEASED
+    assert not opened.renew(INSTRUMENT, "somebody", lease.fence, 30)
+    assert opened.renew(INSTRUMENT, WORKER, lease.fence, 30)
+
+
+def test_a_trial_cannot_be_acquired_before_it_started(opened: Ledger) -> None:
+    lease = _leased(opened)
+    with pytest.raises(LeaseLost):
+        opened.acquired(lease, _evidence(lease))
+
+
+def test_a_failed_attempt_goes_to_the_front_of_the_queue(opened: Ledger) -> None:
+    opened.propose(CAMPAIGN, _proposed(1))
+    opened.propose(CAMPAIGN, _proposed(2))
+    lease = _acquire(opened)
+    assert lease is not None
+    opened.start(lease)
+    opened.fail(lease, _failed(lease), InstrumentState.READY)
+    opened.fail(lease, _failed(lease), InstrumentState.READY)  # a lost reply, sent again
+    again = _acquire(opened)
+    assert again is not None
+    assert (again.trial_id, again.attempts, again.crashes) == (1, 1, 0)
+    assert opened.start(again) == 2
+    opened.fail(again, _failed(again, TrialState.ABANDONED), InstrumentState.READY)
+    assert _trial(opened).state is TrialState.ABANDONED
+    following = _acquire(opened)
+    assert following is not None
+    assert following.trial_id == 2
+
+
+def test_a_crash_is_counted_apart(opened: Ledger) -> None:
+    lease = _running(opened)
+    opened.fail(lease, _failed(lease, crash=True), InstrumentState.UNKNOWN)
+    assert opened.instrument(INSTRUMENT).state is InstrumentState.UNKNOWN
+    assert _acquire(opened) is None, "an unknown instrument takes nothing"
+    opened.recover(INSTRUMENT, WORKER, InstrumentState.RECOVERING, floor=0, reason="")
+    opened.recover(INSTRUMENT, WORKER, InstrumentState.READY, floor=0, reason="all still")
+    again = _acquire(opened)
+    assert again is not None
+    assert (again.attempts, again.crashes) == (1, 1)
+    assert again.fence > lease.fence + 1, "recovery has a fence of its own"
+
+
+def test_terminal_states_absorb(opened: Ledger) -> None:
+    lease = _running(opened)
+    opened.acquired(lease, _evidence(lease))
+    opened.acquired(lease, _evidence(lease))  # a lost reply, sent again
+    assert opened.settle(CAMPAIGN, ev.Unreduced(trial_id=1, reason="reducer raised"))
+    assert opened.settle(CAMPAIGN, ev.Measured(trial_id=1, outcomes=OUTCOMES))
+    late = {"y": Outcome(9.0)}
+    assert not opened.settle(CAMPAIGN, ev.Measured(trial_id=1, outcomes=late))
+    assert not opened.settle(CAMPAIGN, ev.Invalidated(trial_id=1, outcomes=late, reason="late"))
+    assert not opened.cancel(CAMPAIGN, 1, by="me", reason="late")
+    with pytest.raises(LeaseLost):
+        opened.fail(lease, _failed(lease), InstrumentState.READY)
+    measured = [one for one in opened.events(CAMPAIGN) if isinstance(one, ev.Measured)]
+    assert [one.outcomes for one in measured] == [OUTCOMES]
+
+
+def test_a_lease_ends_with_its_holder(opened: Ledger) -> None:
+    _leased(opened)
+    assert not opened.expire(INSTRUMENT, dead="somebody else")
+    assert not opened.expire(INSTRUMENT), "its time is not over"
+    assert opened.expire(INSTRUMENT, dead=WORKER)
+    trial = _trial(opened)
+    assert (trial.state, trial.attempts) == (TrialState.QUEUED, 0), "nothing moved: a free retry"
+    assert opened.instrument(INSTRUMENT).state is InstrumentState.READY
+
+
+def test_a_trial_that_had_started_becomes_suspect(opened: Ledger) -> None:
+    lease = _running(opened)
+    assert opened.expire(INSTRUMENT, dead=WORKER)
+    assert not opened.expire(INSTRUMENT, dead=WORKER)
+    assert _trial(opened).state is TrialState.SUSPECT
+    assert opened.instrument(INSTRUMENT).state is InstrumentState.UNKNOWN
+    with pytest.raises(LeaseLost):
+        opened.acquired(lease, _evidence(lease))
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_evidence_decides_a_suspect_trial(opened: Ledger, found: bool) -> None:
+    lease = _running(opened)
+    opened.expire(INSTRUMENT, dead=WORKER)
+    event = replace(_evidence(lease), salvaged=True) if found else _failed(lease, crash=True)
+    assert opened.resolve(CAMPAIGN, event)
+    assert not opened.resolve(CAMPAIGN, event)
+    trial = _trial(opened)
+    assert trial.state is (TrialState.ACQUIRED if found else TrialState.QUEUED)
+    assert trial.crashes == int(not found)
+
+
+def test_an_instrument_recovers_only_from_where_it_can(opened: Ledger) -> None:
+    with pytest.raises(LeaseLost):
+        opened.recover(INSTRUMENT, WORKER, InstrumentState.RECOVERING, floor=0, reason="")
+    _running(opened)
+    opened.expire(INSTRUMENT, dead=WORKER)
+    with pytest.raises(LeaseLost):
+        opened.recover(INSTRUMENT, WORKER, InstrumentState.READY, floor=0, reason="")
+    record = opened.recover(INSTRUMENT, "b", InstrumentState.RECOVERING, floor=7, reason="")
+    assert (record.state, record.fence, record.holder) == (InstrumentState.RECOVERING, 8, "b")
+
+
+def test_orders_compare_the_status_first(opened: Ledger) -> None:
+    running = [CampaignStatus.RUNNING]
+    assert opened.order(CAMPAIGN, ev.Paused(by="me", reason="lunch"), running)
+    assert not opened.order(CAMPAIGN, ev.Paused(by="you"), running), "it is paused already"
+    assert opened.status(CAMPAIGN) == "paused"
+    state = fold(opened.events(CAMPAIGN))
+    assert (state.status, state.waiting_for) == (CampaignStatus.PAUSED, "lunch")
+
+
+@pytest.mark.parametrize(
+    ("order", "status"),
+    [
+        (ev.FinishRequested(by="me", ending="stopped"), "finishing"),
+        (ev.AbortRequested(by="me", halt=False), "aborting"),
+        (ev.AbortRequested(by="me", halt=True), "halting"),
+    ],
+)
+def test_a_finishing_campaign_takes_and_starts_nothing(
+    opened: Ledger, order: ev.CampaignEvent, status: str
+) -> None:
+    opened.propose(CAMPAIGN, _proposed(1))
+    assert opened.order(CAMPAIGN, order, ["running"])
+    assert opened.status(CAMPAIGN) == status
+    assert not opened.propose(CAMPAIGN, _proposed(2))
+    assert _acquire(opened) is None
+    assert opened.cancel(CAMPAIGN, 1, by="campaign", reason="finishing")
+    assert not opened.cancel(CAMPAIGN, 1, by="campaign", reason="finishing")
+    assert _trial(opened).state is TrialState.CANCELLED
+
+
+def test_a_campaign_ends_only_on_the_newest_state(opened: Ledger) -> None:
+    known = fold(opened.events(CAMPAIGN)).last_id
+    opened.propose(CAMPAIGN, _proposed(1))
+    ended = ev.Ended(by="campaign", reason="budget", status="done")
+    assert not opened.end(CAMPAIGN, ended, known), "something happened meanwhile"
+    assert opened.end(CAMPAIGN, ended, fold(opened.events(CAMPAIGN)).last_id)
+    assert opened.open_campaigns(INSTRUMENT) == []
+    assert opened.campaigns() == [CAMPAIGN]
+    assert opened.status(CAMPAIGN) == "done"
+
+
+def test_the_envelope_is_published_with_the_instrument(opened: Ledger) -> None:
+    published = opened.instrument(INSTRUMENT).envelope
+    assert published == ENVELOPE
+    assert published is not None
+    assert published.digest == ENVELOPE.digest
+
+
+def test_events_come_after_the_one_that_is_known(opened: Ledger) -> None:
+    first = opened.events(CAMPAIGN)
+    opened.propose(CAMPAIGN, _proposed(1))
+    news = opened.events(CAMPAIGN, first[-1].id)
+    assert [ev.type_of(event) for event in news] == ["proposed"]
+    opened.wait({CAMPAIGN: first[-1].id}, 5.0)  # returns at once: there is news
+
+
+def test_processes_come_and_go(ledger: Ledger) -> None:
+    ledger.set_process(12, {"role": "worker", "instrument": "stage", "started": 1.5})
+    assert ledger.processes() == {12: {"role": "worker", "instrument": "stage", "started": 1.5}}
+    ledger.set_process(12, None)
+    assert ledger.processes() == {}
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(mean=st.floats(allow_nan=False, allow_infinity=False))
+def test_outcomes_survive_exactly(lab_name: str, server: Any, mean: float) -> None:
+    ledger = RedisLedger(server.url, lab=f"{lab_name}{mean.hex().strip('-')}", patience_s=5)
+    try:
+        ledger.open_campaign(_opened())
+        ledger.register(INSTRUMENT, WORKER, ENVELOPE)
+        lease = _running(ledger) if not ledger.events(CAMPAIGN)[1:] else None
+        if lease is None:
+            return
+        ledger.acquired(lease, _evidence(lease))
+        ledger.settle(CAMPAIGN, ev.Measured(trial_id=1, outcomes={"y": Outcome(mean)}))
+        kept = _trial(ledger).outcomes["y"].mean
+        assert math.copysign(1, kept) == math.copysign(1, mean)
+        assert kept == mean
+    finally:
+        ledger.close()

@@ -74,26 +74,24 @@ def versions() -> dict[str, str]:
 # The ledger
 
 
-def connect(settings: Settings) -> RedisLedger:
-    """The ledger on the live server: the one given by URL, or that of the data folder.
+def check_server(settings: Settings) -> None:
+    """Pass when a server given by URL answers and keeps what it acknowledges.
 
     Raises:
-        Unusable: there is no live server.
-        UnsafeServer: the server given by URL may lose data.
-        LedgerUnavailable: the server given by URL does not answer.
+        UnsafeServer: it may lose data.
+        LedgerUnavailable: it does not answer.
     """
-    if settings.redis_url is not None:
-        if not settings.allow_unsafe_server:
-            check_persistence(settings.redis_url)
-        return _ledger(settings, settings.redis_url)
-    live = find_server(settings.data_dir)
-    if live is None:
-        raise Unusable(f"no server is running for the data folder {settings.data_dir}")
-    return _ledger(settings, live.url)
+    if settings.redis_url is not None and not settings.allow_unsafe_server:
+        check_persistence(settings.redis_url)
 
 
 def _ledger(settings: Settings, url: str) -> RedisLedger:
     return RedisLedger(url, lab=settings.lab, patience_s=settings.ledger_patience_s)
+
+
+def server_url(settings: Settings) -> str:
+    """Where the lab's server is or will be: its address does not change when it is restarted."""
+    return settings.redis_url or f"unix://{socket_folder(settings.data_dir)}/server.sock"
 
 
 @contextlib.contextmanager
@@ -104,7 +102,8 @@ def open_ledger(settings: Settings, *, must_exist: bool = True) -> Iterator[Redi
         Unusable: with ``must_exist``, the data folder holds no lab.
     """
     if settings.redis_url is not None:
-        with contextlib.closing(connect(settings)) as ledger:
+        check_server(settings)
+        with contextlib.closing(_ledger(settings, settings.redis_url)) as ledger:
             yield ledger
         return
     if must_exist and not (settings.data_dir / "ledger").is_dir():
@@ -166,7 +165,7 @@ def run_campaign(settings: Settings, campaign_id: str) -> None:
     """Decide until the campaign is over."""
     from orchestrator.campaign import decide
 
-    ledger = connect(settings)
+    ledger = _ledger(settings, server_url(settings))
     state = fold(ledger.events(campaign_id))
     instrument = InstrumentSpec.from_data(state.instrument_spec)
     lab = campaign_lab(settings, ledger, instrument, state.spec["optimizer"]["method"])
@@ -230,7 +229,7 @@ def run_worker(settings: Settings, instrument: InstrumentSpec) -> None:
     """
     from orchestrator.worker import Worker
 
-    ledger = connect(settings)
+    ledger = _ledger(settings, server_url(settings))
     executor = executor_for(settings, ledger, instrument)
     lab = worker_lab(settings, ledger, instrument, executor)
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, validators
 
 if TYPE_CHECKING:
     from orchestrator.adapters.redis_ledger import RedisLedger
@@ -80,13 +80,17 @@ def _person() -> str:
     return os.environ.get("USER") or os.environ.get("LOGNAME") or f"uid {os.getuid()}"
 
 
+Trials = Annotated[int | None, Parameter(validator=validators.Number(gte=1))]
+Seed = Annotated[int | None, Parameter(validator=validators.Number(gte=0, lt=2**31))]
+
+
 @app.command
 def run(
     campaign: str | None = None,
     /,
     *,
-    trials: int | None = None,
-    seed: int | None = None,
+    trials: Trials = None,
+    seed: Seed = None,
     id: str | None = None,
     resume: str | None = None,
     hardware: bool = False,
@@ -222,8 +226,8 @@ def submit(
     campaign: str,
     /,
     *,
-    trials: int | None = None,
-    seed: int | None = None,
+    trials: Trials = None,
+    seed: Seed = None,
     id: str | None = None,
     common: Common | None = None,
 ) -> int:

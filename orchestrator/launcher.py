@@ -13,7 +13,7 @@ from typing import Any
 
 from orchestrator import service
 from orchestrator.adapters import child, results
-from orchestrator.adapters.embedded_server import prepare_folder, socket_folder
+from orchestrator.adapters.embedded_server import prepare_folder
 from orchestrator.adapters.redis_ledger import RedisLedger
 from orchestrator.adapters.spec_files import (
     Lines,
@@ -23,7 +23,7 @@ from orchestrator.adapters.spec_files import (
     read_campaign,
     read_instrument,
 )
-from orchestrator.app import connect, versions
+from orchestrator.app import check_server, server_url, versions
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import LedgerUnavailable, Problem, SpecError, Unusable
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
@@ -142,14 +142,14 @@ class Launcher:
         Raises:
             Unusable: a resource that cannot be used; the campaign can be resumed.
         """
-        url = self._server_url()
-        ledger = RedisLedger(url, lab=self.settings.lab, patience_s=1.0)
+        check_server(self.settings)
+        prepare_folder(self.settings.data_dir)
+        ledger = RedisLedger(server_url(self.settings), lab=self.settings.lab, patience_s=1.0)
         embedded = self.settings.redis_url is None
         supervisor = Supervisor(self.settings.data_dir, ledger, embedded)
         with self._signals(), contextlib.closing(ledger):
             try:
-                supervisor.step()
-                open_campaign(ledger)
+                self._open(supervisor, ledger, open_campaign)
                 self.state = service.state_of(ledger, self.campaign_id)
                 if not self.state.is_over:
                     self._add_parts(supervisor)
@@ -159,12 +159,21 @@ class Launcher:
             finally:
                 supervisor.stop()
 
-    def _server_url(self) -> str:
-        if self.settings.redis_url is not None:
-            with contextlib.closing(connect(self.settings)) as checked:
-                return checked.url
-        prepare_folder(self.settings.data_dir)
-        return f"unix://{socket_folder(self.settings.data_dir)}/server.sock"
+    def _open(
+        self,
+        supervisor: Supervisor,
+        ledger: RedisLedger,
+        open_campaign: Callable[[RedisLedger], None],
+    ) -> None:
+        """Open or resume, again when the server died meanwhile."""
+        give_up = time.monotonic() + self.settings.ledger_patience_s
+        while True:
+            supervisor.step()
+            try:
+                return open_campaign(ledger)
+            except LedgerUnavailable:
+                if time.monotonic() >= give_up:
+                    raise
 
     def _add_parts(self, supervisor: Supervisor) -> None:
         settings, state = self.settings, self.state
@@ -253,10 +262,11 @@ class Launcher:
 
 
 def opener(files: Files, campaign_id: str) -> Callable[[RedisLedger], None]:
-    """What opens a new campaign."""
+    """What opens a new campaign; calling it again after a lost reply changes nothing."""
+    opened = service.opened(files.campaign, files.instrument, campaign_id, versions())
 
     def open_new(ledger: RedisLedger) -> None:
-        service.submit(ledger, files.campaign, files.instrument, campaign_id, versions())
+        service.submit(ledger, opened)
 
     return open_new
 

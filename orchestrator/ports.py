@@ -337,6 +337,11 @@ class Executor(Protocol):
         ...
 
     @property
+    def is_connected(self) -> bool:
+        """False when a required device, or a condition's signal, has lost its connection."""
+        ...
+
+    @property
     def is_reusable(self) -> bool:
         """False after an odd end: then this process must be replaced."""
         ...

@@ -22,30 +22,35 @@ def new_campaign_id(name: str, now: float) -> str:
     return f"{name}-{stamp}-{secrets.token_hex(2)}"
 
 
-def submit(
-    ledger: Ledger,
+def opened(
     campaign: CampaignSpec,
     instrument: InstrumentSpec,
     campaign_id: str,
     versions: Mapping[str, str],
-) -> None:
-    """Open a campaign.
-
-    Raises:
-        Unusable: its id exists already.
-    """
-    opened = ev.Opened(
+) -> ev.Opened:
+    """The event that opens a campaign."""
+    return ev.Opened(
         campaign_id=campaign_id,
         instrument=instrument.name,
         mode=instrument.mode,
         spec=campaign.to_data(),
         instrument_spec=instrument.to_data(),
         versions=versions,
+        opener=secrets.token_hex(8),
     )
-    if not ledger.open_campaign(opened):
+
+
+def submit(ledger: Ledger, opening: ev.Opened) -> None:
+    """Open a campaign.
+
+    Raises:
+        Unusable: its id exists already.
+    """
+    if not ledger.open_campaign(opening):
+        name = opening.campaign_id
         raise Unusable(
-            f"there is a campaign {campaign_id!r} already; choose another --id, "
-            f"or continue it with --resume {campaign_id}"
+            f"there is a campaign {name!r} already; choose another --id, "
+            f"or continue it with --resume {name}"
         )
 
 

@@ -59,17 +59,21 @@ class Supervisor:
     """True when the lab uses the server inside its data folder."""
     parts: list[Part] = field(default_factory=list[Part])
     server: "subprocess.Popen[bytes] | None" = None
+    has_lost: bool = False
+    """True once a process had to be replaced: then one that cannot start may do so later."""
 
     def add_twin(
         self, instrument: str, arguments: list[str], environment: Mapping[str, str]
     ) -> None:
-        """See that the instrument's twin is served; its port stays the same after a restart."""
-        port: list[str] = []
+        """See that the instrument's twin is served.
+
+        Each start takes a fresh port, so that a worker cannot silently go on with a twin that
+        has forgotten its setpoints: it loses its devices, and the next worker finds the new one.
+        """
 
         def start() -> "subprocess.Popen[bytes]":
-            process = self._module("twin", instrument, [*arguments, *port], environment, True)
+            process = self._module("twin", instrument, arguments, environment, True)
             ready = _ready_line(process, TWIN_START_S)
-            port[:] = ["--port", str(ready["port"])]
             self._publish("twin", instrument, process.pid, ready)
             return process
 
@@ -94,12 +98,12 @@ class Supervisor:
         Raises:
             Unusable: a part cannot work here, or keeps dying.
         """
-        self._keep_server()
-        for part in self.parts:
-            try:
+        try:
+            self._keep_server()
+            for part in self.parts:
                 self._keep(part)
-            except LedgerUnavailable:
-                return
+        except LedgerUnavailable as error:
+            log.warning("the server does not answer: %s", error)  # the next look starts it again
 
     def stop(self, patience_s: float = 10.0) -> None:
         """End what this process started, in the order of its start, the server last."""
@@ -113,6 +117,7 @@ class Supervisor:
     def _keep_server(self) -> None:
         if not self.embedded or (self.server is not None and self.server.poll() is None):
             return
+        self.has_lost |= self.server is not None
         live = ensure_server(self.data_dir)
         if live.process is not None:
             self.server = live.process
@@ -127,22 +132,36 @@ class Supervisor:
             return
         if part.error_file is not None:
             part.error_file.unlink(missing_ok=True)
-        part.process, part.started = part.start(), time.monotonic()
+        part.started = time.monotonic()
+        try:
+            part.process = part.start()
+        except Unusable as error:  # it died before it was ready
+            self.has_lost = True
+            self._put_off(part, 0.0, str(error))
 
     def _note_death(self, part: Part) -> None:
         assert part.process is not None
         code, lived = part.process.returncode, time.monotonic() - part.started
         self._forget(part.process.pid)
         part.process = None
-        part.quick_deaths = part.quick_deaths + 1 if lived < QUICK_S else 0
         log.warning("%s %s ended with code %s after %.1f s", part.role, part.name, code, lived)
         reason = _error_text(part)
-        if code == EXIT_UNUSABLE and part.quick_deaths <= 1 and reason:
-            raise Unusable(reason)
+        if code == EXIT_UNUSABLE and not self.has_lost and reason:
+            raise Unusable(reason)  # it never could work here, rather than no longer
+        self.has_lost = True
+        self._put_off(part, 0.0 if code == EXIT_UNUSABLE else lived, reason)
+
+    def _put_off(self, part: Part, lived: float, reason: str) -> None:
+        """Wait longer before the next start the more often it died quickly.
+
+        Raises:
+            Unusable: it keeps dying.
+        """
+        part.quick_deaths = part.quick_deaths + 1 if lived < QUICK_S else 0
         if part.quick_deaths > MOST_QUICK_DEATHS:
             raise Unusable(
                 f"the {part.role} process of {part.name} died {part.quick_deaths} times in a row"
-                f"; see {self.data_dir / 'logs'}. {reason}"
+                f"; see {self.data_dir / 'logs'}. {reason}".rstrip()
             )
         part.not_before = time.monotonic() + min(0.1 * 2**part.quick_deaths, 10.0)
 

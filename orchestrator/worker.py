@@ -66,6 +66,9 @@ class Worker:
     def _step(self) -> bool:
         """One trial, or one wait; False when the instrument is no longer ready."""
         lab, name = self.lab, self.lab.instrument.name
+        if not lab.executor.is_connected:
+            log.warning("a device has lost its connection; the next worker connects it again")
+            return False
         campaigns = lab.ledger.open_campaigns(name)
         for campaign_id in campaigns:  # read before looking for work, so that no news is missed
             self._follow(campaign_id)

@@ -4,12 +4,13 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orchestrator.adapters.plan_failures import disconnected, failure
 from orchestrator.domain.envelope import Envelope
 from orchestrator.domain.errors import (
     EnvelopeError,
+    ExecutionError,
     LabError,
     LedgerUnavailable,
     PlanAborted,
@@ -152,6 +153,11 @@ class BlueskyExecutor:
         return "not connected" if self._parts is None else self._parts[0].unrest()
 
     @property
+    def is_connected(self) -> bool:
+        """False when a required device, or a condition's signal, has lost its connection."""
+        return self._parts is not None and self._parts[0].are_connected
+
+    @property
     def is_reusable(self) -> bool:
         """False after an odd end: then this process must be replaced."""
         return not self._spoilt and (self._parts is None or self._parts[1].is_idle)
@@ -169,14 +175,15 @@ class BlueskyExecutor:
             envelope=self._envelope,
             settings=request.settings if request else {},
             metadata=request.metadata if request else {},
-            wait_s=request.deadline_s if request else PARK_S,
+            # Later than the deadline, which says more about what went wrong.
+            wait_s=(request.deadline_s if request else PARK_S) + self._abort_grace_s,
             time_scale=self._time_scale,
         )
         return Guard(self._connected()[0].paths, terms)
 
     def _follow(
         self, execution: "Execution", request: PlanRequest, order: Callable[[], str | None]
-    ) -> LabError | None:
+    ) -> ExecutionError | None:
         """Wait for the plan; why it was told to end before, None when it was not."""
         deadline = time.monotonic() + request.deadline_s
         while not execution.done.wait(min(POLL_S, max(deadline - time.monotonic(), 0.0))):
@@ -192,7 +199,7 @@ class BlueskyExecutor:
 
     def _cause(
         self, request: PlanRequest, order: Callable[[], str | None], deadline: float
-    ) -> LabError | None:
+    ) -> ExecutionError | None:
         """Why the running plan must end now; None when it may go on."""
         devices = self._connected()[0]
         if time.monotonic() >= deadline:
@@ -204,11 +211,9 @@ class BlueskyExecutor:
                 return _Halted("the plan was halted")
             case _:
                 pass
-        if (trip := devices.conditions.seen) and self._may_be_repeated(request):
-            return PlanFailed(trip, "interrupted")
-        if gone := disconnected(self._required(devices)):
-            return PlanFailed(f"lost connection to {', '.join(gone)}", "device_disconnected")
-        return None
+        if self._may_be_repeated(request):
+            return self._trouble(devices)
+        return self._lost(devices)
 
     def _interrupt(self, execution: "Execution", *, halt: bool) -> None:
         """End the plan, or give up on this process when the plan does not end in time."""
@@ -217,17 +222,22 @@ class BlueskyExecutor:
             self._spoilt = True
 
     def _error(
-        self, execution: "Execution", guard: "Guard", recorder: "Recorder", cause: LabError | None
+        self,
+        execution: "Execution",
+        guard: "Guard",
+        recorder: "Recorder",
+        cause: ExecutionError | None,
     ) -> LabError | None:
         """Why a plan that has ended is no measurement; None when it is one."""
         devices = self._connected()[0]
         if cause is not None and execution.error is not None:
-            return cause
+            # A server takes conditions and devices along, not always in the same moment.
+            return (self._lost(devices) if cause.reason == "interrupted" else None) or cause
         if recorder.error is not None or isinstance(guard.failure, EnvelopeError):
             return recorder.error or guard.failure
         devices.conditions.tripped()
-        if trip := devices.conditions.seen:
-            return PlanFailed(trip, "interrupted")
+        if trouble := self._trouble(devices):
+            return trouble
         if guard.failure is not None or execution.error is None:
             return guard.failure
         return failure(execution.error, devices.all)
@@ -237,9 +247,18 @@ class BlueskyExecutor:
         irreversible = any(device.irreversible for device in self._instrument.devices.values())
         return not (request.campaign.policy.consumes_sample or irreversible)
 
-    def _required(self, devices: "InstrumentDevices") -> dict[str, Any]:
+    def _trouble(self, devices: "InstrumentDevices") -> PlanFailed | None:
+        """A lost connection, else a condition that has tripped; None when all is well."""
+        trip = devices.conditions.seen
+        return self._lost(devices) or (PlanFailed(trip, "interrupted") if trip else None)
+
+    def _lost(self, devices: "InstrumentDevices") -> PlanFailed | None:
         specs = self._instrument.devices
-        return {name: one for name, one in devices.all.items() if not specs[name].optional}
+        required = {name: one for name, one in devices.all.items() if not specs[name].optional}
+        gone = disconnected(required)
+        if not gone:
+            return None
+        return PlanFailed(f"lost connection to {', '.join(gone)}", "device_disconnected")
 
 
 def _asked(order: Callable[[], str | None]) -> str | None:

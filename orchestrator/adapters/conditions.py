@@ -74,16 +74,15 @@ class Condition:
             return f"{name} reads {value!r}, no number"
         if not math.isfinite(number):
             return f"{name} reads {number}"
-        high = spec.resume_below if self._tripped else None
-        low = spec.resume_above if self._tripped else None
-        if high is not None and number >= high:
-            return f"{name} is {number:g} {spec.unit}, not yet below {high:g}".replace("  ", " ")
-        if low is not None and number <= low:
-            return f"{name} is {number:g} {spec.unit}, not yet above {low:g}".replace("  ", " ")
+        shown = f"{name} is {number:g} {spec.unit}".rstrip()
         if spec.suspend_above is not None and number > spec.suspend_above:
-            return f"{name} is {number:g} {spec.unit}, above {spec.suspend_above:g}"
+            return f"{shown}, above {spec.suspend_above:g}"
         if spec.suspend_below is not None and number < spec.suspend_below:
-            return f"{name} is {number:g} {spec.unit}, below {spec.suspend_below:g}"
+            return f"{shown}, below {spec.suspend_below:g}"
+        if self._tripped and spec.resume_below is not None and number >= spec.resume_below:
+            return f"{shown}, not yet below {spec.resume_below:g}"
+        if self._tripped and spec.resume_above is not None and number <= spec.resume_above:
+            return f"{shown}, not yet above {spec.resume_above:g}"
         return None
 
     def _on_value(self, value: Any = None, severity: Any = None, **_: Any) -> None:

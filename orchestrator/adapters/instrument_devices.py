@@ -45,6 +45,7 @@ class InstrumentDevices:
         signals = {pv: found.pop(pv) for pv in _condition_pvs(instrument)}
         self.all: Mapping[str, Any] = found
         """By name, absent optional ones left out."""
+        self._signals = list(signals.values())
         self.paths = DevicePaths(instrument, found)
         self.conditions = Conditions(
             [
@@ -84,6 +85,12 @@ class InstrumentDevices:
         thread.join(_STOP_S)
         if thread.is_alive():
             log.error("%s did not stop within %g s", path, _STOP_S)
+
+    @property
+    def are_connected(self) -> bool:
+        """False when a device or a condition's signal has lost its connection."""
+        held = [*self.all.values(), *self._signals]
+        return all(getattr(one, "connected", True) is not False for one in held)
 
     def unrest(self) -> str | None:
         """Which devices do not answer or are moving; None when all stand still."""

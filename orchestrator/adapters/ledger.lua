@@ -53,7 +53,13 @@ end
 local ops = {}
 
 function ops.open(id, name, data)
-  if redis.call('EXISTS', campaign) == 1 then return { 'no', 'exists' } end
+  if redis.call('EXISTS', campaign) == 1 then
+    local opened = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1][2]
+    for place = 1, #opened, 2 do
+      if opened[place] == 'data' and opened[place + 1] == data then return { 'ok' } end
+    end
+    return { 'no', 'exists' }
+  end
   redis.call('HSET', campaign, 'status', 'running', 'next', '1', 'instrument', name)
   redis.call('RPUSH', open, id)
   redis.call('RPUSH', all, id)

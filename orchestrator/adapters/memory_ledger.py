@@ -47,8 +47,9 @@ class MemoryLedger:
     def open_campaign(self, opened: ev.Opened) -> bool:
         """See ports.Ledger."""
         with self._changed:
-            if opened.campaign_id in self._campaigns:
-                return False
+            known = self._campaigns.get(opened.campaign_id)
+            if known is not None:
+                return replace(known.log[0], id="", at=0.0) == opened
             self._campaigns[opened.campaign_id] = _Campaign(opened.instrument)
             self._append(self._campaigns[opened.campaign_id], opened)
             return True

@@ -67,6 +67,8 @@ def _digest(text: str) -> str:
 
 def _read(content: bytes) -> Acquired:
     stored = json.loads(content)
+    if not isinstance(stored["acquired"], str):
+        raise ValueError("it is no entry of an outbox")
     if _digest(stored["acquired"]) != stored["sha256"]:
         raise ValueError("its checksum is wrong")
     return Acquired(**json.loads(stored["acquired"]))

@@ -17,6 +17,9 @@ from orchestrator.domain.together import near
 GROUP = "labwright.plans"
 """Entry-point group under which packages register plans."""
 
+HOME = Path(__file__).resolve().parents[2]
+"""Folder that holds Labwright's own packages."""
+
 GIVEN = ("settings", "md")
 """Arguments of a plan that Labwright fills in."""
 
@@ -95,13 +98,12 @@ def refuse_shadows() -> None:
     Raises:
         Unusable: another folder of that name is found first; the message names both.
     """
-    home = Path(__file__).resolve().parents[2]
     for name in ("plans", "devices"):
         found = importlib.util.find_spec(name)
         places = list(found.submodule_search_locations or [found.origin]) if found else []
-        if not any(place and Path(place).resolve() == home / name for place in places):
+        if not any(place and Path(place).resolve() == HOME / name for place in places):
             raise Unusable(
-                f"{places[0] if places else 'nothing'} hides Labwright's own {home / name}; give "
+                f"{places[0] if places else 'nothing'} hides Labwright's own {HOME / name}; give "
                 f"your package another name than {name!r}"
             )
 

@@ -166,8 +166,11 @@ def read_runs(path: Path) -> list[Run]:
     """
     runs: dict[str, Run] = {}
     streams: dict[str, Stream] = {}
-    for name, document in _documents(path):
-        _take(name, document, runs, streams)
+    try:
+        for name, document in _documents(path):
+            _take(name, document, runs, streams)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ReductionError(f"{path} cannot be read: {error!r}") from error
     if not runs:
         raise ReductionError(f"{path} holds no run")
     for uid, run in runs.items():
@@ -207,10 +210,7 @@ def page_rows(page: Mapping[str, Any]) -> Iterator[tuple[int, float, dict[str, A
 
 
 def _documents(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        with path.open("rb") as file:
-            for line in file:
-                name, document = json.loads(line)
-                yield name, document
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ReductionError(f"{path} cannot be read: {error}") from error
+    with path.open("rb") as file:
+        for line in file:
+            name, document = json.loads(line)
+            yield name, document

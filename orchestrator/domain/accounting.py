@@ -8,6 +8,7 @@ from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.trial import TrialState
 
+_OCCUPIED = (TrialState.QUEUED, TrialState.LEASED, TrialState.RUNNING, TrialState.ACQUIRED)
 _HELD = (CampaignStatus.PAUSED, CampaignStatus.SUSPENDED, CampaignStatus.NEEDS_PERSON)
 
 
@@ -37,6 +38,7 @@ class Times:
 
 def times(log: Sequence[ev.Event], spec: CampaignSpec) -> Times:
     """The times of one campaign, from its whole log."""
+    log = _until_the_end(log)
     starts = [event.at for event in log if isinstance(event, ev.Started)]
     results = [event.at for event in log if isinstance(event, (ev.Measured, ev.Invalidated))]
     first, last = (starts[0], results[-1]) if starts and results else (0.0, 0.0)
@@ -65,13 +67,20 @@ def times(log: Sequence[ev.Event], spec: CampaignSpec) -> Times:
     )
 
 
+def _until_the_end(log: Sequence[ev.Event]) -> Sequence[ev.Event]:
+    """The log without what came after the campaign: a late reduction takes no lab time."""
+    for index, event in enumerate(log):
+        if isinstance(event, ev.Ended):
+            return log[: index + 1]
+    return log
+
+
 def _is_idle(state: CampaignState, spec: CampaignSpec) -> bool:
     """Ready and wanting work, with none queued: reduction keeps the worker occupied."""
-    occupied = (TrialState.QUEUED, TrialState.LEASED, TrialState.RUNNING, TrialState.ACQUIRED)
     return (
         state.status is CampaignStatus.RUNNING
         and len(state.trials) < spec.budget.trials
-        and state.count(*occupied) == 0
+        and not any(trial.state in _OCCUPIED for trial in reversed([*state.trials.values()]))
     )
 
 

@@ -52,7 +52,7 @@ class Envelope:
         """One sentence when this single setting is not allowed, else None."""
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return f"{path} = {value!r} is no number"
-        if not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):
             return f"{path} = {value!r} is not finite"
         limit = self.limits.get(path) or self.limits.get(path.split(".")[0])
         if limit is None:

@@ -18,7 +18,8 @@ LabError
 └── Unusable              a port, folder, process or option that cannot be used as asked
 """
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -35,6 +36,15 @@ class Problem:
     message: str
     line: int | None = None
     """Line in the file, from 1; None when the place has no line of its own."""
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """A closing half-sentence that helps with a wrong name: near names, or all there are."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=3)
+    if close:
+        return f"; did you mean {' or '.join(map(repr, close))}?"
+    return f"; there are {names}" if names else ""
 
 
 class SpecError(LabError):

@@ -37,6 +37,8 @@ class Opened(Event):
     """The campaign file as it was read, defaults filled in."""
     instrument_spec: Mapping[str, Any]
     versions: Mapping[str, str] = field(default_factory=dict[str, str])
+    opener: str = ""
+    """Unique to one order to open: the same order sent again is told from another's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,14 +260,22 @@ def from_fields(event_id: str, stored: Mapping[str, str]) -> Event:
     decided (``trial_id``, ``attempt``, ``fence``, ``worker``, ``moved``, ``then``).
 
     Raises:
-        LedgerError: an unknown type or a newer schema, which this version must not guess at.
+        LedgerError: an unknown type or a newer schema, which this version must not guess at, or
+            fields that are not those of the type.
     """
-    version = int(stored.get("v", "0"))
-    if version != SCHEMA_VERSION or stored.get("type") not in _TYPES:
+    version = stored.get("v", "0")
+    if version != str(SCHEMA_VERSION) or stored.get("type") not in _TYPES:
         raise LedgerError(
             f"log entry {event_id} has type {stored.get('type')!r}, schema {version}; "
             f"this Labwright reads schema {SCHEMA_VERSION}: use a version that knows it"
         )
+    try:
+        return _event(event_id, stored)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise LedgerError(f"log entry {event_id} cannot be read: {error}") from error
+
+
+def _event(event_id: str, stored: Mapping[str, str]) -> Event:
     data: dict[str, Any] = json.loads(stored.get("data") or "{}")
     for name in ("trial_id", "attempt", "fence"):
         if name in stored:

@@ -1,10 +1,16 @@
 """Inequalities as people write them in campaign files, read without ever running them."""
 
 import ast
+import math
 import operator
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
+
+MOST_CHARACTERS = 1000
+"""Longest inequality that is read."""
 
 Comparison = Literal["<=", ">="]
 _COMPARE: Mapping[Comparison, Callable[[float, float], bool]] = {
@@ -36,6 +42,7 @@ class Inequality:
         return sum(factor * values[name] for name, factor in self.coefficients.items())
 
 
+@lru_cache  # the rules of a campaign are asked for again with every event
 def inequality(text: str) -> Inequality:
     """Read a linear inequality such as ``residence_time * 30 + temperature <= 170``.
 
@@ -44,12 +51,46 @@ def inequality(text: str) -> Inequality:
     Raises:
         ValueError: not a linear inequality; the message says what is wrong with it.
     """
+    if len(text) > MOST_CHARACTERS:
+        raise ValueError(
+            f"'{text[:40]}…' has {len(text)} characters; an inequality may have {MOST_CHARACTERS}"
+        )
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        with warnings.catch_warnings(action="ignore"):  # Python's, about texts such as '1if x'
+            tree = ast.parse(text.strip(), mode="eval").body
+        return _inequality(tree, text)
+    except (SyntaxError, RecursionError, MemoryError, OverflowError) as error:
         raise ValueError(
             f"{text!r} is no inequality; write for example 'a + 2 * b <= 5'"
         ) from error
+
+
+def bound_on(name: str, text: str) -> Inequality:
+    """Read a bound such as ``>= 11400`` on the quantity ``name``.
+
+    Raises:
+        ValueError: not a bound.
+    """
+    match text.strip()[:2]:
+        case "<=" | ">=" as comparison:
+            bound = _number(text.strip()[2:])
+        case _:
+            raise ValueError(f"{text!r} must begin with '>=' or '<=', for example '>= 10'")
+    if bound is None:
+        raise ValueError(f"{text!r} must compare with one number, for example '>= 10'")
+    return Inequality({name: 1.0}, comparison, bound, f"{name} {text}")
+
+
+def _number(text: str) -> float | None:
+    """The finite number that is written here; None for anything else."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _inequality(tree: ast.expr, text: str) -> Inequality:
     if not (isinstance(tree, ast.Compare) and len(tree.ops) == 1):
         raise ValueError(f"{text!r} needs exactly one '<=' or '>='")
     match tree.ops[0]:
@@ -63,20 +104,13 @@ def inequality(text: str) -> Inequality:
     right, right_constant = _linear(tree.comparators[0], text)
     for name, factor in right.items():
         left[name] = left.get(name, 0.0) - factor
-    if not any(left.values()):
+    bound = right_constant - left_constant
+    if not all(map(math.isfinite, (*left.values(), bound))):
+        raise ValueError(f"{text!r} holds a number that is too large")
+    coefficients = {name: factor for name, factor in left.items() if factor}
+    if not coefficients:
         raise ValueError(f"{text!r} names nothing that can vary")
-    return Inequality(left, comparison, right_constant - left_constant, text)
-
-
-def bound_on(name: str, text: str) -> Inequality:
-    """Read a bound such as ``>= 11400`` on the quantity ``name``.
-
-    Raises:
-        ValueError: not a bound.
-    """
-    if not text.strip().startswith((">=", "<=")):
-        raise ValueError(f"{text!r} must begin with '>=' or '<=', for example '>= 10'")
-    return inequality(f"{name} {text}")
+    return Inequality(coefficients, comparison, bound, text)
 
 
 def _linear(node: ast.expr, text: str) -> tuple[dict[str, float], float]:
@@ -84,8 +118,8 @@ def _linear(node: ast.expr, text: str) -> tuple[dict[str, float], float]:
     match node:
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
             return {}, float(value)
-        case ast.Name() | ast.Attribute():
-            return {ast.unparse(node): 1.0}, 0.0
+        case ast.Name() | ast.Attribute() if name := _dotted(node):
+            return {name: 1.0}, 0.0
         case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
             return _scaled(_linear(operand, text), -1.0 if isinstance(sign, ast.USub) else 1.0)
         case ast.BinOp(left=left, op=ast.Add() | ast.Sub() as op, right=right):
@@ -105,6 +139,18 @@ def _linear(node: ast.expr, text: str) -> tuple[dict[str, float], float]:
             return _scaled(terms, 1.0 / divisor[1])
         case _:
             raise ValueError(f"{text!r}: {ast.unparse(node)!r} is neither a name nor a number")
+
+
+def _dotted(node: ast.expr) -> str | None:
+    """A name such as ``stage.x``; None for an attribute of anything but a name."""
+    match node:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=owner, attr=name):
+            before = _dotted(owner)
+            return None if before is None else f"{before}.{name}"
+        case _:
+            return None
 
 
 def _scaled(part: tuple[dict[str, float], float], factor: float) -> tuple[dict[str, float], float]:

@@ -1,11 +1,16 @@
 """What each event does to the stored state: shared by every ledger, so that they agree."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from orchestrator.domain import events as ev
-from orchestrator.domain.spec import PolicySpec
 from orchestrator.domain.state import CampaignStatus
 from orchestrator.domain.trial import TrialState
+
+if TYPE_CHECKING:
+    from orchestrator.domain.spec import PolicySpec
 
 MOST_GRANTS = 20
 """Leases of a trial that may end before a start; then it is abandoned."""

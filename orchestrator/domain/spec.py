@@ -5,22 +5,30 @@ A model here says what each key means. Reading YAML and finding line numbers is 
 """
 
 import json
+import keyword
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from orchestrator.domain.consistency import Finding, campaign_findings, instrument_findings
 from orchestrator.domain.expressions import Inequality, bound_on, inequality
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 """Names of campaigns, instruments and trials: they become keys and folder names."""
 
-RESULT_COLUMNS = frozenset(
-    "trial_id state attempts source run_uid proposed_at started_at measured_at".split()
-)
-"""Columns of the results table that no parameter or outcome may be called."""
+INCONSISTENT = "inconsistent"
+"""Type of pydantic's errors about keys that contradict each other."""
 
 
 def _a_name(text: str) -> str:
@@ -28,6 +36,8 @@ def _a_name(text: str) -> str:
         raise ValueError(
             f"{text!r} is no name: use letters, digits and _, not starting with a digit"
         )
+    if keyword.iskeyword(text):
+        raise ValueError(f"{text!r} cannot be a name, because Python uses it; try '{text}_'")
     return text
 
 
@@ -55,11 +65,29 @@ def _a_bound(text: str) -> str:
     return text
 
 
+def _time(text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no ISO time; write for example 2026-12-24T08:00:00+01:00"
+        ) from None
+    if time.tzinfo is None:
+        raise ValueError(f"{text!r} needs an offset from UTC, such as {time.isoformat()}+01:00")
+    return time
+
+
+def _a_time(text: str) -> str:
+    _time(text)
+    return text
+
+
 Name = Annotated[str, AfterValidator(_a_name)]
 DottedPath = Annotated[str, AfterValidator(_a_path)]
 Slug = Annotated[str, AfterValidator(_a_slug)]
 InequalityText = Annotated[str, AfterValidator(_an_inequality)]
 BoundText = Annotated[str, AfterValidator(_a_bound)]
+TimeText = Annotated[str, AfterValidator(_a_time)]
 PositiveInt = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -82,6 +110,20 @@ class _Strict(BaseModel):
     def to_data(self) -> dict[str, Any]:
         """Plain data that ``from_data`` reads back to an equal model."""
         return json.loads(self.model_dump_json(by_alias=True))
+
+
+def _refuse(title: str, findings: Iterable[Finding]) -> None:
+    """Raise pydantic's error with each finding at its own place; pass when there is none."""
+    details = [
+        InitErrorDetails(
+            type=PydanticCustomError(INCONSISTENT, "{what}", {"what": message}),
+            loc=place,
+            input=None,
+        )
+        for place, message in findings
+    ]
+    if details:
+        raise ValidationError.from_exception_data(title, details)
 
 
 def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
@@ -111,20 +153,6 @@ class ParameterSpec(_Strict):
     unit: str = ""
     """Must equal the device's unit; empty when it has none."""
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if (self.device is None) == (self.arg is None):
-            raise ValueError("is bound to nothing; give either 'device' or 'arg' (one of them)")
-        if (self.range is None) == (self.choices is None):
-            raise ValueError("needs either 'range' or 'choices' (one of them)")
-        if self.choices is not None and len(set(map(repr, self.choices))) < len(self.choices):
-            raise ValueError(f"has the same choice twice in {list(self.choices)}")
-        if self.scale == "log" and self.range is not None and self.range[0] <= 0:
-            raise ValueError(f"has scale log, so its range {list(self.range)} must be above 0")
-        if self.type == "int" and self.range and any(edge != int(edge) for edge in self.range):
-            raise ValueError(f"has type int, so its range {list(self.range)} needs whole numbers")
-        return self
-
     def admits(self, value: object) -> bool:
         """True when the value has the right type and lies within the range or choices."""
         if self.choices is not None:
@@ -133,8 +161,7 @@ class ParameterSpec(_Strict):
             value, int if self.type == "int" else (int, float)
         ):
             return False
-        assert self.range is not None
-        return self.range[0] <= value <= self.range[1]
+        return self.range is not None and self.range[0] <= value <= self.range[1]
 
 
 class ObjectiveSpec(_Strict):
@@ -174,30 +201,12 @@ class BudgetSpec(_Strict):
     """Trials that may reach a terminal state."""
     beam_hours: PositiveFloat | None = None
     """Hours from the first start, paused and suspended time left out; None for no limit."""
-    deadline: str | None = None
+    deadline: TimeText | None = None
     """ISO time with offset, such as 2026-12-24T08:00:00+01:00; None for no limit."""
 
-    @model_validator(mode="after")
-    def _deadline_is_a_time(self) -> Self:
-        if self.deadline is not None:
-            self.deadline_s()
-        return self
-
     def deadline_s(self) -> float | None:
-        """The deadline in Unix seconds; None for no deadline.
-
-        Raises:
-            ValueError: it is no ISO time, or has no offset from UTC.
-        """
-        if self.deadline is None:
-            return None
-        try:
-            time = datetime.fromisoformat(self.deadline)
-        except ValueError:
-            raise ValueError(f"deadline {self.deadline!r} is no ISO time") from None
-        if time.tzinfo is None:
-            raise ValueError(f"deadline {self.deadline!r} needs an offset from UTC, such as +01:00")
-        return time.timestamp()
+        """The deadline in Unix seconds; None for no deadline."""
+        return None if self.deadline is None else _time(self.deadline).timestamp()
 
 
 class StopSpec(_Strict):
@@ -215,7 +224,10 @@ class OptimizerSpec(_Strict):
     method: str = "auto"
     """``auto`` (Ax), ``ax``, ``sobol``, or the name of another registered optimizer."""
     initial_trials: Count | None = None
-    """Space-filling trials before the model is asked; None takes twice the parameters, at least 5."""
+    """Space-filling trials before the model is asked.
+
+    None takes twice the number of parameters, and at least 5.
+    """
     lookahead: Count = 1
     """Trials kept queued ahead of the worker; 0 proposes only after the last result."""
     batch: PositiveInt = 1
@@ -238,7 +250,7 @@ class PolicySpec(_Strict):
     crashes: PositiveInt = 20
     """Attempts ended by the death of a process, server or IOC before it is abandoned."""
     consumes_sample: bool = False
-    """True when a second attempt would spend another sample: then a person decides after a crash."""
+    """True when a second attempt spends another sample: then a person decides after a crash."""
     approval: Literal["automatic"] = "automatic"
     stop_after: StopAfterSpec = StopAfterSpec()
 
@@ -286,7 +298,7 @@ class CampaignSpec(_Strict):
         return tuple(names)
 
     def with_run_options(self, *, trials: int | None = None, seed: int | None = None) -> Self:
-        """The spec as ``run --trials N --seed S`` means it: N replaces the budget and stop rules."""
+        """The spec for ``run --trials N --seed S``: N replaces the budget and the stop rules."""
         changed: dict[str, object] = {}
         if trials is not None:
             never = StopAfterSpec(failed_in_a_row=0, invalid_in_a_row=0)
@@ -298,31 +310,9 @@ class CampaignSpec(_Strict):
         return self.model_copy(update=changed)
 
     @model_validator(mode="after")
-    def _names_are_known(self) -> Self:
-        problems = list(self._name_problems())
-        if problems:
-            raise ValueError("; ".join(problems))
+    def _agrees_with_itself(self) -> Self:
+        _refuse("CampaignSpec", campaign_findings(self.to_data()))
         return self
-
-    def _name_problems(self) -> Iterator[str]:
-        for name in sorted({*self.parameters, *self.outcome_names} & RESULT_COLUMNS):
-            yield f"{name!r} is a column of the results table; rename it"
-        sems = {f"{name}_sem" for name in self.outcome_names}
-        for name in sorted(set(self.parameters) & ({*self.outcome_names} | sems)):
-            yield f"{name!r} is both a parameter and an outcome; rename one"
-        for rule in self.parameter_constraints:
-            for name in rule.coefficients:
-                yield from self._constrained(name, rule)
-        for name in self.stop.target:
-            if name not in self.outcome_names:
-                yield f"stop.target names {name!r}, which is no objective or constrained outcome"
-
-    def _constrained(self, name: str, rule: Inequality) -> Iterator[str]:
-        parameter = self.parameters.get(name)
-        if parameter is None:
-            yield f"constraint {rule.text!r} names {name!r}, which is no parameter"
-        elif parameter.choices is not None or parameter.scale == "log":
-            yield f"constraint {rule.text!r} names {name!r}, which is not on a linear range"
 
 
 class DeviceSpec(_Strict):
@@ -338,7 +328,7 @@ class DeviceSpec(_Strict):
     limits: Bounds | None = None
     """Lowest and highest setting allowed, in ``unit``; None only for what is never set."""
     tolerance: Annotated[float, Field(ge=0)] | None = None
-    """Largest distance of the readback from the setpoint that counts as there; None is not verified."""
+    """Largest distance of the readback from the setpoint that counts as there; None: any."""
     settle_s: Annotated[float, Field(ge=0)] = 0.0
     """Seconds to wait after it arrived; 0 for none."""
     timeout_s: PositiveFloat | None = None
@@ -363,16 +353,6 @@ class ConditionSpec(_Strict):
     wait_s: Annotated[float, Field(ge=0)] = 0.0
     """Seconds that the signal must be good again before the campaign goes on."""
     unit: str = ""
-
-    @model_validator(mode="after")
-    def _has_a_threshold(self) -> Self:
-        if self.suspend_above is None and self.suspend_below is None:
-            raise ValueError("needs 'suspend_above' or 'suspend_below'")
-        if (self.resume_below is not None and self.suspend_above is None) or (
-            self.resume_above is not None and self.suspend_below is None
-        ):
-            raise ValueError("has a resume threshold without the matching suspend threshold")
-        return self
 
 
 class QuietStep(_Strict):
@@ -406,26 +386,9 @@ class InstrumentSpec(_Strict):
     """How a second driver is kept out; ``none`` is for twins only."""
 
     @model_validator(mode="after")
-    def _names_are_known(self) -> Self:
-        problems = list(self._name_problems())
-        if problems:
-            raise ValueError("; ".join(problems))
+    def _agrees_with_itself(self) -> Self:
+        _refuse("InstrumentSpec", instrument_findings(self.to_data()))
         return self
-
-    def _name_problems(self) -> Iterator[str]:
-        if self.mode == "real" and self.gate == "none":
-            yield "mode real needs a gate that keeps a second driver out, such as 'gate: flock'"
-        named = [("move_order", path) for path in self.move_order]
-        named += [("quiet", path) for step in self.quiet for path in step.stop]
-        named += [("park", path) for step in self.park for path in step.set]
-        named += [
-            ("constraints", name)
-            for text in self.constraints
-            for name in inequality(text).coefficients
-        ]
-        for where, path in named:
-            if path.split(".")[0] not in self.devices:
-                yield f"{where} names {path!r}, which is no device of this instrument"
 
     def limits(self, path: str) -> tuple[float, float] | None:
         """Limits of the device at a dotted path; None when the file gives none.

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from orchestrator.domain import events as ev
+from orchestrator.domain.errors import IllegalTransition
 from orchestrator.domain.trial import Trial, TrialState, check_transition
 
 
@@ -99,19 +100,33 @@ def fold(log: Iterable[ev.Event], state: CampaignState | None = None) -> Campaig
         changes["last_id"] = event.id
         changes["changed_at"] = event.at
         if isinstance(event, ev.TrialEvent):
-            old = trials.get(event.trial_id)
-            trials[event.trial_id] = _apply_to_trial(event, old)
+            trials[event.trial_id] = _apply_to_trial(event, trials)
             if isinstance(event, ev.Started):
                 first_start = changes.get("first_start", before.first_start)
                 changes["first_start"] = event.at if first_start is None else first_start
         else:
-            changes.update(_campaign_changes(event))
-            changes.update(_holding(event, {**_held_of(before), **changes}))
+            now = {**_held_of(before), **changes}
+            _check_order(event, now)
+            changes |= _campaign_changes(event) | _holding(event, now)
     return replace(before, trials=trials, **changes)
 
 
 def _held_of(state: CampaignState) -> dict[str, Any]:
-    return {name: getattr(state, name) for name in ("first_start", "held_since", "held_s")}
+    names = ("status", "opened_at", "first_start", "held_since", "held_s")
+    return {name: getattr(state, name) for name in names}
+
+
+def _check_order(event: ev.Event, now: Mapping[str, Any]) -> None:
+    """Pass when the campaign's status lets this happen: what has ended stays so."""
+    if isinstance(event, ev.Opened) and now["opened_at"] is not None:
+        raise IllegalTransition(f"event {event.id} opens the campaign a second time")
+    winding_down = isinstance(event, (ev.FinishRequested, ev.AbortRequested, ev.Ended))
+    if isinstance(event, ev.CampaignEvent) and (
+        now["status"] in OVER or (now["status"] is CampaignStatus.FINISHING and not winding_down)
+    ):
+        raise IllegalTransition(
+            f"event {event.id} ({ev.type_of(event)}) comes when the campaign is {now['status']}"
+        )
 
 
 def _holding(event: ev.Event, now: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,8 +185,12 @@ def _campaign_changes(event: ev.Event) -> dict[str, Any]:
             return {}
 
 
-def _apply_to_trial(event: ev.TrialEvent, old: Trial | None) -> Trial:
+def _apply_to_trial(event: ev.TrialEvent, trials: Mapping[int, Trial]) -> Trial:
     if isinstance(event, ev.Proposed):
+        if event.trial_id != len(trials) + 1:
+            raise IllegalTransition(
+                f"event {event.id} proposes trial {event.trial_id} when {len(trials) + 1} is next"
+            )
         return Trial(
             trial_id=event.trial_id,
             state=TrialState.QUEUED,
@@ -182,8 +201,9 @@ def _apply_to_trial(event: ev.TrialEvent, old: Trial | None) -> Trial:
             details=event.details,
             proposed_at=event.at,
         )
-    if old is None:
-        raise ValueError(f"event {event.id} speaks of trial {event.trial_id}, never proposed")
+    if event.trial_id not in trials:
+        raise IllegalTransition(f"event {event.id}: trial {event.trial_id} was never proposed")
+    old = trials[event.trial_id]
     new = _CHANGES[type(event)](event, old)
     check_transition(old.trial_id, old.state, new.state)
     return new

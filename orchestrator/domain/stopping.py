@@ -27,15 +27,19 @@ class Verdict:
 
 
 def verdict(state: CampaignState, spec: CampaignSpec, now: float) -> Verdict | None:
-    """The first reason to end the campaign that holds at Unix time ``now``; None when none does."""
-    return next(_reasons(state, spec, now), None)
+    """The first reason to end the campaign that holds at Unix time ``now``; None when none does.
+
+    A campaign that ends without a single measured trial has failed, whatever ends it.
+    """
+    found = next(_reasons(state, spec, now), None)
+    if found and found.ending is CampaignStatus.DONE and not state.count(TrialState.MEASURED):
+        return Verdict(CampaignStatus.FAILED, f"{found.reason}, but nothing was measured")
+    return found
 
 
 def _reasons(state: CampaignState, spec: CampaignSpec, now: float) -> Iterator[Verdict]:
     done, failed = CampaignStatus.DONE, CampaignStatus.FAILED
     if state.count(*_RESTING) >= spec.budget.trials:
-        if state.count(TrialState.MEASURED) == 0:
-            yield Verdict(failed, "nothing was measured")
         yield Verdict(done, "budget of trials spent")
     limit = spec.policy.stop_after
     if 0 < limit.failed_in_a_row <= _in_a_row(state, TrialState.ABANDONED, TrialState.UNREDUCED):
@@ -102,7 +106,10 @@ def best_trials(state: CampaignState, spec: CampaignSpec) -> list[Trial]:
     scored = [(trial, scores(trial, spec)) for trial in feasible]
     if len(spec.objectives) == 1:
         return [max(scored, key=lambda one: one[1])[0]] if scored else []
-    return [trial for trial, own in scored if not any(_beats(other, own) for _, other in scored)]
+    oldest: dict[tuple[float, ...], Trial] = {}
+    for trial, own in scored:
+        oldest.setdefault(own, trial)
+    return [trial for own, trial in oldest.items() if not any(_beats(one, own) for one in oldest)]
 
 
 def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:

@@ -11,6 +11,9 @@ from orchestrator.domain.state import CampaignState, fold
 from orchestrator.domain.stopping import best_trials
 from orchestrator.domain.trial import Trial
 
+_HEAD = ("trial_id", "state", "attempts", "source")
+_TAIL = ("run_uid", "proposed_at", "started_at", "measured_at")
+
 
 def iso(time: float | None) -> str | None:
     """Unix seconds as ISO 8601 UTC with microseconds; None stays None."""
@@ -70,19 +73,28 @@ def _point(trial: Trial) -> dict[str, Any]:
 
 def columns(state: CampaignState, spec: CampaignSpec) -> list[str]:
     """Columns of the results table, in order."""
-    measured = dict.fromkeys(name for trial in state.trials.values() for name in trial.outcomes)
-    outcomes = [
-        column
-        for name in dict.fromkeys([*spec.outcome_names, *measured])
-        for column in (name, f"{name}_sem")
-    ]
-    head, tail = ["trial_id", "state", "attempts", "source"], ["run_uid"]
-    return [*head, *spec.parameters, *outcomes, *tail, "proposed_at", "started_at", "measured_at"]
+    outcomes = [column for name in _outcomes(state, spec) for column in (name, f"{name}_sem")]
+    return [*_HEAD, *spec.parameters, *outcomes, *_TAIL]
+
+
+def _outcomes(state: CampaignState, spec: CampaignSpec) -> list[str]:
+    """Outcomes of the table: those the campaign needs, then what else was measured.
+
+    What else a reducer gave is left out when its name is taken by another column.
+    """
+    measured = [name for trial in state.trials.values() for name in trial.outcomes]
+    taken = {*_HEAD, *spec.parameters, *_TAIL}
+    names: list[str] = []
+    for name in dict.fromkeys([*spec.outcome_names, *measured]):
+        if taken.isdisjoint(own := {name, f"{name}_sem"}):
+            names.append(name)
+            taken |= own
+    return names
 
 
 def rows(state: CampaignState, spec: CampaignSpec) -> list[Mapping[str, Any]]:
     """One row for each trial, by trial id; None where there is nothing."""
-    names = columns(state, spec)
+    names, outcomes = columns(state, spec), _outcomes(state, spec)
     table: list[Mapping[str, Any]] = []
     for trial in state.trials.values():
         row: dict[str, Any] = dict.fromkeys(names)
@@ -97,7 +109,8 @@ def rows(state: CampaignState, spec: CampaignSpec) -> list[Mapping[str, Any]]:
             "measured_at": iso(trial.measured_at),
         }
         row |= trial.parameters
-        for name, outcome in trial.outcomes.items():
+        for name in trial.outcomes.keys() & outcomes:
+            outcome = trial.outcomes[name]
             row |= {name: outcome.mean, f"{name}_sem": outcome.sem}
         table.append(row)
     return table

@@ -1,34 +1,42 @@
 """What a campaign file and an instrument file must agree on."""
 
-import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 
-from orchestrator.domain.errors import Problem
+from orchestrator.domain.errors import Problem, near
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec, ParameterSpec
-
-
-def near(name: str, known: Iterable[str]) -> str:
-    """A closing half-sentence that helps with a wrong name: near names, or all there are."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=3)
-    return f"; did you mean {' or '.join(map(repr, close))}?" if close else f"; there are {names}"
 
 
 def disagreements(campaign: CampaignSpec, instrument: InstrumentSpec) -> list[Problem]:
     """Every place in the campaign file that does not fit the instrument."""
     problems: list[Problem] = []
-    bound: dict[str, str] = {}
+    bound: dict[str, ParameterSpec] = {}
     for name, parameter in campaign.parameters.items():
-        target = parameter.device or f"argument {parameter.arg}"
-        if target in bound:
-            message = f"{target!r} is already bound to parameter {bound[target]!r}"
-            problems.append(Problem(f"parameters.{name}", message))
-        bound[target] = name
+        problems += _shared(name, parameter, bound)
+        bound[name] = parameter
         if parameter.device is not None:
             problems += _device_problems(
                 f"parameters.{name}", parameter.device, parameter, instrument
             )
     return problems
+
+
+def _shared(
+    name: str, parameter: ParameterSpec, before: Mapping[str, ParameterSpec]
+) -> Iterator[Problem]:
+    """A parameter before it that sets the same thing: ``stage`` and ``stage.x`` are not two."""
+    for other, one in before.items():
+        if parameter.arg is not None and parameter.arg == one.arg:
+            message = f"argument {one.arg!r} is already bound to parameter {other!r}"
+            yield Problem(f"parameters.{name}.arg", message)
+            return
+        elif parameter.device is not None and one.device is not None:
+            parts, others = parameter.device.split("."), one.device.split(".")
+            shared = min(len(parts), len(others))
+            if parts[:shared] == others[:shared]:
+                through = "" if parts == others else f" through {one.device!r}"
+                message = f"{parameter.device!r} is already bound to parameter {other!r}{through}"
+                yield Problem(f"parameters.{name}.device", message)
+                return
 
 
 def _device_problems(
@@ -40,7 +48,9 @@ def _device_problems(
         return
     unit = instrument.unit(path)
     if parameter.unit != unit:
-        message = f"is {parameter.unit!r}, but device {path!r} is in {unit!r}; they must be equal"
+        found = repr(parameter.unit) if parameter.unit else "no unit"
+        right = f"is in {unit!r}" if unit else "has no unit"
+        message = f"found {found}, but device {path!r} {right}; the two must agree"
         yield Problem(f"{place}.unit", message)
     limits = instrument.limits(path)
     if limits is None:
@@ -55,6 +65,9 @@ def _device_problems(
         message = f"{list(parameter.range)} leaves the limits {list(limits)} of device {path!r}"
         yield Problem(f"{place}.range", message)
     for choice in parameter.choices or ():
-        if not isinstance(choice, (int, float)) or not limits[0] <= choice <= limits[1]:
+        if isinstance(choice, (bool, str)):
+            message = f"{choice!r} is no number, and a device is set to numbers only"
+            yield Problem(f"{place}.choices", message)
+        elif not limits[0] <= choice <= limits[1]:
             message = f"{choice!r} leaves the limits {list(limits)} of device {path!r}"
             yield Problem(f"{place}.choices", message)

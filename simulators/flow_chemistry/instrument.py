@@ -9,7 +9,7 @@ from simulators.setpoint import SetpointPair
 TIME_COMPRESSION = 600.0
 """Lab seconds per wall second, unless the server is told otherwise."""
 
-RUN_TIME = 300.0
+RUN_TIME = 90.0
 """Seconds of lab time of one HPLC run."""
 
 RELATIVE_NOISE = 0.01

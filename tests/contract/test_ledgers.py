@@ -40,7 +40,7 @@ def opened(ledger: Ledger) -> Ledger:
     return ledger
 
 
-def _opened(campaign_id: str = CAMPAIGN) -> ev.Opened:
+def _opened(campaign_id: str = CAMPAIGN, opener: str = "me") -> ev.Opened:
     spec = {"budget": {"trials": 3}}
     return ev.Opened(
         campaign_id=campaign_id,
@@ -48,6 +48,7 @@ def _opened(campaign_id: str = CAMPAIGN) -> ev.Opened:
         mode="twin",
         spec=spec,
         instrument_spec={"name": INSTRUMENT},
+        opener=opener,
     )
 
 
@@ -81,7 +82,9 @@ def _evidence(lease: Lease, attempt: int = 1) -> ev.Acquired:
     )
 
 
-def _failed(lease: Lease, then: TrialState = TrialState.QUEUED, *, crash: bool = False) -> ev.Failed:
+def _failed(
+    lease: Lease, then: TrialState = TrialState.QUEUED, *, crash: bool = False
+) -> ev.Failed:
     return ev.Failed(trial_id=lease.trial_id, reason="hang", message="", crash=crash, then=then)
 
 
@@ -90,7 +93,8 @@ def _trial(ledger: Ledger, trial_id: int = 1) -> Trial:
 
 
 def test_a_campaign_is_opened_once(opened: Ledger) -> None:
-    assert not opened.open_campaign(_opened())
+    assert not opened.open_campaign(_opened(opener="somebody else"))
+    assert opened.open_campaign(_opened()), "the same order sent again changes nothing"
     assert opened.campaigns() == [CAMPAIGN]
     assert opened.open_campaigns(INSTRUMENT) == [CAMPAIGN]
     assert fold(opened.events(CAMPAIGN)).spec == {"budget": {"trials": 3}}

@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.adapters import run_documents
 from orchestrator.adapters.run_documents import read_runs
+from orchestrator.domain.envelope import Envelope, Limit
 from orchestrator.domain.errors import (
     DeviceUnavailable,
     EnvelopeError,
@@ -476,7 +477,8 @@ def test_park_moves_in_order(lab_with):
 
 
 def test_park_outside_the_envelope_is_refused(lab_with):
-    lab = lab_with({"park": [{"set": {"bench.x": 99.0}}]})
+    lab = lab_with({"park": [{"set": {"bench.x": 9.0}}]})
+    lab.executor._envelope = Envelope("bench", {"bench": Limit(-5, 5, "")}, ())
     with pytest.raises(EnvelopeError):
         lab.executor.park()
     assert lab.bench.told == []

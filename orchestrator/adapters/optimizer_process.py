@@ -1,0 +1,285 @@
+"""Proposals with a deadline: the model lives in a child process, so that nobody waits for it.
+
+The child imports Ax and torch; the parent never does. A suggestion is a pure function of what is
+known, so a child that dies is replaced and asked again, and an answer that comes too late is
+kept in case the same question is asked once more.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from importlib.metadata import EntryPoint, entry_points
+from multiprocessing.connection import Connection, Pipe
+from typing import Any
+
+from orchestrator.adapters.child import die_with_parent
+from orchestrator.adapters.sobol_optimizer import SobolOptimizer
+from orchestrator.domain.errors import OptimizerError, SuggestionLate, near
+from orchestrator.domain.proposal import Knowledge, Suggestion
+from orchestrator.domain.spec import CampaignSpec
+
+GROUP = "labwright.optimizers"
+"""Entry points that name an optimizer: a class without arguments that keeps ports.Optimizer. It
+may have a method ``warm_up()`` that imports what its first suggestion needs."""
+MOST_DEATHS = 3
+"""Children that may die over one question before it is given up."""
+NICENESS = 5
+"""How far the child gives way to the processes of the instrument."""
+
+
+@dataclass
+class _Question:
+    known: Knowledge
+    answer: "Future[Suggestion]" = field(default_factory=Future)
+
+    def fits(self, known: Knowledge) -> bool:
+        """True when its answer will do. The basis only says where the knowledge was read."""
+        failed = self.answer.done() and self.answer.exception() is not None
+        return not failed and replace(self.known, basis=known.basis) == known
+
+
+class OptimizerProcess:
+    """Asks the optimizer that is registered under a name, and stops waiting at the deadline.
+
+    Space-filling proposals are made at once, in this process. Of the questions to the model one
+    is worked on, and one waits, which is always the latest.
+    """
+
+    def __init__(self, method: str) -> None:
+        """``auto`` means ax; sobol needs no child.
+
+        Raises:
+            OptimizerError: no optimizer is registered under this name.
+        """
+        self._entry = None if method == "sobol" else _registered(method)
+        self._changed = threading.Condition()
+        self._waiting: _Question | None = None
+        self._latest: _Question | None = None
+        """The question that is worked on or, when none is, was the last."""
+        self._child: _Child | None = None
+        self._thread: threading.Thread | None = None
+        self._is_closed = False
+
+    def suggest(self, known: Knowledge, timeout_s: float | None = None) -> Suggestion:
+        """As ports.PatientOptimizer.
+
+        Raises:
+            SuggestionLate: not ready within ``timeout_s``, or a newer question took its place.
+            OptimizerError: there is none, or three children died over it.
+        """
+        if self._entry is None or known.trial_id <= known.spec.initial_trials:
+            return SobolOptimizer().suggest(known)
+        question = self._ask(known)
+        try:
+            return question.answer.result(timeout_s)
+        except TimeoutError:
+            text = f"no proposal for trial {known.trial_id} within {timeout_s} s"
+            raise SuggestionLate(text) from None
+        except CancelledError:
+            text = f"the question for trial {known.trial_id} gave way to a newer one"
+            raise SuggestionLate(text) from None
+
+    def fallback(self, known: Knowledge, reason: str) -> Suggestion:
+        """A space-filling point, at once; ``reason`` is kept in its details.
+
+        Raises:
+            OptimizerError: the constraints leave no room for one.
+        """
+        point = SobolOptimizer().suggest(known)
+        source = "initial" if known.trial_id <= known.spec.initial_trials else "fallback"
+        return replace(point, source=source, details={**point.details, "reason": reason})
+
+    @property
+    def is_ready(self) -> bool:
+        """True when a suggestion needs no loading first."""
+        return self._entry is None or (self._child is not None and self._child.is_loaded)
+
+    def warm_up(self, spec: CampaignSpec) -> None:
+        """Start the child, which then imports what a model needs."""
+        if self._entry is not None:
+            with self._changed:
+                self._start()
+
+    def close(self) -> None:
+        """End the child at once, even in the midst of a fit. Nothing can be asked afterwards."""
+        with self._changed:
+            self._is_closed = True
+            if self._waiting is not None:
+                self._waiting.answer.cancel()
+            self._changed.notify_all()
+            child, thread = self._child, self._thread
+        if child is not None:
+            child.end()
+        if thread is not None:
+            thread.join()
+
+    def _ask(self, known: Knowledge) -> _Question:
+        with self._changed:
+            for question in (self._latest, self._waiting):
+                if question is not None and question.fits(known):
+                    return question
+            if self._waiting is not None:
+                self._waiting.answer.cancel()
+            self._waiting = _Question(known)
+            self._start()
+            self._changed.notify_all()
+            return self._waiting
+
+    def _start(self) -> None:
+        if self._is_closed:
+            raise OptimizerError("the optimizer was closed")
+        if self._thread is None:
+            # Linux ends the child when the thread that started it ends, so it has one of its own.
+            self._thread = threading.Thread(target=self._work, name="optimizer", daemon=True)
+            self._thread.start()
+
+    def _work(self) -> None:
+        with suppress(OptimizerError):
+            self._living_child().load()
+        while (question := self._next()) is not None:
+            try:
+                question.answer.set_result(self._answered(question.known))
+            except Exception as error:  # the edge of this thread: the one who asked gets it
+                question.answer.set_exception(
+                    error if isinstance(error, OptimizerError) else OptimizerError(str(error))
+                )
+
+    def _next(self) -> _Question | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting is not None or self._is_closed)
+            if self._is_closed or self._waiting is None:
+                return None
+            self._latest, self._waiting = self._waiting, None
+            self._latest.answer.set_running_or_notify_cancel()
+            return self._latest
+
+    def _answered(self, known: Knowledge) -> Suggestion:
+        for _ in range(MOST_DEATHS):
+            child = self._living_child()
+            answer = child.ask(known)
+            if isinstance(answer, Suggestion):
+                return answer
+            if answer is not None:
+                raise OptimizerError(answer)
+            child.end()
+        raise OptimizerError(
+            f"the optimizer's process died {MOST_DEATHS} times over trial {known.trial_id}"
+        )
+
+    def _living_child(self) -> "_Child":
+        with self._changed:
+            if self._is_closed or self._entry is None:
+                raise OptimizerError("the optimizer was closed")
+            if self._child is None or not self._child.is_alive:
+                self._child = _Child(self._entry)
+            return self._child
+
+
+class _Child:
+    """The process that the model lives in, seen from its parent.
+
+    It is started plainly and not by ``multiprocessing``, which would import the parent's main
+    module again and leave a second process running.
+    """
+
+    def __init__(self, entry: EntryPoint) -> None:
+        self._connection, other = Pipe()
+        code = "from orchestrator.adapters.optimizer_process import serve; serve()"
+        path = os.pathsep.join(folder or os.getcwd() for folder in sys.path)
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-c", code, str(other.fileno()), str(os.getpid()), entry.value],
+            stdin=subprocess.DEVNULL,
+            stdout=2,  # standard output belongs to the parent's answers
+            pass_fds=[other.fileno()],
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            start_new_session=True,
+        )
+        other.close()
+        self.is_loaded = False
+        """True once the child has said that it is ready for questions."""
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def load(self) -> None:
+        """Wait until the child has imported what it needs, or has died."""
+        if not self.is_loaded:
+            with suppress(EOFError, OSError):
+                self._connection.recv()
+                self.is_loaded = True
+
+    def ask(self, known: Knowledge) -> Suggestion | str | None:
+        """The suggestion, or in words why there is none; None when the child has died."""
+        try:
+            self.load()
+            self._connection.send(known)
+            return self._connection.recv()
+        except (EOFError, OSError):
+            return None
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def _registered(method: str) -> EntryPoint:
+    name = "ax" if method == "auto" else method
+    known = entry_points(group=GROUP)
+    if name not in known.names:
+        raise OptimizerError(f"no optimizer is called {name!r}{near(name, {*known.names, 'auto'})}")
+    return known[name]
+
+
+def serve() -> None:
+    """What the child does: answer questions until the parent ends."""
+    descriptor, parent, value = sys.argv[1:]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_with(int(parent))
+    os.nice(NICENESS)
+    connection: Connection[Any, Any] = Connection(int(descriptor))
+    suggest = _loaded(value)
+    with suppress(EOFError, OSError):
+        connection.send("loaded")
+        while True:
+            connection.send(suggest(connection.recv()))
+    os._exit(0)
+
+
+def _loaded(value: str) -> Callable[[Knowledge], Suggestion | str]:
+    """The optimizer's ``suggest``, which says in words what goes wrong."""
+    try:
+        optimizer = EntryPoint("", value, GROUP).load()()
+        getattr(optimizer, "warm_up", lambda: None)()
+    except Exception as error:  # the edge of the process
+        message = f"{value} cannot be used: {type(error).__name__}: {error}"
+        return lambda known: message
+
+    def suggest(known: Knowledge) -> Suggestion | str:
+        try:
+            return optimizer.suggest(known)
+        except OptimizerError as error:
+            return str(error)
+        except Exception as error:  # the edge of the process
+            return f"{value} failed: {type(error).__name__}: {error}"
+
+    return suggest
+
+
+def _end_with(parent: int) -> None:
+    """End when the parent ends, even by kill -9: at once on Linux, else within a second."""
+    die_with_parent(parent, signal.SIGKILL)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,58 @@
+"""Runs one benchmark and prints its figures beside their bars; exit code 1 when one is missed."""
+
+import argparse
+import json
+import operator
+import os
+import platform
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+COMPARE: dict[str, Callable[[float, float], bool]] = {"<=": operator.le, ">=": operator.ge}
+NAMES = ("overhead", "cli", "first_trial", "flow")
+
+
+def main() -> int:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("name", choices=[name.replace("_", "-") for name in NAMES])
+    parser.add_argument("--json", action="store_true", help="one JSON object and nothing else")
+    parser.add_argument("--seeds", type=int, default=None, help="how many repetitions or seeds")
+    parser.add_argument("--trials", type=int, default=None, help="trials of each campaign")
+    options = parser.parse_args()
+    module = import_module(f"tests.benchmarks.{options.name.replace('-', '_')}")
+    asked = {key: value for key in ("seeds", "trials") if (value := getattr(options, key))}
+    measured: dict[str, Any] = module.measure(**asked)
+    report = {"name": options.name, "machine": machine(), **measured}
+    report["passed"] = all(
+        COMPARE[sign](measured["figures"][key], bar)
+        for key, (sign, bar) in measured["bars"].items()
+    )
+    print(json.dumps(report) if options.json else as_text(report))
+    return 0 if report["passed"] else 1
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+    }
+
+
+def as_text(report: dict[str, Any]) -> str:
+    """The figures as a person reads them."""
+    lines = [f"{report['name']}  (seeds {report['seeds']}, load {report['machine']['load']:.2f})"]
+    for key, value in report["figures"].items():
+        bar = report["bars"].get(key)
+        lines.append(f"  {key:32} {value:12.4g}" + (f"   must be {bar[0]} {bar[1]}" if bar else ""))
+    lines.append("passed" if report["passed"] else "MISSED")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

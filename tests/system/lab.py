@@ -1,0 +1,111 @@
+"""Runs the command line as a user does: the installed program, in a process of its own."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+LABWRIGHT = str(Path(sys.executable).with_name("labwright"))
+PATIENCE_S = 90.0
+
+FAST = {
+    "LABWRIGHT_LEASE_S": "2",
+    "LABWRIGHT_BEAT_S": "0.3",
+    "LABWRIGHT_TIME_COMPRESSION": "6000",
+}
+"""Settings with which tests need not wait."""
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LABWRIGHT_")}
+    return {**kept, **FAST, **more}
+
+
+def labwright(
+    *arguments: str, code: int | None = 0, **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a verb to its end; ``code`` is the exit code it must have, None for any."""
+    done = subprocess.run(
+        [LABWRIGHT, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        env=environment(**more),
+        check=False,
+    )
+    if code is not None:
+        assert done.returncode == code, (
+            f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+        )
+    return done
+
+
+def answer(*arguments: str, code: int = 0, **more: str) -> Any:
+    """What a verb says with --json."""
+    return json.loads(labwright(*arguments, "--json", code=code, **more).stdout)
+
+
+def start(*arguments: str, **more: str) -> "subprocess.Popen[str]":
+    """Start a verb that goes on."""
+    return subprocess.Popen(
+        [LABWRIGHT, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(**more),
+    )
+
+
+def wait_for(what: Callable[[], Any], why: str, patience_s: float = PATIENCE_S) -> Any:
+    """The first true answer; a condition, never a pause, is what tests wait for."""
+    give_up = time.monotonic() + patience_s
+    while time.monotonic() < give_up:
+        if found := what():
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"waited {patience_s} s in vain until {why}")
+
+
+def results(data_dir: Path, campaign_id: str) -> list[dict[str, str]]:
+    text = labwright("results", campaign_id, "--data-dir", str(data_dir)).stdout
+    return list(csv.DictReader(text.splitlines()))
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def process_of(role: str, data_dir: Path) -> int | None:
+    """Pid of the live process with this role; None when there is none."""
+    status = labwright("status", "--json", "--data-dir", str(data_dir), code=None)
+    if status.returncode:
+        return None
+    found = [one["pid"] for one in json.loads(status.stdout)["processes"] if one["role"] == role]
+    return found[0] if found else None
+
+
+def write(folder: Path, name: str, text: str) -> str:
+    path = folder / name
+    path.write_text(text)
+    return str(path)
+
+
+def events(data_dir: Path, campaign_id: str) -> list[dict[str, Any]]:
+    """The campaign's events as the results folder holds them."""
+    path = data_dir / "campaigns" / campaign_id / "events.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def proposals(rows: Sequence[dict[str, str]], *names: str) -> list[tuple[str, ...]]:
+    """Parameters as text, every digit of them."""
+    return [tuple(row[name] for name in names) for row in rows]

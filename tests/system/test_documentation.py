@@ -1,0 +1,75 @@
+"""What the documentation shows is what happens: commands and output of its pages are run here."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.system.lab import LABWRIGHT, environment
+
+pytestmark = pytest.mark.system
+
+DOCS = Path(__file__).parents[2] / "docs"
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The fenced blocks of a page in one language."""
+    text = (DOCS / page).read_text()
+    return [body for name, body in BLOCK.findall(text) if name == language]
+
+
+def fits(shown: str, said: str) -> bool:
+    """True when what was said is what is shown, where ``...`` stands for anything."""
+    pattern = ".*".join(re.escape(part) for part in " ".join(shown.split()).split("..."))
+    return re.fullmatch(pattern, " ".join(said.split()), re.DOTALL) is not None
+
+
+def test_your_first_campaign(tmp_path: Path) -> None:
+    page = "tutorials/your-first-campaign.md"
+    (campaign,) = blocks(page, "yaml")
+    (tmp_path / "my-campaign.yaml").write_text(campaign)
+    shown = blocks(page, "console")
+    assert len(shown) == 6
+    for block in shown:
+        command, _, output = block.partition("\n")
+        words = command.removeprefix("$ ").split()
+        assert words[0] == "labwright"
+        done = subprocess.run(
+            [LABWRIGHT, *words[1:]],
+            cwd=tmp_path,
+            env=environment(COLUMNS="200"),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=90,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        assert fits(output, done.stdout), f"{command}\nshown:\n{output}\nsaid:\n{done.stdout}"
+
+
+def test_a_page_that_shows_something_else_is_noticed() -> None:
+    assert fits("trial ... was measured", "trial 2 was measured")
+    assert not fits("trial ... was measured", "trial 2 was abandoned")
+    assert not fits("", "anything")
+
+
+def test_links_lead_somewhere() -> None:
+    pages = [DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md", *DOCS.rglob("*.md")]
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_workflow_calls_what_the_readme_promises() -> None:
+    root = DOCS.parent
+    ci = (root / ".ci" / "run").read_text()
+    workflow = (root / ".github" / "workflows" / "ci.yml").read_text()
+    assert ".ci/run" in workflow
+    assert re.search(r"make .*\btest\b", ci)
+    readme = (root / "README.md").read_text()
+    assert "make demo" in readme
+    assert len(readme.splitlines()) < 100

@@ -1,0 +1,433 @@
+"""The flow on one page: decide and execute, on the ledger in memory and with told collaborators."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from orchestrator.adapters.memory_ledger import MemoryLedger
+from orchestrator.adapters.sobol_optimizer import SobolOptimizer
+from orchestrator.campaign import decide, execute
+from orchestrator.domain import events as ev
+from orchestrator.domain.envelope import Envelope, envelope_of
+from orchestrator.domain.errors import (
+    LedgerUnavailable,
+    OptimizerError,
+    PlanAborted,
+    PlanFailed,
+    ReductionError,
+)
+from orchestrator.domain.proposal import Knowledge, Suggestion
+from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
+from orchestrator.domain.state import CampaignState, CampaignStatus, fold
+from orchestrator.domain.trial import Outcome, TrialState
+from orchestrator.ports import Evidence, InstrumentState, Lab, PlanRequest, Reduction
+from orchestrator.worker import Worker
+
+ID = "campaign-1"
+
+INSTRUMENT = InstrumentSpec.from_data(
+    {
+        "name": "stage",
+        "mode": "twin",
+        "devices": {"x": {"class": "a.B", "unit": "mm", "limits": [0, 1]}},
+    }
+)
+
+
+def spec(**changes: Any) -> CampaignSpec:
+    data: dict[str, Any] = {
+        "name": "scan",
+        "instrument": "stage",
+        "plan": {"name": "count"},
+        "parameters": {"x": {"device": "x", "range": [0, 1], "unit": "mm"}},
+        "objectives": {"y": {"goal": "maximize"}},
+        "budget": {"trials": 4},
+        "optimizer": {"lookahead": 0, "initial_trials": 2},
+    }
+    return CampaignSpec.from_data({**data, **changes})
+
+
+@dataclass
+class ToldExecutor:
+    """An instrument that does what the test says, trial by trial; by default it succeeds."""
+
+    tell: dict[int, Callable[[PlanRequest], Evidence]] = field(default_factory=dict)
+    requests: list[PlanRequest] = field(default_factory=list)
+    condition: str | None = None
+    quieted: int = 0
+    is_reusable: bool = True
+    is_connected: bool = True
+    unrest: str | None = None
+
+    def connect(self) -> None:
+        return
+
+    def run(self, request: PlanRequest, order: Callable[[], str | None]) -> Evidence:
+        self.requests.append(request)
+        order()
+        told = self.tell.get(request.metadata["trial_id"], _succeed)
+        return told(request)
+
+    def tripped(self) -> str | None:
+        return self.condition
+
+    def quiet(self) -> None:
+        self.quieted += 1
+
+    def park(self) -> None:
+        return
+
+    def observe(self) -> str | None:
+        return self.unrest
+
+
+def _succeed(request: PlanRequest) -> Evidence:
+    return Evidence(f"uid-{request.metadata['trial_id']}", request.documents, "sha")
+
+
+def _raise(error: Exception) -> Callable[[PlanRequest], Evidence]:
+    def told(request: PlanRequest) -> Evidence:
+        raise error
+
+    return told
+
+
+class ToldReducer:
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.invalid: str | None = None
+
+    def reduce(self, campaign: CampaignSpec, documents: str) -> Reduction:
+        if self.error is not None:
+            raise self.error
+        trial_id = int(documents.split("/")[-1].split("-")[0])
+        return Reduction({"y": Outcome(float(trial_id))}, self.invalid)
+
+
+class ToldOptimizer:
+    def __init__(self) -> None:
+        self.known: list[Knowledge] = []
+        self.error: OptimizerError | None = None
+        self.parameters: Mapping[str, Any] | None = None
+        self.is_ready = True
+        self.patience: list[float | None] = []
+
+    def suggest(self, known: Knowledge, timeout_s: float | None = None) -> Suggestion:
+        self.known.append(known)
+        self.patience.append(timeout_s)
+        if self.error is not None:
+            raise self.error
+        suggestion = SobolOptimizer().suggest(known)
+        return replace(suggestion, parameters=self.parameters or suggestion.parameters)
+
+    def fallback(self, known: Knowledge, reason: str) -> Suggestion:
+        return replace(SobolOptimizer().suggest(known), details={"reason": reason})
+
+    def warm_up(self, spec: CampaignSpec) -> None:
+        return
+
+    def close(self) -> None:
+        return
+
+
+class ToldOutbox:
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, int, int], ev.Acquired] = {}
+
+    def put(self, campaign_id: str, acquired: ev.Acquired) -> None:
+        self.kept[campaign_id, acquired.trial_id, acquired.attempt] = acquired
+
+    def find(self, campaign_id: str, trial_id: int, attempt: int) -> ev.Acquired | None:
+        return self.kept.get((campaign_id, trial_id, attempt))
+
+
+class OpenGate:
+    floor = 0
+
+    def __init__(self) -> None:
+        self.claimed: list[int] = []
+
+    def enter(self) -> bool:
+        return True
+
+    def claim(self, fence: int) -> None:
+        self.claimed.append(fence)
+
+
+@pytest.fixture
+def lab(clock: Any) -> Lab:
+    return Lab(
+        ledger=MemoryLedger(clock),
+        optimizer=ToldOptimizer(),
+        executor=ToldExecutor(),
+        outbox=ToldOutbox(),
+        gate=OpenGate(),
+        reducer=ToldReducer(),
+        clock=clock,
+        instrument=INSTRUMENT,
+        worker="worker-1",
+        lease_s=30.0,
+        plan_deadline_s=60.0,
+        suggestion_deadline_s=5.0,
+        versions={"labwright": "test"},
+    )
+
+
+def open_campaign(lab: Lab, campaign: CampaignSpec, envelope: Envelope | None = None) -> None:
+    lab.ledger.open_campaign(
+        ev.Opened(
+            campaign_id=ID,
+            instrument=INSTRUMENT.name,
+            mode="twin",
+            spec=campaign.to_data(),
+            instrument_spec=INSTRUMENT.to_data(),
+        )
+    )
+    lab.ledger.register(INSTRUMENT.name, lab.worker, envelope or envelope_of(INSTRUMENT))
+
+
+def run(lab: Lab, campaign: CampaignSpec) -> CampaignState:
+    """Both sides of the flow, each in its thread, until the campaign is over."""
+    open_campaign(lab, campaign)
+    deciding = threading.Thread(target=decide, args=(lab, ID), daemon=True)
+    deciding.start()
+    while deciding.is_alive():
+        if not execute(lab, ID, campaign):
+            deciding.join(0.002)
+    return fold(lab.ledger.events(ID))
+
+
+def execute_next(lab: Lab, campaign: CampaignSpec, x: float = 0.5) -> None:
+    """Propose one trial by hand and take it through one attempt."""
+    number = fold(lab.ledger.events(ID)).next_trial
+    lab.ledger.propose(
+        ID, ev.Proposed(trial_id=number, parameters={"x": x}, source="person", basis="0", seed=0)
+    )
+    assert execute(lab, ID, campaign)
+
+
+@pytest.mark.parametrize("lookahead", [0, 1, 3])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_campaign_measures_exactly_its_budget(lab: Lab, lookahead: int, batch: int) -> None:
+    campaign = spec(optimizer={"lookahead": lookahead, "batch": batch, "initial_trials": 2})
+    state = run(lab, campaign)
+    assert (state.status, state.stop_reason) == (CampaignStatus.DONE, "budget of trials spent")
+    assert state.counts() == {**dict.fromkeys(state.counts(), 0), "measured": 4}
+    assert len({trial.run_uid for trial in state.trials.values()}) == 4
+
+
+def test_without_lookahead_each_proposal_knows_every_earlier_result(lab: Lab) -> None:
+    run(lab, spec())
+    told = [len(known.told) for known in lab.optimizer.known]  # type: ignore[attr-defined]
+    assert told == [0, 1, 2, 3]
+    assert lab.optimizer.patience == [None] * 4  # type: ignore[attr-defined]
+
+
+def test_the_document_says_whose_it_is(lab: Lab) -> None:
+    run(lab, spec(budget={"trials": 1}))
+    (request,) = lab.executor.requests  # type: ignore[attr-defined]
+    about = {**request.metadata}
+    assert about.pop("parameters") == request.settings
+    assert about == {
+        "campaign_id": ID,
+        "trial_id": 1,
+        "attempt": 1,
+        "fence": 1,
+        "mode": "twin",
+        "instrument": "stage",
+        "versions": {"labwright": "test"},
+    }
+    assert lab.gate.claimed == [1]  # type: ignore[attr-defined]
+
+
+def test_a_failing_trial_is_tried_again_and_then_abandoned(lab: Lab) -> None:
+    lab.executor.tell[2] = _raise(PlanFailed("no answer", "device_timeout"))  # type: ignore[attr-defined]
+    state = run(lab, spec())
+    assert (state.trials[2].state, state.trials[2].attempts) == (TrialState.ABANDONED, 3)
+    assert state.trials[2].reason == "device_timeout"
+    assert state.count(TrialState.MEASURED) == 3
+    assert state.status is CampaignStatus.DONE
+    assert lab.executor.quieted == 3  # type: ignore[attr-defined]
+
+
+def test_a_campaign_gives_up_after_failures_in_a_row(lab: Lab) -> None:
+    error = PlanFailed("no answer", "device_timeout")
+    lab.executor.tell = {n: _raise(error) for n in range(1, 9)}  # type: ignore[attr-defined]
+    state = run(lab, spec(budget={"trials": 9}))
+    assert (state.status, state.stop_reason) == (CampaignStatus.FAILED, "3 trials failed in a row")
+
+
+def test_a_lost_device_counts_as_a_crash_and_leaves_the_instrument_unknown(lab: Lab) -> None:
+    campaign = spec()
+    open_campaign(lab, campaign)
+    lab.executor.tell[1] = _raise(PlanFailed("IOC gone", "device_disconnected"))  # type: ignore[attr-defined]
+    execute_next(lab, campaign)
+    trial = fold(lab.ledger.events(ID)).trials[1]
+    assert (trial.state, trial.crashes) == (TrialState.QUEUED, 1)
+    assert lab.ledger.instrument(INSTRUMENT.name).state is InstrumentState.UNKNOWN
+
+
+def test_a_point_outside_the_workers_envelope_moves_nothing(lab: Lab) -> None:
+    campaign = spec()
+    open_campaign(lab, campaign)
+    execute_next(lab, campaign, x=1.5)
+    trial = fold(lab.ledger.events(ID)).trials[1]
+    assert (trial.state, trial.attempts) == (TrialState.ABANDONED, 0)
+    assert lab.executor.requests == []  # type: ignore[attr-defined]
+    assert lab.gate.claimed == []  # type: ignore[attr-defined]
+
+
+def test_a_point_outside_the_published_envelope_is_not_admitted(lab: Lab) -> None:
+    narrow = replace(envelope_of(INSTRUMENT), constraints=("x <= 0.1",))
+    open_campaign(lab, spec(), narrow)
+    lab.optimizer.parameters = {"x": 0.9}  # type: ignore[attr-defined]
+    state = decide(lab, ID)
+    assert state.status is CampaignStatus.FAILED
+    assert "'x <= 0.1' does not hold" in (state.stop_reason or "")
+    assert state.trials == {}
+
+
+def test_an_optimizer_without_an_answer_is_replaced_by_a_space_filling_point(lab: Lab) -> None:
+    lab.optimizer.error = OptimizerError("no model")  # type: ignore[attr-defined]
+    state = run(lab, spec())
+    assert state.count(TrialState.MEASURED) == 4
+    assert {trial.details["reason"] for trial in state.trials.values()} == {"no model"}
+
+
+def test_an_unloaded_optimizer_is_not_waited_for_when_looking_ahead(lab: Lab) -> None:
+    lab.optimizer.is_ready = False  # type: ignore[attr-defined]
+    run(lab, spec(optimizer={"lookahead": 1}))
+    assert set(lab.optimizer.patience) == {0.0}  # type: ignore[attr-defined]
+
+
+def test_a_failing_reducer_never_causes_a_second_measurement(lab: Lab) -> None:
+    lab.reducer.error = ReductionError("division by zero")  # type: ignore[attr-defined]
+    campaign = spec()
+    open_campaign(lab, campaign)
+    execute_next(lab, campaign)
+    trial = fold(lab.ledger.events(ID)).trials[1]
+    assert (trial.state, trial.attempts) == (TrialState.UNREDUCED, 1)
+    assert not execute(lab, ID, campaign)
+
+
+def test_an_invalid_trial_is_kept_and_not_told(lab: Lab) -> None:
+    lab.reducer.invalid = "peak >= 100 (3)"  # type: ignore[attr-defined]
+    state = run(lab, spec(policy={"stop_after": {"invalid_in_a_row": 2}}))
+    assert state.status is CampaignStatus.FAILED
+    assert all(known.told == () for known in lab.optimizer.known)  # type: ignore[attr-defined]
+    assert state.trials[1].outcomes["y"].mean == 1.0
+
+
+def test_a_condition_suspends_and_lets_go_on(lab: Lab) -> None:
+    campaign = spec()
+    open_campaign(lab, campaign)
+    lab.executor.condition = "pressure is 9 bar"  # type: ignore[attr-defined]
+    lab.ledger.propose(
+        ID, ev.Proposed(trial_id=1, parameters={"x": 0.5}, source="person", basis="0", seed=0)
+    )
+    assert not execute(lab, ID, campaign)
+    state = fold(lab.ledger.events(ID))
+    assert (state.status, state.waiting_for) == (CampaignStatus.SUSPENDED, "pressure is 9 bar")
+    assert not execute(lab, ID, campaign), "suspended once, not again and again"
+    lab.executor.condition = None  # type: ignore[attr-defined]
+    assert execute(lab, ID, campaign)
+    kinds = [ev.type_of(event) for event in lab.ledger.events(ID)]
+    assert kinds.count("suspended") == kinds.count("resumed") == 1
+
+
+def test_an_aborted_trial_is_cancelled_and_the_campaign_ends(lab: Lab) -> None:
+    campaign = spec()
+    open_campaign(lab, campaign)
+    lab.executor.tell[1] = _raise(PlanAborted("ordered"))  # type: ignore[attr-defined]
+    execute_next(lab, campaign)
+    lab.ledger.order(ID, ev.AbortRequested(by="me", reason="smoke", halt=False), ["running"])
+    state = decide(lab, ID)
+    assert (state.status, state.stop_reason) == (CampaignStatus.ABORTED, "smoke")
+    assert state.trials[1].state is TrialState.CANCELLED
+
+
+def test_orders_out_of_reach_let_the_plan_go_on(lab: Lab) -> None:
+    class Deaf(MemoryLedger):
+        def status(self, campaign_id: str) -> str:
+            if fold(self.events(campaign_id)).count(TrialState.RUNNING):
+                raise LedgerUnavailable("no answer")
+            return super().status(campaign_id)
+
+    deaf = replace(lab, ledger=Deaf(lab.clock))
+    campaign = spec()
+    open_campaign(deaf, campaign)
+    execute_next(deaf, campaign)
+    assert fold(deaf.ledger.events(ID)).trials[1].state is TrialState.MEASURED
+
+
+# What a new worker makes of what an old one left behind
+
+
+def _left_running(lab: Lab, campaign: CampaignSpec, *, documents: bool) -> None:
+    open_campaign(lab, campaign)
+    lab.ledger.propose(
+        ID, ev.Proposed(trial_id=1, parameters={"x": 0.5}, source="person", basis="0", seed=0)
+    )
+    lease = lab.ledger.acquire(ID, INSTRUMENT.name, "dead worker", floor=0, ttl_s=30)
+    assert lease is not None
+    lab.ledger.start(lease)
+    if documents:
+        acquired = ev.Acquired(
+            trial_id=1, attempt=1, run_uid="uid", documents="runs/00001-1.jsonl", sha256="sha"
+        )
+        lab.outbox.put(ID, acquired)
+
+
+def _recover(lab: Lab) -> CampaignState:
+    Worker(lab, observe_s=1.0, announce=lambda _: None).begin()
+    return fold(lab.ledger.events(ID))
+
+
+def test_a_result_that_is_safe_on_disk_is_salvaged(lab: Lab) -> None:
+    _left_running(lab, spec(), documents=True)
+    state = _recover(lab)
+    assert (state.trials[1].state, state.trials[1].attempts) == (TrialState.MEASURED, 1)
+    assert lab.ledger.instrument(INSTRUMENT.name).state is InstrumentState.READY
+
+
+def test_without_evidence_the_trial_is_tried_again(lab: Lab) -> None:
+    _left_running(lab, spec(), documents=False)
+    state = _recover(lab)
+    assert (state.trials[1].state, state.trials[1].crashes) == (TrialState.QUEUED, 1)
+    assert execute(lab, ID, spec())
+    trial = fold(lab.ledger.events(ID)).trials[1]
+    assert (trial.state, trial.attempts) == (TrialState.MEASURED, 2)
+
+
+def test_a_consumed_sample_waits_for_a_person(lab: Lab) -> None:
+    campaign = spec(policy={"consumes_sample": True})
+    _left_running(lab, campaign, documents=False)
+    state = _recover(lab)
+    assert state.status is CampaignStatus.NEEDS_PERSON
+    assert state.trials[1].state is TrialState.SUSPECT
+    assert not execute(lab, ID, campaign)
+
+
+def test_the_instrument_is_quieted_and_seen_to_stand_still_before_it_is_ready(lab: Lab) -> None:
+    _left_running(lab, spec(), documents=False)
+    lab.executor.unrest = "x is moving"  # type: ignore[attr-defined]
+    with pytest.raises(Exception, match="not at rest: x is moving"):
+        Worker(lab, observe_s=0.0, announce=lambda _: None).begin()
+    assert lab.executor.quieted == 1  # type: ignore[attr-defined]
+    assert lab.ledger.instrument(INSTRUMENT.name).state is InstrumentState.RECOVERING
+    lab.executor.unrest = None  # type: ignore[attr-defined]
+    assert _recover(lab).trials[1].state is TrialState.QUEUED
+
+
+def test_an_acquired_trial_is_reduced_by_the_next_worker(lab: Lab) -> None:
+    campaign = spec()
+    _left_running(lab, campaign, documents=True)
+    lease = lab.ledger.acquire(ID, INSTRUMENT.name, "dead worker", floor=0, ttl_s=30)
+    assert lease is not None
+    found = lab.outbox.find(ID, 1, 1)
+    assert found is not None
+    lab.ledger.acquired(lease, found)
+    assert _recover(lab).trials[1].state is TrialState.MEASURED

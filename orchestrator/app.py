@@ -23,19 +23,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.adapters import child
-from orchestrator.adapters.embedded_server import (
-    check_persistence,
-    ensure_server,
-    find_server,
-    prepare_folder,
-    socket_folder,
-)
+from orchestrator.adapters.embedded_server import find_server, prepare_folder, socket_folder
 from orchestrator.adapters.redis_ledger import RedisLedger
 from orchestrator.adapters.spec_files import read_instrument, twin_folders
 from orchestrator.domain.envelope import envelope_of
 from orchestrator.domain.errors import DeviceUnavailable, LabError, LedgerError, Unusable
 from orchestrator.domain.spec import InstrumentSpec
 from orchestrator.domain.state import fold
+from orchestrator.ledger_access import ledger_at, open_ledger, server_url
 from orchestrator.ports import Executor, Gate, InstrumentState, Lab
 from orchestrator.settings import Settings
 from orchestrator.supervisor import Supervisor
@@ -71,53 +66,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-# The ledger
-
-
-def check_server(settings: Settings) -> None:
-    """Pass when a server given by URL answers and keeps what it acknowledges.
-
-    Raises:
-        UnsafeServer: it may lose data.
-        LedgerUnavailable: it does not answer.
-    """
-    if settings.redis_url is not None and not settings.allow_unsafe_server:
-        check_persistence(settings.redis_url)
-
-
-def _ledger(settings: Settings, url: str) -> RedisLedger:
-    return RedisLedger(url, lab=settings.lab, patience_s=settings.ledger_patience_s)
-
-
-def server_url(settings: Settings) -> str:
-    """Where the lab's server is or will be: its address does not change when it is restarted."""
-    return settings.redis_url or f"unix://{socket_folder(settings.data_dir)}/server.sock"
-
-
-@contextlib.contextmanager
-def open_ledger(settings: Settings, *, must_exist: bool = True) -> Iterator[RedisLedger]:
-    """The ledger for one verb: joins a live server, or starts one, uses it and stops it.
-
-    Raises:
-        Unusable: with ``must_exist``, the data folder holds no lab.
-    """
-    if settings.redis_url is not None:
-        check_server(settings)
-        with contextlib.closing(_ledger(settings, settings.redis_url)) as ledger:
-            yield ledger
-        return
-    if must_exist and not (settings.data_dir / "ledger").is_dir():
-        raise Unusable(
-            f"there is no lab in {settings.data_dir}; name its folder with --data-dir, "
-            "or start a campaign with 'labwright run'"
-        )
-    live = ensure_server(settings.data_dir)
-    try:
-        with contextlib.closing(_ledger(settings, live.url)) as ledger:
-            yield ledger
-    finally:
-        if live.process is not None:
-            child.end(live.process, 10.0)
+# The live documents
 
 
 def document_address(settings: Settings, instrument: str) -> str:
@@ -165,7 +114,7 @@ def run_campaign(settings: Settings, campaign_id: str) -> None:
     """Decide until the campaign is over."""
     from orchestrator.campaign import decide
 
-    ledger = _ledger(settings, server_url(settings))
+    ledger = ledger_at(settings, server_url(settings))
     state = fold(ledger.events(campaign_id))
     instrument = InstrumentSpec.from_data(state.instrument_spec)
     lab = campaign_lab(settings, ledger, instrument, state.spec["optimizer"]["method"])
@@ -229,7 +178,7 @@ def run_worker(settings: Settings, instrument: InstrumentSpec) -> None:
     """
     from orchestrator.worker import Worker
 
-    ledger = _ledger(settings, server_url(settings))
+    ledger = ledger_at(settings, server_url(settings))
     executor = executor_for(settings, ledger, instrument)
     lab = worker_lab(settings, ledger, instrument, executor)
 
@@ -256,11 +205,11 @@ def executor_for(
     from orchestrator.adapters.document_stream import DocumentPublisher
 
     prepare_folder(settings.data_dir)
+    # Loaded while the twin starts. Nothing of EPICS: that must see the confined environment.
+    importlib.import_module("bluesky.run_engine")
+    importlib.import_module("pandas")
     twin: dict[str, Any] = {}
     if instrument.mode == "twin" and instrument.twin is not None:
-        # Loaded while the twin starts. Nothing of EPICS: that must see the confined environment.
-        importlib.import_module("bluesky.run_engine")
-        importlib.import_module("pandas")
         twin = find_twin(ledger, instrument.name, settings.connect_timeout_s)
         confine_to_loopback(twin["port"])
     publisher = DocumentPublisher(document_address(settings, instrument.name))
@@ -454,7 +403,7 @@ def _publish_twin(settings: Settings, name: str, about: dict[str, Any]) -> None:
         "instrument": instrument.name,
         "started": child.started_at(os.getpid()),
     }
-    _ledger(settings, live.url).set_process(os.getpid(), {**about, **known})
+    ledger_at(settings, live.url).set_process(os.getpid(), {**about, **known})
 
 
 def _leave(*_: object) -> None:
@@ -463,7 +412,7 @@ def _leave(*_: object) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run one role as a child process; gives the exit code."""
-    settings = Settings()
+    settings = Settings.from_environment()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")
     child.die_with_parent(child.parent_from_environment())
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -39,12 +39,12 @@ _LIVE = (
 
 def decide(lab: Lab, campaign_id: str) -> CampaignState:
     """Propose trials until the campaign is over; gives its final state."""
-    state = CampaignState()
+    state = fold(lab.ledger.events(campaign_id))
+    spec = CampaignSpec.from_data(state.spec)
     while True:
         state = fold(lab.ledger.events(campaign_id, state.last_id), state)
         if state.is_over:
             return state
-        spec = CampaignSpec.from_data(state.spec)
         if state.status is CampaignStatus.FINISHING:
             _wind_down(lab, state)
         elif ending := verdict(state, spec, lab.clock.now()):
@@ -172,6 +172,8 @@ def reduce_trial(
 
 def _conditions_allow(lab: Lab, campaign_id: str) -> bool:
     """Suspend the campaign while a condition is tripped, and let it go on afterwards."""
+    if not lab.instrument.conditions:
+        return True
     tripped = lab.executor.tripped()
     if tripped is not None:
         order = ev.Suspended(by="condition", reason=tripped)

@@ -60,7 +60,7 @@ class Common:
             given["redis_url"] = self.redis
         if self.allow_unsafe_server:
             given["allow_unsafe_server"] = True
-        return Settings(**given)
+        return Settings.from_environment(**given)
 
     def say(self, data: Mapping[str, Any], text: str) -> None:
         """The answer: as JSON, or as text for a person."""
@@ -69,7 +69,7 @@ class Common:
 
 @contextmanager
 def _ledger(common: Common) -> "Iterator[tuple[Settings, RedisLedger]]":
-    from orchestrator.app import open_ledger
+    from orchestrator.ledger_access import open_ledger
 
     settings = common.settings()
     with open_ledger(settings) as ledger:
@@ -119,8 +119,10 @@ def run(
 
     common = common or Common()
     settings = common.settings()
-    if (campaign is None) == (resume is None):
-        raise Unusable("name a campaign file or a twin, or give --resume ID (one of them)")
+    if resume is None and campaign is None:
+        raise Unusable("name a campaign file or a twin, or give --resume ID")
+    if resume is not None and campaign is not None:
+        raise Unusable("--resume ID continues a campaign; leave out the campaign file")
     if resume is not None:
         changed = [
             name for name, value in (("--trials", trials), ("--seed", seed), ("--id", id)) if value
@@ -131,8 +133,7 @@ def run(
             )
         campaign_id, open_campaign = resume, launcher.resumer(resume, hardware=hardware)
     else:
-        assert campaign is not None
-        files = launcher.read_files(campaign, on_twin=twin)
+        files = launcher.read_files(str(campaign), on_twin=twin)
         spec = files.campaign.with_run_options(trials=trials, seed=seed)
         launcher.check_mode(files.instrument, hardware=hardware)
         campaign_id = (
@@ -243,7 +244,7 @@ def submit(
     import time
 
     from orchestrator import launcher, service
-    from orchestrator.app import open_ledger
+    from orchestrator.ledger_access import open_ledger
 
     common = common or Common()
     files = launcher.read_files(campaign)
@@ -302,8 +303,7 @@ def status(campaign_id: str | None = None, /, *, common: Common | None = None) -
         common: Options of every verb.
     """
     from orchestrator import service
-    from orchestrator.domain.state import CampaignStatus
-    from orchestrator.domain.summary import summary
+    from orchestrator.domain.state import CampaignStatus, fold
 
     common = common or Common()
     with _ledger(common) as (_, ledger):
@@ -313,10 +313,10 @@ def status(campaign_id: str | None = None, /, *, common: Common | None = None) -
             common.say({"campaign_id": None, "processes": processes}, "no campaigns yet")
             return 0
         log = ledger.events(service.find(ledger, campaign_id))
-    from orchestrator.domain.state import fold
-
     state = fold(log)
     if common.json:
+        from orchestrator.domain.summary import summary
+
         print(json_module.dumps({**summary(log), "processes": processes}))
     else:
         _print_states(common, [state], {})
@@ -531,7 +531,8 @@ def park(instrument: str, /, *, hardware: bool = False, common: Common | None = 
         common: Options of every verb.
     """
     from orchestrator import launcher
-    from orchestrator.app import open_ledger, park_instrument
+    from orchestrator.app import park_instrument
+    from orchestrator.ledger_access import open_ledger
 
     common = common or Common()
     spec = launcher.read_instrument_file(instrument)

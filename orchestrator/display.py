@@ -1,12 +1,14 @@
 """The live display of one campaign in a terminal, and its plain form for logs."""
 
+from __future__ import annotations
+
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -17,10 +19,12 @@ from rich.text import Text
 
 from orchestrator import service
 from orchestrator.domain import events as ev
-from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus
 from orchestrator.domain.stopping import best_so_far, best_trials
 from orchestrator.domain.trial import TERMINAL, Outcome, Trial, TrialState
+
+if TYPE_CHECKING:
+    from orchestrator.domain.spec import CampaignSpec
 
 BARS = "▁▂▃▄▅▆▇█"
 TRACE_WIDTH = 60
@@ -82,7 +86,7 @@ class Display:
     _live: Live | None = None
 
     @contextmanager
-    def showing(self) -> Iterator["Display"]:
+    def showing(self) -> Iterator[Display]:
         """Keep the display on the screen."""
         with Live(console=self.console, refresh_per_second=4, transient=False) as live:
             self._live = live
@@ -97,7 +101,7 @@ class Display:
 
     def draw(self, state: CampaignState) -> RenderableType:
         """The whole display."""
-        spec = CampaignSpec.from_data(state.spec)
+        spec = _spec_of(state)
         parts: list[RenderableType] = [_head(state), Text(), _progress(state, spec), Text()]
         parts += [self._facts(state, spec)]
         parts += [Text(f"  {note}", style="yellow") for note in self.notes]
@@ -130,6 +134,13 @@ class Display:
             return "starting the instrument"
         waiting = state.count(TrialState.QUEUED)
         return "waiting for the worker" if waiting else "waiting for a proposal"
+
+
+def _spec_of(state: CampaignState) -> CampaignSpec:
+    # Imported here: listing campaigns draws a table and needs no spec.
+    from orchestrator.domain.spec import CampaignSpec
+
+    return CampaignSpec.from_data(state.spec)
 
 
 def _head(state: CampaignState) -> Text:
@@ -209,7 +220,7 @@ def _reading(document: Mapping[str, Any]) -> str:
 
 def final_words(console: Console, summary: Mapping[str, Any], state: CampaignState) -> None:
     """The end of a run: the best trial and where the results lie."""
-    spec = CampaignSpec.from_data(state.spec)
+    spec = _spec_of(state)
     reason = f": {summary['stop_reason']}" if summary["stop_reason"] else ""
     console.print(f"\n[bold]{summary['status']}[/bold]{reason}")
     for trial in best_trials(state, spec):

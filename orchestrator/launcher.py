@@ -23,7 +23,7 @@ from orchestrator.adapters.spec_files import (
     read_campaign,
     read_instrument,
 )
-from orchestrator.app import check_server, server_url, versions
+from orchestrator.app import versions
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import LedgerUnavailable, Problem, SpecError, Unusable
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
@@ -31,13 +31,14 @@ from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.summary import columns, rows, summary
 from orchestrator.domain.together import disagreements
 from orchestrator.domain.trial import TrialState
+from orchestrator.ledger_access import check_server, server_url
 from orchestrator.settings import Settings
 from orchestrator.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
-STEP_S = 0.2
-"""Longest time between two looks at the processes."""
+STEP_S = 0.1
+"""Seconds between two looks at the processes and the ledger."""
 EXIT = {"done": 0, "stopped": 0, "failed": 1, "aborted": 1}
 EXIT_NEEDS_PERSON, EXIT_INTERRUPTED = 3, 130
 
@@ -206,8 +207,7 @@ class Launcher:
                 self._obey(ledger)
                 if self._should_leave():
                     return
-                if not news:
-                    ledger.wait({self.campaign_id: self.state.last_id}, STEP_S)
+                time.sleep(STEP_S)  # a display needs no more, and the trials need the processor
             except LedgerUnavailable:
                 time.sleep(0.05)
 

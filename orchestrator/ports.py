@@ -3,12 +3,13 @@
 An adapter is one technology; ``tests/contract`` runs one suite over all adapters of a port.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator.domain.envelope import Envelope
 from orchestrator.domain.events import (
     Acquired,
     CampaignEvent,
@@ -21,9 +22,12 @@ from orchestrator.domain.events import (
     Proposed,
     Unreduced,
 )
-from orchestrator.domain.proposal import Knowledge, Suggestion
-from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.trial import Outcome, ParameterValue
+
+if TYPE_CHECKING:
+    from orchestrator.domain.envelope import Envelope
+    from orchestrator.domain.proposal import Knowledge, Suggestion
+    from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 
 
 class InstrumentState(StrEnum):
@@ -386,7 +390,7 @@ class Gate(Protocol):
 class Reducer(Protocol):
     """Turns the documents of a trial into outcomes."""
 
-    def reduce(self, campaign: CampaignSpec, documents: str) -> "Reduction":
+    def reduce(self, campaign: CampaignSpec, documents: str) -> Reduction:
         """Outcomes and the verdict of the validity rules: the same for the same documents.
 
         Raises:

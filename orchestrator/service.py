@@ -1,19 +1,22 @@
 """What a person may order and ask, whatever face they use."""
 
+from __future__ import annotations
+
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.domain import events as ev
-from orchestrator.domain.errors import LedgerError, Unusable
+from orchestrator.domain.errors import Unusable, near
+from orchestrator.domain.events import iso
 from orchestrator.domain.rules import TAKES_TRIALS
-from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
-from orchestrator.domain.summary import iso
-from orchestrator.domain.together import near
 from orchestrator.domain.trial import Trial, TrialState
 from orchestrator.ports import Ledger
+
+if TYPE_CHECKING:
+    from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 
 
 def new_campaign_id(name: str, now: float) -> str:
@@ -179,45 +182,24 @@ def why(ledger: Ledger, campaign_id: str, trial_id: int) -> dict[str, Any]:
 
 def sentence(trial: Trial) -> str:
     """Where a trial stands and what happens next, in one line."""
-    attempts = f"{trial.attempts} attempt{'' if trial.attempts == 1 else 's'}"
     because = f" ({trial.reason})" if trial.reason else ""
-    match trial.state:
-        case TrialState.QUEUED:
-            again = f" again after {attempts}{because}" if trial.attempts else ""
-            return f"waits for the worker{again}"
-        case TrialState.LEASED:
-            return f"is with {trial.worker}, nothing has moved yet"
-        case TrialState.RUNNING:
-            return f"is being measured, attempt {trial.attempts}"
-        case TrialState.SUSPECT:
-            return "its worker died after moving; the next worker looks for its documents"
-        case TrialState.ACQUIRED:
-            return "its data are safe, reduction follows"
-        case TrialState.UNREDUCED:
-            return f"its data are safe, but the reducer failed{because}; it is not measured again"
-        case TrialState.MEASURED:
-            return f"was measured in {attempts}"
-        case TrialState.INVALID:
-            return f"was measured, but is invalid{because}; the optimizer is not told"
-        case TrialState.ABANDONED:
-            return f"was abandoned after {attempts}{because}"
-        case TrialState.CANCELLED:
-            return f"was cancelled{because}"
+    tried = f"{trial.attempts} attempt{'' if trial.attempts == 1 else 's'}"
+    again = f" again after {tried}{because}" if trial.attempts else ""
+    return {
+        TrialState.QUEUED: f"waits for the worker{again}",
+        TrialState.LEASED: f"is with {trial.worker}, nothing has moved yet",
+        TrialState.RUNNING: f"is being measured, attempt {trial.attempts}",
+        TrialState.SUSPECT: "lost its worker after moving; the next one looks for its documents",
+        TrialState.ACQUIRED: "has its data safe; reduction follows",
+        TrialState.UNREDUCED: f"has its data safe, but the reducer failed{because}",
+        TrialState.MEASURED: f"was measured in {tried}",
+        TrialState.INVALID: f"is invalid{because}: kept, and not told to the optimizer",
+        TrialState.ABANDONED: f"was abandoned after {tried}{because}",
+        TrialState.CANCELLED: f"was cancelled{because}",
+    }[trial.state]
 
 
 def _told(event: ev.Event) -> dict[str, Any]:
     """The fields of an event that a person wants to see."""
     wanted = ("worker", "attempt", "fence", "moved", "reason", "message", "then", "run_uid", "by")
     return {name: getattr(event, name) for name in wanted if hasattr(event, name)}
-
-
-def open_ids(ledger: Ledger) -> list[str]:
-    """Ids of the campaigns that are not over, oldest first."""
-    found: list[str] = []
-    for campaign_id in ledger.campaigns():
-        try:
-            if not state_of(ledger, campaign_id).is_over:
-                found.append(campaign_id)
-        except LedgerError:
-            continue
-    return found

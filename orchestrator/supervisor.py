@@ -44,9 +44,9 @@ class Part:
     not_before: float = 0.0
     error_file: Path | None = None
 
-    def has_died(self) -> bool:
-        """True when it was started and is gone."""
-        return self.process is not None and self.process.poll() is not None
+    def is_alive(self) -> bool:
+        """True when it was started and has not ended."""
+        return self.process is not None and self.process.poll() is None
 
 
 @dataclass
@@ -124,10 +124,10 @@ class Supervisor:
             self._publish("server", None, live.pid, {})
 
     def _keep(self, part: Part) -> None:
-        if part.process is not None and not part.has_died():
+        if part.is_alive():
             return
-        if part.has_died():
-            self._note_death(part)
+        if part.process is not None:
+            self._note_death(part, part.process)
         if time.monotonic() < part.not_before or self._is_served_elsewhere(part):
             return
         if part.error_file is not None:
@@ -139,10 +139,9 @@ class Supervisor:
             self.has_lost = True
             self._put_off(part, 0.0, str(error))
 
-    def _note_death(self, part: Part) -> None:
-        assert part.process is not None
-        code, lived = part.process.returncode, time.monotonic() - part.started
-        self._forget(part.process.pid)
+    def _note_death(self, part: Part, process: "subprocess.Popen[bytes]") -> None:
+        code, lived = process.returncode, time.monotonic() - part.started
+        self._forget(process.pid)
         part.process = None
         log.warning("%s %s ended with code %s after %.1f s", part.role, part.name, code, lived)
         reason = _error_text(part)
@@ -207,9 +206,9 @@ def _ready_line(process: "subprocess.Popen[bytes]", timeout_s: float) -> dict[st
     Raises:
         Unusable: it ended or stayed silent.
     """
-    assert process.stdout is not None
-    readable, _, _ = select.select([process.stdout], [], [], timeout_s)
-    line = process.stdout.readline() if readable else b""
+    said = process.stdout
+    readable = said is not None and select.select([said], [], [], timeout_s)[0]
+    line = said.readline() if said is not None and readable else b""
     if not line:
         child.end(process, 1.0)
         raise Unusable(f"the twin did not start (exit code {process.returncode}); see its log")

@@ -37,6 +37,8 @@ class Worker:
     """Longest time that the instrument may take to stand still during recovery."""
     announce: Callable[[float], None]
     """Tells the heartbeat child until when (Unix time) this process may be busy."""
+    _is_barred: bool = False
+    """True once the ledger says that the instrument must be recovered first."""
     _states: dict[str, CampaignState] = field(default_factory=dict[str, CampaignState])
 
     def begin(self) -> None:
@@ -54,31 +56,48 @@ class Worker:
         self.recover()
 
     def work(self) -> None:
-        """Run trials until the process must be replaced."""
-        while self.lab.executor.is_reusable:
-            self.announce(self.lab.clock.now() + self.lab.plan_deadline_s + MARGIN_S)
+        """Run trials, oldest campaign first, until the process must be replaced."""
+        while self._is_fit():
             try:
-                if not self._step():
-                    return
+                if not self._drain():
+                    self._wait()
             except LedgerUnavailable as error:
                 log.warning("the ledger is out of reach, nothing new is started: %s", error)
 
-    def _step(self) -> bool:
-        """One trial, or one wait; False when the instrument is no longer ready."""
+    def _is_fit(self) -> bool:
+        """False after an odd end, or when a device has lost its connection."""
+        executor = self.lab.executor
+        return executor.is_reusable and executor.is_connected and not self._is_barred
+
+    def _drain(self) -> bool:
+        """Run what is queued; False when nothing was."""
+        lab, has_worked = self.lab, False
+        for campaign_id in lab.ledger.open_campaigns(lab.instrument.name):
+            if campaign_id not in self._states:
+                self._follow(campaign_id)
+            spec = self._spec(campaign_id)
+            while self._is_fit():
+                self.announce(lab.clock.now() + lab.plan_deadline_s + MARGIN_S)
+                if not execute(lab, campaign_id, spec):
+                    break
+                has_worked = True
+        return has_worked
+
+    def _wait(self) -> None:
+        """Until something happens in a campaign; looks whether the instrument may still be used."""
         lab, name = self.lab, self.lab.instrument.name
-        if not lab.executor.is_connected:
-            log.warning("a device has lost its connection; the next worker connects it again")
-            return False
+        state = lab.ledger.instrument(name).state
+        self._is_barred = state not in (InstrumentState.READY, InstrumentState.LEASED)
         campaigns = lab.ledger.open_campaigns(name)
-        for campaign_id in campaigns:  # read before looking for work, so that no news is missed
+        known = {one: self._states[one].last_id for one in campaigns if one in self._states}
+        for campaign_id in campaigns:
             self._follow(campaign_id)
-        if any(execute(lab, one, self._spec(one)) for one in campaigns):
-            return lab.ledger.instrument(name).state is InstrumentState.READY
-        if campaigns:
+        if any(self._states[one].last_id != last for one, last in known.items()):
+            return  # something happened since the queue was looked at
+        if campaigns and not self._is_barred:
             lab.ledger.wait({one: self._states[one].last_id for one in campaigns}, IDLE_S)
-        else:
+        elif not campaigns:
             lab.clock.sleep(NO_CAMPAIGN_S)
-        return True
 
     def _follow(self, campaign_id: str) -> CampaignState:
         known = self._states.get(campaign_id, CampaignState())
@@ -114,10 +133,9 @@ class Worker:
 
     def _recover_instrument(self) -> None:
         lab, name = self.lab, self.lab.instrument.name
-        change = dict(floor=lab.gate.floor)
         reason = "a worker died or a device was lost: observing"
         record = lab.ledger.recover(
-            name, lab.worker, InstrumentState.RECOVERING, reason=reason, **change
+            name, lab.worker, InstrumentState.RECOVERING, reason=reason, floor=lab.gate.floor
         )
         lab.gate.claim(record.fence)
         lab.executor.quiet()
@@ -128,7 +146,9 @@ class Worker:
             lab.clock.sleep(0.1)
         self._await_person()
         reason = "every device answers and stands still"
-        lab.ledger.recover(name, lab.worker, InstrumentState.READY, reason=reason, **change)
+        lab.ledger.recover(
+            name, lab.worker, InstrumentState.READY, reason=reason, floor=lab.gate.floor
+        )
 
     def _await_person(self) -> None:
         """With a device marked ``takeover: person`` somebody must look and resume."""

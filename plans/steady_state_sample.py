@@ -1,16 +1,20 @@
-"""Set the process, let it become steady, then sample: for reactors and everything that flows."""
+"""Set the process, let it become steady, then sample: for reactors and everything that flows.
+
+Bluesky is imported when the plan runs: to check a campaign, or to reduce a run, needs none of it.
+"""
+
+from __future__ import annotations
 
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import bluesky.plan_stubs as bps
-import bluesky.preprocessors as bpp
-from bluesky.protocols import Readable
-from bluesky.utils import MsgGenerator
+from typing import TYPE_CHECKING, Any
 
 from plans.outcomes import outcomes
+
+if TYPE_CHECKING:
+    from bluesky.protocols import Readable
+    from bluesky.utils import MsgGenerator
 
 MOLAR_MASS = {"substrate": 159.09, "amine": 71.12, "ortho": 210.21, "para": 210.21, "bis": 261.33}
 """g/mol: 2,4-difluoronitrobenzene, pyrrolidine, and the three products of their reaction."""
@@ -62,6 +66,9 @@ def steady_state_sample(
         **(md or {}),
     }
 
+    from bluesky import plan_stubs as bps
+    from bluesky import preprocessors as bpp
+
     @bpp.stage_decorator([detector])
     @bpp.run_decorator(md=metadata)
     def sample() -> MsgGenerator[None]:
@@ -87,6 +94,8 @@ def until_stable(
     Raises:
         TimeoutError: that did not happen within ``timeout_s`` seconds of waiting.
     """
+    from bluesky import plan_stubs as bps
+
     values: list[float] = []
     for _ in range(max(window, math.ceil(timeout_s / interval_s))):
         values.append(float((yield from bps.rd(signal))))

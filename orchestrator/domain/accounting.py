@@ -1,12 +1,18 @@
 """Where the time went: measured from the events, never from a stopwatch of its own."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from orchestrator.domain import events as ev
-from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.trial import TrialState
+
+if TYPE_CHECKING:
+    from orchestrator.domain.spec import CampaignSpec
 
 _OCCUPIED = (TrialState.QUEUED, TrialState.LEASED, TrialState.RUNNING, TrialState.ACQUIRED)
 _HELD = (CampaignStatus.PAUSED, CampaignStatus.SUSPENDED, CampaignStatus.NEEDS_PERSON)
@@ -44,12 +50,10 @@ def times(log: Sequence[ev.Event], spec: CampaignSpec) -> Times:
     first, last = (starts[0], results[-1]) if starts and results else (0.0, 0.0)
     idle = recovery = held = 0.0
     state, unknown = CampaignState(), False
-    for event, following in zip(log, [*log[1:], None], strict=True):
+    for event, following in pairwise(log):
         state = fold([event], state)
         if isinstance(event, ev.InstrumentChanged):
             unknown = event.state in ("unknown", "recovering", "fault")
-        if following is None:
-            break
         seconds = max(0.0, min(following.at, last) - max(event.at, first))
         if state.status in _HELD:
             held += seconds

@@ -3,16 +3,21 @@
 It guards against software's mistakes. It is no safety system: interlocks stay in PLC and IOC.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from orchestrator.domain.errors import EnvelopeError
 from orchestrator.domain.expressions import inequality
-from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.trial import ParameterValue
+
+if TYPE_CHECKING:
+    from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ class Envelope:
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
 
     @classmethod
-    def from_json(cls, text: str) -> "Envelope":
+    def from_json(cls, text: str) -> Envelope:
         """The envelope that ``to_json`` wrote."""
         data = json.loads(text)
         limits = {name: Limit(**limit) for name, limit in data["limits"].items()}

@@ -8,6 +8,7 @@ other fields as JSON. Floats survive exactly.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.domain.errors import LedgerError
@@ -233,6 +234,13 @@ _TYPES: dict[str, type[Event]] = {
     "instrument_changed": InstrumentChanged,
 }
 _NAMES = {cls: name for name, cls in _TYPES.items()}
+
+
+def iso(time: float | None) -> str | None:
+    """Unix seconds as ISO 8601 UTC with microseconds; None stays None."""
+    if time is None:
+        return None
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def type_of(event: Event) -> str:

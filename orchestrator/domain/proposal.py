@@ -14,6 +14,7 @@ _PENDING = (
     TrialState.RUNNING,
     TrialState.SUSPECT,
     TrialState.ACQUIRED,
+    TrialState.UNREDUCED,
 )
 
 

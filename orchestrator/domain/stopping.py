@@ -1,13 +1,18 @@
 """When a campaign ends, and which of its trials is the best."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from orchestrator.domain.accounting import beam_seconds
 from orchestrator.domain.expressions import bound_on
-from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus
 from orchestrator.domain.trial import Trial, TrialState
+
+if TYPE_CHECKING:
+    from orchestrator.domain.spec import CampaignSpec
 
 _RESTING = (
     TrialState.MEASURED,

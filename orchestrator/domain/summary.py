@@ -1,11 +1,11 @@
 """What a campaign came to: the object that scripts read, and the rows of the results table."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.domain import events as ev
 from orchestrator.domain.accounting import times
+from orchestrator.domain.events import iso
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.domain.stopping import best_trials
@@ -13,13 +13,6 @@ from orchestrator.domain.trial import Trial
 
 _HEAD = ("trial_id", "state", "attempts", "source")
 _TAIL = ("run_uid", "proposed_at", "started_at", "measured_at")
-
-
-def iso(time: float | None) -> str | None:
-    """Unix seconds as ISO 8601 UTC with microseconds; None stays None."""
-    if time is None:
-        return None
-    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def summary(log: Sequence[ev.Event]) -> dict[str, Any]:

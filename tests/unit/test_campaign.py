@@ -33,6 +33,7 @@ INSTRUMENT = InstrumentSpec.from_data(
         "name": "stage",
         "mode": "twin",
         "devices": {"x": {"class": "a.B", "unit": "mm", "limits": [0, 1]}},
+        "conditions": [{"signal": "PRESSURE", "suspend_above": 8.0}],
     }
 )
 

@@ -1,11 +1,14 @@
 """The flow of a campaign, in two functions that meet only in the ledger.
 
 ``decide`` runs in the campaign process: read the ledger, fold, suggest, admit, wait.
-``execute`` runs in the worker: lease, envelope, started, claim, run, outbox, acquired, reduce.
+``execute`` runs in the worker: lease, envelope, started, claim, run, outbox, acquired, reduce,
+where reducing goes on beside the next trial: the instrument does not wait for arithmetic.
 
 There is no call that gives a result to the optimizer: the result is an event, and the next
 suggestion is made from the fold of all events.
 """
+
+from collections.abc import Callable
 
 from orchestrator.domain import events as ev
 from orchestrator.domain.envelope import admit, device_settings, envelope_of
@@ -120,8 +123,13 @@ def _wind_down(lab: Lab, state: CampaignState) -> None:
         lab.ledger.wait({state.campaign_id: state.last_id}, POLL_S)
 
 
-def execute(lab: Lab, campaign_id: str, spec: CampaignSpec) -> bool:
-    """Take the campaign's next trial through one attempt; False when there is nothing to do."""
+def execute(
+    lab: Lab, campaign_id: str, spec: CampaignSpec, beside: Callable[[Callable[[], None]], object]
+) -> bool:
+    """Take the campaign's next trial through one attempt; False when there is nothing to do.
+
+    ``beside`` is given what may be done while the next trial runs: turning documents into outcomes.
+    """
     if not _conditions_allow(lab, campaign_id):
         return False
     lease = lab.ledger.acquire(
@@ -148,7 +156,7 @@ def execute(lab: Lab, campaign_id: str, spec: CampaignSpec) -> bool:
     )
     lab.outbox.put(campaign_id, acquired)
     lab.ledger.acquired(lease, acquired)
-    reduce_trial(lab, campaign_id, spec, lease.trial_id, evidence.documents)
+    beside(lambda: reduce_trial(lab, campaign_id, spec, lease.trial_id, evidence.documents))
     return True
 
 

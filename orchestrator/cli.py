@@ -232,7 +232,7 @@ def submit(
     id: str | None = None,
     common: Common | None = None,
 ) -> int:
-    """Open a campaign without running it; ``run --resume`` or a running lab takes it up.
+    """Open a campaign without running it; ``run --resume`` starts it.
 
     Args:
         campaign: Campaign file, or the name of a shipped twin.

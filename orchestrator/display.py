@@ -117,6 +117,8 @@ class Display:
             outcomes = "  ".join(f"{n} {quantity(o)}" for n, o in trial.outcomes.items())
             table.add_row("best", Text(f"trial {trial.trial_id}: {outcomes}", style="bold"))
             table.add_row("", Text(settings_of(trial, spec), style="dim"))
+        if not best_trials(state, spec):
+            table.add_row("best", "none yet that keeps every constraint")
         table.add_row("now", self._now(state, spec))
         if self.reading:
             table.add_row("reading", Text(self.reading, style="dim"))

@@ -25,7 +25,10 @@ QUICK_S = 3.0
 """A process that lived shorter than this died quickly."""
 MOST_QUICK_DEATHS = 8
 """Quick deaths in a row after which the supervisor gives up."""
+MOST_REFUSALS = 1
+"""Refusals of a process, with nothing else amiss, after which the next one is believed."""
 TWIN_START_S = 30.0
+"""Longest time that a twin may take to serve."""
 EXIT_UNUSABLE = 2
 """Exit code of a child that cannot work here and says why in its error file."""
 
@@ -41,6 +44,8 @@ class Part:
     process: "subprocess.Popen[bytes] | None" = None
     started: float = 0.0
     quick_deaths: int = 0
+    refusals: int = 0
+    """How often it said that it cannot work here."""
     not_before: float = 0.0
     error_file: Path | None = None
 
@@ -145,9 +150,12 @@ class Supervisor:
         part.process = None
         log.warning("%s %s ended with code %s after %.1f s", part.role, part.name, code, lived)
         reason = _error_text(part)
-        if code == EXIT_UNUSABLE and not self.has_lost and reason:
+        if code != EXIT_UNUSABLE:
+            self.has_lost = True
+        elif reason and part.refusals == MOST_REFUSALS and not self.has_lost:
             raise Unusable(reason)  # it never could work here, rather than no longer
-        self.has_lost = True
+        else:
+            part.refusals += 1  # one search for a PV may go astray: a second look tells
         self._put_off(part, 0.0 if code == EXIT_UNUSABLE else lived, reason)
 
     def _put_off(self, part: Part, lived: float, reason: str) -> None:

@@ -6,6 +6,7 @@ It is never trusted after an odd end: quiet, exit, and the supervisor starts a n
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from orchestrator.campaign import execute, reduce_trial
@@ -37,8 +38,11 @@ class Worker:
     """Longest time that the instrument may take to stand still during recovery."""
     announce: Callable[[float], None]
     """Tells the heartbeat child until when (Unix time) this process may be busy."""
+    _reducer: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "reducer"))
+    _reducing: "Future[None] | None" = None
+    """The reduction that is under way."""
     _is_barred: bool = False
-    """True once the ledger says that the instrument must be recovered first."""
+    """True once this worker must not go on: the instrument needs recovery, or a result is stuck."""
     _states: dict[str, CampaignState] = field(default_factory=dict[str, CampaignState])
 
     def begin(self) -> None:
@@ -69,6 +73,19 @@ class Worker:
         executor = self.lab.executor
         return executor.is_reusable and executor.is_connected and not self._is_barred
 
+    def _beside(self, reduction: Callable[[], None]) -> None:
+        """Reduce one trial while the next one runs; at most one waits."""
+        self._await_reduction()
+        self._reducing = self._reducer.submit(reduction)
+
+    def _await_reduction(self) -> None:
+        """Until nothing is being reduced; what could not be recorded is left to the next worker."""
+        if self._reducing is not None:
+            under_way, self._reducing = self._reducing, None
+            self._is_barred = True
+            under_way.result()
+            self._is_barred = False
+
     def _drain(self) -> bool:
         """Run what is queued; False when nothing was."""
         lab, has_worked = self.lab, False
@@ -78,13 +95,14 @@ class Worker:
             spec = self._spec(campaign_id)
             while self._is_fit():
                 self.announce(lab.clock.now() + lab.plan_deadline_s + MARGIN_S)
-                if not execute(lab, campaign_id, spec):
+                if not execute(lab, campaign_id, spec, self._beside):
                     break
                 has_worked = True
         return has_worked
 
     def _wait(self) -> None:
         """Until something happens in a campaign; looks whether the instrument may still be used."""
+        self._await_reduction()
         lab, name = self.lab, self.lab.instrument.name
         state = lab.ledger.instrument(name).state
         self._is_barred = state not in (InstrumentState.READY, InstrumentState.LEASED)

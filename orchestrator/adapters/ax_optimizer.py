@@ -59,12 +59,24 @@ class AxOptimizer:
         if known.trial_id <= known.spec.initial_trials or told < FEWEST_TOLD:
             return SobolOptimizer().suggest(known)
         with _calm():
+            if known.spec.parameter_constraints:
+                # Searching under constraints is ten times slower. The best point of the whole
+                # box is the best under the constraints as well, when it keeps them.
+                free = replace(known, spec=_unconstrained(known.spec))
+                anywhere = _suggestion(_Problem(free.spec), free, usable)
+                if anywhere.source == "model" and satisfies(known.spec, anywhere.parameters):
+                    return anywhere
             return _suggestion(problem, known, usable)
 
     def warm_up(self) -> None:
         """Import what the first suggestion will need, which takes several seconds."""
         with _calm():
             pass
+
+
+def _unconstrained(spec: CampaignSpec) -> CampaignSpec:
+    rules = spec.constraints.model_copy(update={"parameters": ()})
+    return spec.model_copy(update={"constraints": rules})
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.adapters.plan_failures import disconnected, failure
 from orchestrator.domain.envelope import Envelope
@@ -105,7 +105,10 @@ class BlueskyExecutor:
         recorder = Recorder(self._data_dir, request.documents, self._publisher)
         try:
             devices.conditions.watch()
-            execution = engine.start(guard.guarded(plan), recorder)
+            guarded: Any = guard.guarded(plan)
+            # Becomes Bluesky's plan_name, unless the plan gives one.
+            guarded.__name__ = getattr(plan, "__name__", request.campaign.plan.name)
+            execution = engine.start(guarded, recorder)
             cause = self._follow(execution, request, order)
             if cause is not None and not execution.done.is_set():
                 raise cause

@@ -209,9 +209,7 @@ class MemoryLedger:
         if isinstance(event, ev.Failed) and event.then == TrialState.QUEUED:
             campaign.queue.insert(0, event.trial_id)
 
-    def settle(
-        self, campaign_id: str, event: ev.Measured | ev.Invalidated | ev.Unreduced
-    ) -> bool:
+    def settle(self, campaign_id: str, event: ev.Measured | ev.Invalidated | ev.Unreduced) -> bool:
         """See ports.Ledger."""
         with self._changed:
             campaign = self._get(campaign_id)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -52,12 +53,17 @@ def _shown(value: Any) -> str:
 
 def _schemas(model: type[BaseModel], path: Place) -> list[dict[str, Any]]:
     """The alternatives that the schema has for a place; empty when anything may stand there."""
-    root = model.model_json_schema(by_alias=True)
+    root = _schema(model)
     found = _alternatives(root, root)
     for part in path:
         inner = [inside for one in found for inside in _inside(one, part)]
         found = [option for one in inner for option in _alternatives(one, root)]
     return found
+
+
+@cache
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema(by_alias=True)
 
 
 def _alternatives(schema: dict[str, Any], root: dict[str, Any]) -> list[dict[str, Any]]:

@@ -54,6 +54,8 @@ class Recorder:
         elif name == "stop":
             self._open.discard(document["run_start"])
             self._failed |= document["exit_status"] != "success"
+            if not self._open:
+                self._writer.settle()
         else:
             self._check.look(name, document)
         self._publish(name, document)

@@ -172,9 +172,7 @@ class RedisLedger:
         head = (lease.campaign_id, lease.instrument, operation, lease.trial_id, lease.fence)
         return self._call(*head, *args)
 
-    def settle(
-        self, campaign_id: str, event: ev.Measured | ev.Invalidated | ev.Unreduced
-    ) -> bool:
+    def settle(self, campaign_id: str, event: ev.Measured | ev.Invalidated | ev.Unreduced) -> bool:
         """See ports.Ledger."""
         state = SETTLED[type(event)]
         args = (event.trial_id, state, ev.type_of(event), ev.to_json(event))

@@ -18,6 +18,7 @@ def write_plot(path: Path, state: CampaignState, spec: CampaignSpec) -> None:
     # The object interface draws without pyplot's global state and without a display.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
@@ -45,8 +46,10 @@ def write_plot(path: Path, state: CampaignState, spec: CampaignSpec) -> None:
         ids, values = [*(one[0] for one in trace), end], [*(one[1] for one in trace), trace[-1][1]]
         axes.step(ids, values, where="post", color=BEST, label="best so far", linewidth=2)
     else:
-        axes.text(0.5, 0.5, "nothing measured", ha="center", transform=axes.transAxes)
+        reason = "no trial keeps every constraint" if measured else "nothing measured"
+        axes.set_title(reason, loc="right", color=BEST, fontsize="medium")
     unit = next((t.outcomes[name].unit for t in measured if name in t.outcomes), objective.unit)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("trial")
     axes.set_ylabel(f"{name} ({unit})" if unit else name)
     axes.set_title(f"{spec.name}: {objective.goal} {name}", loc="left", color=INK)

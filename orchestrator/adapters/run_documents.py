@@ -6,11 +6,11 @@ The writer makes them durable, the reader gives them back as runs with pandas ta
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.adapters.durable import make_folder, sync_folder
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _NUMERIC = ("number", "integer", "array")
+
+_DISK = ThreadPoolExecutor(1, "documents")
+"""Waits for the disk while a plan runs."""
 
 
 class DocumentWriter:
@@ -36,6 +39,10 @@ class DocumentWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._hash = hashlib.sha256()
+        self._size = 0
+        self._durable = 0
+        """How much of the file is durable once all that was begun has succeeded."""
+        self._under_way: list[Future[None]] = []
         self.error: PlanFailed | None = None
         """The first failure to write; the documents are no evidence then."""
         try:
@@ -44,8 +51,7 @@ class DocumentWriter:
         except OSError as error:
             raise self._not_saved(error) from error
         # The file's name becomes durable while the plan runs, not after it.
-        self._naming = Thread(target=self._make_name_durable)
-        self._naming.start()
+        self._begin(sync_folder, path.parent)
 
     def write(self, name: str, document: Mapping[str, Any]) -> None:
         """Append one document.
@@ -61,6 +67,13 @@ class DocumentWriter:
             self.error = self.error or self._not_saved(error)
             raise self.error from error
         self._hash.update(line)
+        self._size += len(line)
+
+    def settle(self) -> None:
+        """Begin to make durable what there is; ``finish`` then has less to wait for."""
+        size = self._size
+        self._begin(os.fsync, self._file.fileno())
+        self._durable = size
 
     def finish(self) -> str:
         """Make the file durable, close it, and give its SHA-256.
@@ -68,29 +81,23 @@ class DocumentWriter:
         Raises:
             PlanFailed: something was not saved.
         """
-        try:
-            os.fsync(self._file.fileno())
-            self._file.close()
-        except OSError as error:
-            self.error = self.error or self._not_saved(error)
-        self._naming.join()
+        if self._durable < self._size:
+            self.settle()
+        self.close()
         if self.error is not None:
             raise self.error
         return self._hash.hexdigest()
 
     def close(self) -> None:
         """Close the file as it is: it is kept for people and counts for nothing."""
-        self._naming.join()
-        try:
-            self._file.close()
-        except OSError as error:
-            self.error = self.error or self._not_saved(error)
+        for step in [*(begun.result for begun in self._under_way), self._file.close]:
+            try:
+                step()
+            except OSError as error:
+                self.error = self.error or self._not_saved(error)
 
-    def _make_name_durable(self) -> None:
-        try:
-            sync_folder(self._path.parent)
-        except OSError as error:
-            self.error = self.error or self._not_saved(error)
+    def _begin(self, step: Callable[[Any], None], *args: Any) -> None:
+        self._under_way.append(_DISK.submit(step, *args))
 
     def _not_saved(self, error: Exception) -> PlanFailed:
         return PlanFailed(f"documents not saved in {self._path}: {error}", "documents_not_saved")

@@ -11,6 +11,7 @@ from bluesky.run_engine import (
 )
 from bluesky.utils import Msg
 
+from orchestrator.adapters.document_validation import compile_validators
 from orchestrator.domain.errors import PlanFailed
 
 Sink = Callable[[str, Mapping[str, Any]], None]
@@ -37,6 +38,7 @@ class EngineThread:
     """
 
     def __init__(self) -> None:
+        compile_validators()
         self._queue: SimpleQueue[Execution] = SimpleQueue()
         self._engine = RunEngine(
             {}, context_managers=[], during_task=None, call_returns_result=True

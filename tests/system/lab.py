@@ -6,11 +6,19 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from orchestrator.adapters.child import is_same_process
+from orchestrator.adapters.embedded_server import find_server
+from orchestrator.adapters.redis_ledger import RedisLedger
+from orchestrator.domain.errors import LedgerError
+from orchestrator.domain.state import CampaignState, fold
+from orchestrator.domain.trial import TrialState
 
 LABWRIGHT = str(Path(sys.executable).with_name("labwright"))
 PATIENCE_S = 90.0
@@ -63,6 +71,12 @@ def start(*arguments: str, **more: str) -> "subprocess.Popen[str]":
     )
 
 
+def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
+    """Exit code and what it said on both streams, once it has ended."""
+    said, complained = process.communicate(timeout=PATIENCE_S)
+    return process.returncode, said, complained
+
+
 def wait_for(what: Callable[[], Any], why: str, patience_s: float = PATIENCE_S) -> Any:
     """The first true answer; a condition, never a pause, is what tests wait for."""
     give_up = time.monotonic() + patience_s
@@ -85,13 +99,46 @@ def descendants(pid: int) -> list[psutil.Process]:
         return []
 
 
+@contextmanager
+def ledger_of(data_dir: Path) -> "Iterator[RedisLedger | None]":
+    """The live lab's ledger, read directly: cheaper than a verb for a test that waits."""
+    live = find_server(data_dir)
+    if live is None:
+        yield None
+        return
+    ledger = RedisLedger(live.url, patience_s=0.5)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
 def process_of(role: str, data_dir: Path) -> int | None:
     """Pid of the live process with this role; None when there is none."""
-    status = labwright("status", "--json", "--data-dir", str(data_dir), code=None)
-    if status.returncode:
-        return None
-    found = [one["pid"] for one in json.loads(status.stdout)["processes"] if one["role"] == role]
-    return found[0] if found else None
+    with ledger_of(data_dir) as ledger:
+        try:
+            found = ledger.processes() if ledger else {}
+        except LedgerError:
+            found = {}
+    for pid, about in found.items():
+        if about["role"] == role and is_same_process(pid, about["started"]):
+            return pid
+    return None
+
+
+def live_state(data_dir: Path) -> CampaignState:
+    """State of the newest campaign of a live lab; an empty one when there is none."""
+    with ledger_of(data_dir) as ledger:
+        try:
+            names = ledger.campaigns() if ledger else []
+            return fold(ledger.events(names[-1])) if ledger and names else CampaignState()
+        except LedgerError:
+            return CampaignState()
+
+
+def count(data_dir: Path, *states: str) -> int:
+    """How many trials of the live lab's newest campaign are in these states."""
+    return live_state(data_dir).count(*(TrialState(one) for one in states))
 
 
 def write(folder: Path, name: str, text: str) -> str:

@@ -233,7 +233,8 @@ def test_light_verbs_import_nothing_heavy(tmp_path: Path, arguments: list[str]) 
     (tmp_path / "ledger").mkdir()
     code = (
         "import sys\nfrom orchestrator.cli import main\n"
-        f"try:\n    main({arguments!r})\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        f"try:\n    main({arguments!r})\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
         f"print('HEAVY', [name for name in {HEAVY!r} if name in sys.modules])"
     )
     more = environment(LABWRIGHT_DATA_DIR=str(tmp_path))

@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.domain.trial import TrialState
 from tests.system.lab import (
     answer,
+    count,
     descendants,
     events,
+    finish,
     labwright,
+    live_state,
     process_of,
     proposals,
     results,
@@ -135,15 +139,13 @@ def _kill(pid: int | None) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def _kill_when(data_dir: Path, campaign_id: str, measured: int, *, running: bool) -> None:
+def _kill_when(data_dir: Path, measured: int, *, running: bool) -> None:
     """Kill -9 the campaign process once so many trials are measured, in or between trials."""
 
     def is_time() -> bool:
-        done = labwright("status", campaign_id, "--json", "--data-dir", str(data_dir), code=None)
-        if done.returncode:
-            return False
-        trials = json.loads(done.stdout)["trials"]
-        return trials["measured"] >= measured and bool(trials["running"]) == running
+        state = live_state(data_dir)
+        is_running = state.count(TrialState.RUNNING) > 0
+        return state.count(TrialState.MEASURED) >= measured and is_running == running
 
     wait_for(is_time, f"{measured} trials are measured")
     _kill(process_of("campaign", data_dir))
@@ -155,10 +157,10 @@ def test_a_killed_campaign_goes_on_with_the_same_proposals(bench, tmp_path: Path
     assert undisturbed["trials"]["measured"] == 8
     data_dir = tmp_path / "rough"
     running = start("run", campaign, "--id", "rough", "--json", "--data-dir", str(data_dir))
-    _kill_when(data_dir, "rough", 2, running=True)
+    _kill_when(data_dir, 2, running=True)
     # Now everything at once: the launcher is killed too, and the campaign is resumed.
     wait_for(lambda: process_of("campaign", data_dir), "the campaign process is replaced")
-    _kill_when(data_dir, "rough", 4, running=False)
+    _kill_when(data_dir, 4, running=False)
     left = descendants(running.pid)
     running.kill()
     running.communicate()
@@ -180,7 +182,7 @@ def test_each_proposal_equals_a_recomputation_from_its_basis(bench, data_dir: Pa
     from orchestrator.domain.spec import CampaignSpec
     from orchestrator.domain.state import CampaignState, fold
 
-    campaign = bench(trials=9, method="auto", lookahead=1, move=0.3)
+    campaign = bench(trials=12, method="auto", lookahead=1, move=0.7)
     outcome = run(campaign, data_dir)
     log = [
         from_fields(
@@ -210,12 +212,12 @@ def test_a_live_campaign_is_not_resumed_twice(bench, data_dir: Path) -> None:
     roles = {one["role"] for one in answer("status", "--data-dir", str(data_dir))["processes"]}
     assert {"server", "campaign", "worker"} <= roles
     running.send_signal(signal.SIGINT)
-    assert running.wait(60) == 130
+    assert finish(running)[0] == 130
 
 
 def test_one_interrupt_stops_cleanly_and_the_campaign_can_go_on(bench, data_dir: Path) -> None:
     running = start("run", bench(trials=8, move=0.2), "--id", "a", "--data-dir", str(data_dir))
-    wait_for(lambda: len(_measured(data_dir)) >= 2, "two trials are measured")
+    wait_for(lambda: count(data_dir, "measured") >= 2, "two trials are measured")
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130
@@ -228,42 +230,27 @@ def test_one_interrupt_stops_cleanly_and_the_campaign_can_go_on(bench, data_dir:
     assert all(row["attempts"] == "1" for row in results(data_dir, "a"))
 
 
-def _measured(data_dir: Path) -> list[dict[str, str]]:
-    done = labwright("results", "--data-dir", str(data_dir), "--format", "json", code=None)
-    rows = json.loads(done.stdout) if done.returncode == 0 else []
-    return [row for row in rows if row["state"] == "measured"]
-
-
 def test_two_interrupts_abort(bench, data_dir: Path) -> None:
     running = start(
         "run", bench(trials=9, move=20, timeout=60), "--id", "a", "--data-dir", str(data_dir)
     )
-    wait_for(lambda: _count(data_dir, "running"), "a trial runs")
+    wait_for(lambda: count(data_dir, "running"), "a trial runs")
     running.send_signal(signal.SIGINT)
-    wait_for(lambda: _status(data_dir) == "paused", "the first interrupt is taken")
+    wait_for(lambda: live_state(data_dir).status == "paused", "the first interrupt is taken")
     running.send_signal(signal.SIGINT)
-    assert running.wait(60) == 130
+    assert finish(running)[0] == 130
     status = answer("status", "--data-dir", str(data_dir))
     assert (status["status"], status["stop_reason"]) == ("aborted", "aborted from the keyboard")
     assert status["trials"]["cancelled"] >= 1
 
 
-def _count(data_dir: Path, state: str) -> int:
-    done = labwright("status", "--json", "--data-dir", str(data_dir), code=None)
-    return json.loads(done.stdout)["trials"][state] if done.returncode == 0 else 0
-
-
-def _status(data_dir: Path) -> str:
-    return answer("status", "--data-dir", str(data_dir))["status"]
-
-
 def test_orders_from_another_terminal(bench, data_dir: Path) -> None:
     where = ("--data-dir", str(data_dir))
     running = start("run", bench(trials=500, move=0.2), "--id", "a", "--json", *where)
-    wait_for(lambda: _count(data_dir, "measured"), "a trial is measured")
+    wait_for(lambda: count(data_dir, "measured"), "a trial is measured")
     assert "until 'labwright resume'" in answer("pause", *where, "--reason", "lunch")["text"]
     assert "it is paused" in answer("pause", *where, code=2)["error"]
-    wait_for(lambda: not _count(data_dir, "running"), "the running trial has finished")
+    wait_for(lambda: not count(data_dir, "running"), "the running trial has finished")
     assert answer("status", *where)["waiting_for"] == "lunch"
     answer("resume", *where)
     why = answer("why", "1", *where)
@@ -281,7 +268,7 @@ def test_orders_from_another_terminal(bench, data_dir: Path) -> None:
 def test_abort_stops_a_running_plan(bench, data_dir: Path) -> None:
     where = ("--data-dir", str(data_dir))
     running = start("run", bench(trials=9, move=30, timeout=60), "--json", *where)
-    wait_for(lambda: _count(data_dir, "running"), "a trial runs")
+    wait_for(lambda: count(data_dir, "running"), "a trial runs")
     answer("abort", *where, "--reason", "smoke")
     said, _ = running.communicate(timeout=60)
     outcome = json.loads(said)
@@ -320,7 +307,7 @@ def test_a_killed_ioc_costs_an_attempt_and_not_a_trial(data_dir: Path) -> None:
         *where,
         LABWRIGHT_TIME_COMPRESSION="1000",
     )
-    wait_for(lambda: _count(data_dir, "running") and _count(data_dir, "measured"), "a trial runs")
+    wait_for(lambda: count(data_dir, "running") and count(data_dir, "measured"), "a trial runs")
     _kill(process_of("twin", data_dir))
     said, _ = running.communicate(timeout=90)
     outcome = json.loads(said)
@@ -332,7 +319,7 @@ def test_a_killed_ioc_costs_an_attempt_and_not_a_trial(data_dir: Path) -> None:
 def test_a_killed_server_loses_nothing(bench, data_dir: Path) -> None:
     running = start("run", bench(trials=20, move=0.1), "--json", "--data-dir", str(data_dir))
     for measured in (3, 8):
-        wait_for(lambda n=measured: _count(data_dir, "measured") >= n, f"{measured} are measured")
+        wait_for(lambda n=measured: count(data_dir, "measured") >= n, f"{measured} are measured")
         _kill(process_of("server", data_dir))
     said, _ = running.communicate(timeout=60)
     assert running.returncode == 0
@@ -344,7 +331,7 @@ def test_a_killed_server_loses_nothing(bench, data_dir: Path) -> None:
 
 def test_a_killed_worker_costs_at_most_an_attempt(bench, data_dir: Path) -> None:
     running = start("run", bench(trials=10, move=0.3), "--json", "--data-dir", str(data_dir))
-    wait_for(lambda: _count(data_dir, "running") and _count(data_dir, "measured") > 1, "one runs")
+    wait_for(lambda: count(data_dir, "running") and count(data_dir, "measured") > 1, "one runs")
     _kill(process_of("worker", data_dir))
     said, _ = running.communicate(timeout=60)
     assert running.returncode == 0

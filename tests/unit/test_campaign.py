@@ -9,7 +9,8 @@ import pytest
 
 from orchestrator.adapters.memory_ledger import MemoryLedger
 from orchestrator.adapters.sobol_optimizer import SobolOptimizer
-from orchestrator.campaign import decide, execute
+from orchestrator.campaign import decide
+from orchestrator.campaign import execute as execute_beside
 from orchestrator.domain import events as ev
 from orchestrator.domain.envelope import Envelope, envelope_of
 from orchestrator.domain.errors import (
@@ -199,6 +200,11 @@ def run(lab: Lab, campaign: CampaignSpec) -> CampaignState:
         if not execute(lab, ID, campaign):
             deciding.join(0.002)
     return fold(lab.ledger.events(ID))
+
+
+def execute(lab: Lab, campaign_id: str, campaign: CampaignSpec) -> bool:
+    """Execute, and reduce at once instead of beside the next trial."""
+    return execute_beside(lab, campaign_id, campaign, lambda reduction: reduction())
 
 
 def execute_next(lab: Lab, campaign: CampaignSpec, x: float = 0.5) -> None:

@@ -3,7 +3,7 @@ import builtins
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.domain.expressions import MOST_CHARACTERS, Inequality, bound_on, inequality
@@ -19,6 +19,7 @@ def _is_name(text: str) -> bool:
         return False  # a word of Python
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     st.dictionaries(NAMES.filter(_is_name), NUMBERS.filter(bool), min_size=1, max_size=5),
     st.sampled_from(["<=", ">="]),
@@ -125,6 +126,7 @@ def test_reading_never_runs_code(monkeypatch):
     assert ran == []
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ab12.+-*/()<>= '\"[]{}:,if\n\t\\\0é", max_size=40))
 def test_any_text_is_read_or_refused(text):
     try:

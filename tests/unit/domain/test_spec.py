@@ -12,7 +12,7 @@ from tests.unit.domain.builders import CAMPAIGN, INSTRUMENT, campaign, instrumen
 edges = st.floats(allow_nan=False, allow_infinity=False)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(edges, edges, st.lists(edges | st.integers() | st.text() | st.booleans(), min_size=2))
 def test_a_campaign_survives_the_ledger_exactly(low, high, choices):
     parameters = {}

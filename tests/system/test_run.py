@@ -182,7 +182,7 @@ def test_each_proposal_equals_a_recomputation_from_its_basis(bench, data_dir: Pa
     from orchestrator.domain.spec import CampaignSpec
     from orchestrator.domain.state import CampaignState, fold
 
-    campaign = bench(trials=12, method="auto", lookahead=1, move=0.7)
+    campaign = bench(trials=12, method="auto", lookahead=1, move=1.0)
     outcome = run(campaign, data_dir)
     log = [
         from_fields(

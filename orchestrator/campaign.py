@@ -113,7 +113,10 @@ def _suggest(lab: Lab, known: Knowledge) -> Suggestion:
 def _wind_down(lab: Lab, state: CampaignState) -> None:
     """Cancel what has not started; end when nothing is live any more."""
     reason = state.stop_reason or ""
-    for trial in state.in_state(TrialState.QUEUED, TrialState.SUSPECT):
+    withdrawn = [TrialState.QUEUED]
+    if state.ending is CampaignStatus.ABORTED:
+        withdrawn.append(TrialState.SUSPECT)  # otherwise its worker's successor looks for evidence
+    for trial in state.in_state(*withdrawn):
         lab.ledger.cancel(state.campaign_id, trial.trial_id, by="campaign", reason=reason)
     if state.count(*_LIVE) == 0:
         status = state.ending or CampaignStatus.DONE

@@ -95,6 +95,7 @@ def run(
     resume: str | None = None,
     hardware: bool = False,
     twin: bool = False,
+    step: bool = False,
     common: Common | None = None,
 ) -> int:
     """Run a campaign to its end, starting whatever is missing, and show it live.
@@ -110,6 +111,7 @@ def run(
         resume: Id of a campaign to continue; no campaign file is needed then.
         hardware: Allow a real instrument to move.
         twin: Run a real instrument's file on its twin.
+        step: Ask before each trial.
         common: Options of every verb.
     """
     import time
@@ -131,7 +133,7 @@ def run(
             raise Unusable(
                 f"--resume continues a campaign as it is; leave out {', '.join(changed)}"
             )
-        campaign_id, open_campaign = resume, launcher.resumer(resume, hardware=hardware)
+        campaign_id, open_campaign = resume, launcher.resumer(resume, hardware=hardware, step=step)
     else:
         files = launcher.read_files(str(campaign), on_twin=twin)
         spec = files.campaign.with_run_options(trials=trials, seed=seed)
@@ -139,11 +141,14 @@ def run(
         campaign_id = (
             launcher.checked_id(id) if id else service.new_campaign_id(spec.name, time.time())
         )
-        open_campaign = launcher.opener(launcher.Files(spec, files.instrument), campaign_id)
-    return _show_run(common, settings, campaign_id, open_campaign)
+        checked = launcher.Files(spec, files.instrument)
+        open_campaign = launcher.opener(checked, campaign_id, step=step)
+    return _show_run(common, settings, campaign_id, open_campaign, step=step)
 
 
-def _show_run(common: Common, settings: "Settings", campaign_id: str, open_campaign: Any) -> int:
+def _show_run(
+    common: Common, settings: "Settings", campaign_id: str, open_campaign: Any, *, step: bool
+) -> int:
     """Run with the live display on a terminal, and with plain lines elsewhere."""
     from rich.console import Console
 
@@ -152,7 +157,7 @@ def _show_run(common: Common, settings: "Settings", campaign_id: str, open_campa
     from orchestrator.launcher import Launcher
 
     console = Console()
-    is_live = console.is_terminal and not common.json
+    is_live = console.is_terminal and not common.json and not step
     last = CampaignState()
     screen = display.Display(console)
 
@@ -166,7 +171,7 @@ def _show_run(common: Common, settings: "Settings", campaign_id: str, open_campa
             display.plain(state, news)
         last = state
 
-    launcher = Launcher(settings, campaign_id, show, waits_for_person=is_live)
+    launcher = Launcher(settings, campaign_id, show, is_live, _ask_for if step else None)
     if is_live:
         with screen.showing():
             outcome, code = launcher.run(open_campaign)
@@ -182,6 +187,14 @@ def _show_run(common: Common, settings: "Settings", campaign_id: str, open_campa
             f"stopped cleanly; continue with: labwright run --resume {campaign_id}{where}\n"
         )
     return code
+
+
+def _ask_for(trial: Any) -> bool:
+    """Ask the person at the keyboard; anything but yes, and the end of input, means no."""
+    settings = ", ".join(f"{name} {value}" for name, value in trial.parameters.items())
+    sys.stderr.write(f"start trial {trial.trial_id} at {settings}? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _listen(settings: "Settings", state: Any, screen: Any) -> None:

@@ -30,7 +30,7 @@ from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.summary import columns, rows, summary
 from orchestrator.domain.together import disagreements
-from orchestrator.domain.trial import TrialState
+from orchestrator.domain.trial import Trial, TrialState
 from orchestrator.ledger_access import check_server, server_url
 from orchestrator.settings import Settings
 from orchestrator.supervisor import Supervisor
@@ -133,8 +133,12 @@ class Launcher:
     """Called with the state and the new events whenever something happened, and regularly."""
     waits_for_person: bool
     """True to go on waiting when only a person can decide; False to leave then."""
+    ask: Callable[[Trial], bool] | None = None
+    """Asked before each attempt of a trial; False stops as an interrupt does. None asks nobody."""
     interrupts: int = 0
     _handled: int = 0
+    _asked: tuple[int, int] | None = None
+    """Trial and attempts of the last question."""
     state: CampaignState = field(default_factory=CampaignState)
 
     def run(self, open_campaign: Callable[[RedisLedger], None]) -> tuple[dict[str, Any], int]:
@@ -157,6 +161,13 @@ class Launcher:
                     self._supervise(supervisor, ledger)
                 outcome = keep_results(self.settings.data_dir, ledger, self.campaign_id)
                 return outcome, self._exit_code(outcome)
+            except Unusable as error:
+                if not self.state.campaign_id or self.state.is_over:
+                    raise
+                raise Unusable(
+                    f"{error}\nnothing is lost; when that is mended, continue with: "
+                    f"labwright run --resume {self.campaign_id}"
+                ) from error
             finally:
                 supervisor.stop()
 
@@ -204,12 +215,27 @@ class Launcher:
                 news = ledger.events(self.campaign_id, self.state.last_id)
                 self.state = fold(news, self.state)
                 self.show(self.state, news)
+                self._ask(ledger)
                 self._obey(ledger)
                 if self._should_leave():
                     return
                 time.sleep(STEP_S)  # a display needs no more, and the trials need the processor
             except LedgerUnavailable:
                 time.sleep(0.05)
+
+    def _ask(self, ledger: RedisLedger) -> None:
+        """With --step: allow the next trial when the person at the keyboard says so."""
+        queued = self.state.in_state(TrialState.QUEUED)
+        is_free = self.state.status is CampaignStatus.RUNNING and not self.state.count(*_AT_WORK)
+        if self.ask is None or self.interrupts or not queued or not is_free:
+            return
+        question = (queued[0].trial_id, queued[0].attempts)
+        if question != self._asked:
+            self._asked = question
+            if self.ask(queued[0]):
+                ledger.permit(self.campaign_id, 1)
+            else:
+                self.interrupts += 1
 
     def _obey(self, ledger: RedisLedger) -> None:
         """First interrupt: the running trial finishes and all stops. Second: abort."""
@@ -261,9 +287,9 @@ class Launcher:
                 signal.signal(one, handler)
 
 
-def opener(files: Files, campaign_id: str) -> Callable[[RedisLedger], None]:
+def opener(files: Files, campaign_id: str, *, step: bool = False) -> Callable[[RedisLedger], None]:
     """What opens a new campaign; calling it again after a lost reply changes nothing."""
-    opened = service.opened(files.campaign, files.instrument, campaign_id, versions())
+    opened = service.opened(files.campaign, files.instrument, campaign_id, versions(), step=step)
 
     def open_new(ledger: RedisLedger) -> None:
         service.submit(ledger, opened)
@@ -271,7 +297,9 @@ def opener(files: Files, campaign_id: str) -> Callable[[RedisLedger], None]:
     return open_new
 
 
-def resumer(campaign_id: str, *, hardware: bool) -> Callable[[RedisLedger], None]:
+def resumer(
+    campaign_id: str, *, hardware: bool, step: bool = False
+) -> Callable[[RedisLedger], None]:
     """What continues a campaign that nobody runs at present.
 
     The callable raises Unusable when the campaign is live or unknown.
@@ -289,6 +317,7 @@ def resumer(campaign_id: str, *, hardware: bool) -> Callable[[RedisLedger], None
         state = service.state_of(ledger, campaign_id)
         if not state.is_over:
             check_mode(InstrumentSpec.from_data(state.instrument_spec), hardware=hardware)
+        ledger.permit(campaign_id, 0 if step else None)
         order = ev.Resumed(by="run --resume")
         ledger.order(campaign_id, order, [CampaignStatus.PAUSED])
 

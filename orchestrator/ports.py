@@ -172,6 +172,13 @@ class Ledger(Protocol):
         """Record an order or a change of status; False unless the status is one of ``expected``."""
         ...
 
+    def permit(self, campaign_id: str, trials: int | None) -> None:
+        """Allow so many leases from now on, 0 for none; None allows any number.
+
+        A campaign opened with ``step`` begins with none.
+        """
+        ...
+
     def status(self, campaign_id: str) -> str:
         """The campaign's status, read fresh and without patience.
 

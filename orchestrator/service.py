@@ -30,6 +30,8 @@ def opened(
     instrument: InstrumentSpec,
     campaign_id: str,
     versions: Mapping[str, str],
+    *,
+    step: bool = False,
 ) -> ev.Opened:
     """The event that opens a campaign."""
     return ev.Opened(
@@ -39,6 +41,7 @@ def opened(
         spec=campaign.to_data(),
         instrument_spec=instrument.to_data(),
         versions=versions,
+        step=step,
         opener=secrets.token_hex(8),
     )
 

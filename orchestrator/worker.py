@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from orchestrator.campaign import execute, reduce_trial
 from orchestrator.domain import events as ev
 from orchestrator.domain.envelope import envelope_of
-from orchestrator.domain.errors import DeviceUnavailable, LedgerError, LedgerUnavailable, Unusable
+from orchestrator.domain.errors import DeviceUnavailable, LedgerUnavailable, Unusable
 from orchestrator.domain.rules import TAKES_TRIALS, after_failure
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
@@ -208,9 +208,9 @@ class Worker:
     def _reduce_left_over(self, campaign_id: str, trial: Trial) -> None:
         found = self.lab.outbox.find(campaign_id, trial.trial_id, trial.attempts)
         if found is None:
-            raise LedgerError(
-                f"trial {trial.trial_id} of {campaign_id} is acquired, "
-                "but its documents are not on this machine"
-            )
+            reason = "its documents are not on this machine, or damaged"
+            unreduced = ev.Unreduced(trial_id=trial.trial_id, reason=reason)
+            self.lab.ledger.settle(campaign_id, unreduced)
+            return
         spec = self._spec(campaign_id)
         reduce_trial(self.lab, campaign_id, spec, trial.trial_id, found.documents)

@@ -52,7 +52,8 @@ end
 
 local ops = {}
 
-function ops.open(id, name, data)
+-- 'permits' is how many leases a person allows, or empty for any number.
+function ops.open(id, name, permits, data)
   if redis.call('EXISTS', campaign) == 1 then
     local opened = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1][2]
     for place = 1, #opened, 2 do
@@ -61,6 +62,7 @@ function ops.open(id, name, data)
     return { 'no', 'exists' }
   end
   redis.call('HSET', campaign, 'status', 'running', 'next', '1', 'instrument', name)
+  if permits ~= '' then redis.call('HSET', campaign, 'permits', permits) end
   redis.call('RPUSH', open, id)
   redis.call('RPUSH', all, id)
   emit('opened', data)
@@ -86,6 +88,8 @@ function ops.acquire(id, worker, floor, ttl, most_grants)
   end
   if about('state') ~= 'ready' then return { 'no', 'instrument' } end
   if status() ~= 'running' then return { 'no', 'campaign' } end
+  local permits = redis.call('HGET', campaign, 'permits')
+  if permits and tonumber(permits) < 1 then return { 'no', 'permits' } end
   local trial = redis.call('LINDEX', queue, 0)
   if not trial then return { 'no', 'empty' } end
   redis.call('LPOP', queue)
@@ -98,6 +102,7 @@ function ops.acquire(id, worker, floor, ttl, most_grants)
   local fence = string.format('%d', next_fence(floor))
   local time = redis.call('TIME')
   redis.call('HINCRBY', trials, trial .. ':grants', 1)
+  if permits then redis.call('HINCRBY', campaign, 'permits', -1) end
   set(trial, 'state', 'leased')
   set(trial, 'fence', fence)
   redis.call('HSET', instrument, 'state', 'leased', 'holder', worker, 'fence', fence,

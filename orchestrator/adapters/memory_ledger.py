@@ -30,6 +30,7 @@ class _Campaign:
     grants: dict[int, int] = field(default_factory=dict[int, int])
     failed: dict[int, int] = field(default_factory=dict[int, int])
     urgency: str = ""
+    permits: int | None = None
 
 
 class MemoryLedger:
@@ -50,7 +51,8 @@ class MemoryLedger:
             known = self._campaigns.get(opened.campaign_id)
             if known is not None:
                 return replace(known.log[0], id="", at=0.0) == opened
-            self._campaigns[opened.campaign_id] = _Campaign(opened.instrument)
+            permits = 0 if opened.step else None
+            self._campaigns[opened.campaign_id] = _Campaign(opened.instrument, permits=permits)
             self._append(self._campaigns[opened.campaign_id], opened)
             return True
 
@@ -117,13 +119,14 @@ class MemoryLedger:
                 return _lease(campaign_id, instrument, worker, trial, record.fence)
             if record.state is not InstrumentState.READY or campaign.state.status != "running":
                 return None
-            if not campaign.queue:
+            if not campaign.queue or campaign.permits == 0:
                 return None
             trial = campaign.state.trials[campaign.queue.pop(0)]
             if campaign.grants.get(trial.trial_id, 0) >= MOST_GRANTS:
                 reason = f"leased {MOST_GRANTS} times without a start"
                 self._append(campaign, ev.Abandoned(trial_id=trial.trial_id, reason=reason))
                 return None
+            campaign.permits = None if campaign.permits is None else campaign.permits - 1
             campaign.grants[trial.trial_id] = campaign.grants.get(trial.trial_id, 0) + 1
             fence = max(record.fence, floor) + 1
             self._instruments[instrument] = replace(
@@ -267,6 +270,11 @@ class MemoryLedger:
                 return False
             self._append(campaign, event)
             return True
+
+    def permit(self, campaign_id: str, trials: int | None) -> None:
+        """See ports.Ledger."""
+        with self._changed:
+            self._get(campaign_id).permits = trials
 
     # Instruments and processes
 

@@ -93,7 +93,8 @@ class RedisLedger:
 
     def open_campaign(self, opened: ev.Opened) -> bool:
         """See ports.Ledger."""
-        args = (opened.campaign_id, opened.instrument, ev.to_json(opened))
+        permits = 0 if opened.step else ""
+        args = (opened.campaign_id, opened.instrument, permits, ev.to_json(opened))
         return self._call(opened.campaign_id, opened.instrument, "open", *args)[0] == "ok"
 
     def campaigns(self) -> list[str]:
@@ -218,6 +219,15 @@ class RedisLedger:
         """See ports.Ledger."""
         args = (campaign_id, event.status, last_id, ev.to_json(event))
         return self._on(campaign_id, "finish", *args)[0] == "ok"
+
+    def permit(self, campaign_id: str, trials: int | None) -> None:
+        """See ports.Ledger."""
+        self._instrument(campaign_id)
+        key = self._campaign_keys(campaign_id)[0]
+        if trials is None:
+            self._patiently(lambda: self._redis.hdel(key, "permits"))
+        else:
+            self._patiently(lambda: self._redis.hset(key, "permits", str(trials)))
 
     # Instruments
 

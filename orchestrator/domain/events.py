@@ -38,6 +38,8 @@ class Opened(Event):
     """The campaign file as it was read, defaults filled in."""
     instrument_spec: Mapping[str, Any]
     versions: Mapping[str, str] = field(default_factory=dict[str, str])
+    step: bool = False
+    """True when a person is asked before each trial."""
     opener: str = ""
     """Unique to one order to open: the same order sent again is told from another's."""
 

@@ -161,6 +161,23 @@ def test_nothing_is_leased_unless_all_is_ready(opened: Ledger) -> None:
     assert _acquire(opened) is not None
 
 
+def test_a_campaign_in_steps_leases_only_what_is_permitted(ledger: Ledger) -> None:
+    ledger.open_campaign(replace(_opened(), step=True))
+    ledger.register(INSTRUMENT, WORKER, ENVELOPE)
+    ledger.propose(CAMPAIGN, _proposed(1))
+    ledger.propose(CAMPAIGN, _proposed(2))
+    assert _acquire(ledger) is None
+    ledger.permit(CAMPAIGN, 1)
+    lease = _acquire(ledger)
+    assert lease is not None
+    assert _acquire(ledger) == lease, "the lease that is held needs no second permit"
+    ledger.start(lease)
+    ledger.acquired(lease, _evidence(lease))
+    assert _acquire(ledger) is None
+    ledger.permit(CAMPAIGN, None)
+    assert _acquire(ledger) is not None
+
+
 def test_the_fence_stays_above_what_the_device_has_seen(opened: Ledger) -> None:
     opened.propose(CAMPAIGN, _proposed(1))
     lease = _acquire(opened, floor=41)

@@ -82,7 +82,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """The next node; aliases are not followed, and the depth is limited."""
-        event = self.peek_event()
+        event: Any = self.peek_event()
         if isinstance(event, yaml.AliasEvent):
             self.get_event()
             node = yaml.ScalarNode("alias", "", event.start_mark, event.end_mark)

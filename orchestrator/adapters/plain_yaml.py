@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -82,10 +82,11 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """The next node; aliases are not followed, and the depth is limited."""
-        event: Any = self.peek_event()
+        event = self.peek_event()
         if isinstance(event, yaml.AliasEvent):
             self.get_event()
-            node = yaml.ScalarNode("alias", "", event.start_mark, event.end_mark)
+            start, end = cast(Any, event.start_mark), cast(Any, event.end_mark)
+            node = yaml.ScalarNode("alias", "", start, end)
             self.notes[id(node)] = f"uses the alias *{event.anchor}; write the value out"
             return node
         if self._depth == MOST_DEPTH:

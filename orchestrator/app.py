@@ -14,10 +14,8 @@ import platform
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +25,7 @@ from orchestrator.adapters.embedded_server import find_server, prepare_folder, s
 from orchestrator.adapters.redis_ledger import RedisLedger
 from orchestrator.adapters.spec_files import read_instrument, twin_folders
 from orchestrator.domain.envelope import envelope_of
-from orchestrator.domain.errors import DeviceUnavailable, LabError, LedgerError, Unusable
+from orchestrator.domain.errors import DeviceUnavailable, ExitCode, LabError, LedgerError, Unusable
 from orchestrator.domain.spec import InstrumentSpec
 from orchestrator.domain.state import fold
 from orchestrator.ledger_access import ledger_at, open_ledger, server_url
@@ -40,7 +38,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-EXIT_UNUSABLE = 2
+HOST_LOCKS = Path("/tmp/labwright-locks")
+"""Folder of the locks on real instruments, shared by all users of this host."""
 SOFTWARE = ("labwright", "bluesky", "ophyd", "numpy")
 """Packages whose versions go into every RunStart document."""
 
@@ -64,6 +63,12 @@ def versions() -> dict[str, str]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
     return found
+
+
+def spec_digest(instrument_spec: Mapping[str, Any]) -> str:
+    """The same for two workers when they own an instrument by the same file and mode."""
+    text = json.dumps(dict(instrument_spec), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 # The live documents
@@ -128,20 +133,20 @@ def run_campaign(settings: Settings, campaign_id: str) -> None:
 
 
 def gate_for(settings: Settings, instrument: InstrumentSpec) -> Gate:
-    """What keeps a second driver off: a lock for the whole host when the instrument is real.
+    """What keeps a second driver off; for a real instrument one lock of the host per PV prefix.
 
-    Two files that drive the same PVs share the lock, whatever they call the instrument.
+    So two files that share a single device exclude each other, whatever they call the instrument.
     """
-    from orchestrator.adapters.gate_flock import FlockGate
+    from orchestrator.adapters.gate_flock import FlockGate, FlockGates
     from orchestrator.adapters.gate_none import NoGate
 
     if instrument.gate == "none":
         return NoGate()
     if instrument.mode == "twin":
         return FlockGate(settings.data_dir / "locks" / f"{instrument.name}.lock")
-    prefixes = sorted(device.prefix or name for name, device in instrument.devices.items())
-    digest = hashlib.sha256("\n".join(prefixes).encode()).hexdigest()[:16]
-    return FlockGate(Path(tempfile.gettempdir()) / "labwright-locks" / f"{digest}.lock")
+    names = {device.prefix or name for name, device in instrument.devices.items()}
+    digests = (hashlib.sha256(name.encode()).hexdigest()[:16] for name in names)
+    return FlockGates([HOST_LOCKS / f"{digest}.lock" for digest in sorted(digests)])
 
 
 def worker_lab(
@@ -160,7 +165,7 @@ def worker_lab(
         reducer=DocumentReducer(settings.data_dir),
         clock=SystemClock(),
         instrument=instrument,
-        worker=f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:8]}",
+        worker=child.worker_name(),
         lease_s=settings.lease_s,
         plan_deadline_s=settings.plan_deadline_s,
         suggestion_deadline_s=settings.suggestion_deadline_s,
@@ -188,7 +193,7 @@ def run_worker(settings: Settings, instrument: InstrumentSpec) -> None:
         try:
             worker.begin()
             worker.work()
-        except SystemExit:
+        except (SystemExit, KeyboardInterrupt):
             executor.quiet()
             raise
 
@@ -263,6 +268,14 @@ def _beating(
             ledger.set_process(beat.pid, None)
 
 
+def _has_twin(ledger: RedisLedger, instrument: str) -> bool:
+    try:
+        find_twin(ledger, instrument, 0.1)
+    except Unusable:
+        return False
+    return True
+
+
 def find_twin(ledger: RedisLedger, instrument: str, timeout_s: float) -> dict[str, Any]:
     """How to reach the instrument's live twin: port, instance, time_compression.
 
@@ -293,9 +306,6 @@ def confine_to_loopback(port: int) -> None:
     }
 
 
-# The twin
-
-
 # What a person starts by hand
 
 
@@ -310,6 +320,7 @@ def serve_worker(settings: Settings, instrument: InstrumentSpec) -> int:
             "role": "worker",
             "instrument": instrument.name,
             "started": child.started_at(os.getpid()),
+            "spec": spec_digest(instrument.to_data()),
         }
         ledger.set_process(os.getpid(), about)
         try:
@@ -350,8 +361,7 @@ def _twin_for(
     if instrument.mode != "twin" or instrument.twin is None:
         yield
         return
-    with contextlib.suppress(Unusable):
-        find_twin(ledger, instrument.name, 0.1)
+    if _has_twin(ledger, instrument.name):
         yield
         return
     supervisor = Supervisor(settings.data_dir, ledger, embedded=False)
@@ -433,7 +443,7 @@ def main(arguments: list[str]) -> int:
     except (Unusable, DeviceUnavailable) as error:
         error_file.write_text(f"{error}\n")
         log.error("%s", error)
-        return EXIT_UNUSABLE
+        return ExitCode.WRONG
     except LabError as error:
         error_file.write_text(f"{error}\n")
         log.exception("%s process ended", role)

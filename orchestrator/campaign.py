@@ -144,23 +144,30 @@ def execute(
         envelope_of(lab.instrument).check(device_settings(spec, lease.parameters))
         attempt = lab.ledger.start(lease)
         lab.gate.claim(lease.fence)
-        evidence = lab.executor.run(
-            _request(lab, lease, spec, attempt), lambda: _order(lab, campaign_id)
-        )
+        acquired = lab.outbox.find(campaign_id, lease.trial_id, attempt)
+        if acquired is None:  # else the ledger was lost after it was measured: not again
+            acquired = _measure(lab, lease, spec, attempt)
+            lab.outbox.put(campaign_id, acquired)
     except (EnvelopeError, ExecutionError) as error:
         _fail(lab, lease, spec, error)
         return True
-    acquired = ev.Acquired(
+    lab.ledger.acquired(lease, acquired)
+    documents = acquired.documents
+    beside(lambda: reduce_trial(lab, campaign_id, spec, lease.trial_id, documents))
+    return True
+
+
+def _measure(lab: Lab, lease: Lease, spec: CampaignSpec, attempt: int) -> ev.Acquired:
+    """Run the plan; its documents are safe on disk afterwards."""
+    request = _request(lab, lease, spec, attempt)
+    evidence = lab.executor.run(request, lambda: _order(lab, lease.campaign_id))
+    return ev.Acquired(
         trial_id=lease.trial_id,
         attempt=attempt,
         run_uid=evidence.run_uid,
         documents=evidence.documents,
         sha256=evidence.sha256,
     )
-    lab.outbox.put(campaign_id, acquired)
-    lab.ledger.acquired(lease, acquired)
-    beside(lambda: reduce_trial(lab, campaign_id, spec, lease.trial_id, evidence.documents))
-    return True
 
 
 def reduce_trial(
@@ -239,8 +246,8 @@ def _fail(
     crash = reason == "device_disconnected"
     if isinstance(error, PlanAborted):
         then = TrialState.CANCELLED
-    elif isinstance(error, EnvelopeError):
-        then = TrialState.ABANDONED
+    elif isinstance(error, EnvelopeError) or spec.policy.consumes_sample:
+        then = TrialState.ABANDONED  # a second attempt would spend a second sample
     else:
         attempts = lease.attempts + 1
         then = after_failure(spec.policy, attempts=attempts, crashes=lease.crashes, crash=crash)

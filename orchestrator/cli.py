@@ -1,7 +1,7 @@
 """The command line: parse, call, print.
 
-Exit codes: 0 done; 1 the campaign or check failed, or nothing was measured; 2 wrong input or an
-unusable resource; 3 needs a person; 130 interrupted. With ``--json`` standard output is one JSON
+Exit codes: 0 done; 1 the campaign failed, or nothing was measured; 2 wrong input or an unusable
+resource; 3 needs a person; 130 interrupted. With ``--json`` standard output is one JSON
 object, or one a line for streams, and nothing else; all talk goes to standard error.
 
 Heavy modules are imported inside the verb that needs them: asking for the status must not load
@@ -19,13 +19,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter, validators
 
+from orchestrator.domain.errors import ExitCode, LabError
+
 if TYPE_CHECKING:
     from orchestrator.adapters.redis_ledger import RedisLedger
     from orchestrator.settings import Settings
-
-EXIT_WRONG = 2
-EXIT_NEEDS_PERSON = 3
-EXIT_INTERRUPTED = 130
 
 app = App(
     name="labwright",
@@ -181,7 +179,7 @@ def _show_run(
         print(json_module.dumps(outcome))
     else:
         display.final_words(console, outcome, launcher.state)
-    if code == EXIT_INTERRUPTED and not launcher.state.is_over:
+    if code == ExitCode.INTERRUPTED and not launcher.state.is_over:
         where = f" --data-dir {settings.data_dir}" if common.data_dir else ""
         sys.stderr.write(
             f"stopped cleanly; continue with: labwright run --resume {campaign_id}{where}\n"
@@ -224,7 +222,7 @@ def check(campaign: str, /, *, twin: bool = False, common: Common | None = None)
             {"place": one.place, "line": one.line, "message": one.message} for one in error.problems
         ]
         common.say({"ok": False, "file": error.file, "problems": problems}, str(error))
-        return EXIT_WRONG
+        return ExitCode.WRONG
     spec, instrument = files.campaign, files.instrument
     text = (
         f"{spec.name} is sound: {len(spec.parameters)} parameters, "
@@ -335,7 +333,7 @@ def status(campaign_id: str | None = None, /, *, common: Common | None = None) -
         _print_states(common, [state], {})
         for process in processes:
             print(f"  {process['role']:8} pid {process['pid']}  {process['instrument'] or ''}")
-    return EXIT_NEEDS_PERSON if state.status is CampaignStatus.NEEDS_PERSON else 0
+    return ExitCode.NEEDS_PERSON if state.status is CampaignStatus.NEEDS_PERSON else 0
 
 
 def _processes(ledger: "RedisLedger") -> list[dict[str, Any]]:
@@ -590,7 +588,11 @@ def results(
             raise Unusable("parquet is binary; name a file with --output")
         tables.write_parquet(output or sys.stdout.buffer, names, table)
         return 0
-    text = tables.as_json(table) if format == "json" or common.json else tables.as_csv(names, table)
+    if common.json:
+        about = {"campaign_id": state.campaign_id, "columns": names, "rows": list(table)}
+        print(json_module.dumps(about))
+        return 0
+    text = tables.as_json(table) if format == "json" else tables.as_csv(names, table)
     if output is not None:
         output.write_text(text)
     else:
@@ -723,14 +725,12 @@ def main(arguments: list[str] | None = None) -> None:
     except CycloptsError as error:
         code = _complain(tokens, str(error))
     except KeyboardInterrupt:
-        code = EXIT_INTERRUPTED
+        code = ExitCode.INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away (``labwright results | head``): nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except Exception as error:
-        from orchestrator.domain.errors import LabError
-
         if not isinstance(error, LabError):
             raise
         code = _complain(tokens, str(error))
@@ -741,8 +741,8 @@ def _complain(tokens: list[str], message: str) -> int:
     """Say what is wrong on standard error, and on standard output too when JSON is wanted."""
     sys.stderr.write(f"labwright: {message}\n")
     if "--json" in tokens:
-        print(json_module.dumps({"error": message, "exit_code": EXIT_WRONG}))
-    return EXIT_WRONG
+        print(json_module.dumps({"error": message, "exit_code": ExitCode.WRONG}))
+    return ExitCode.WRONG
 
 
 if __name__ == "__main__":

@@ -23,15 +23,16 @@ from orchestrator.adapters.spec_files import (
     read_campaign,
     read_instrument,
 )
-from orchestrator.app import versions
+from orchestrator.app import spec_digest, versions
 from orchestrator.domain import events as ev
-from orchestrator.domain.errors import LedgerUnavailable, Problem, SpecError, Unusable
+from orchestrator.domain.errors import ExitCode, LedgerUnavailable, Problem, SpecError, Unusable
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.summary import columns, rows, summary
 from orchestrator.domain.together import disagreements
 from orchestrator.domain.trial import Trial, TrialState
 from orchestrator.ledger_access import check_server, server_url
+from orchestrator.ports import Ledger
 from orchestrator.settings import Settings
 from orchestrator.supervisor import Supervisor
 
@@ -39,8 +40,6 @@ log = logging.getLogger(__name__)
 
 STEP_S = 0.1
 """Seconds between two looks at the processes and the ledger."""
-EXIT = {"done": 0, "stopped": 0, "failed": 1, "aborted": 1}
-EXIT_NEEDS_PERSON, EXIT_INTERRUPTED = 3, 130
 
 _AT_WORK = (TrialState.LEASED, TrialState.RUNNING, TrialState.ACQUIRED)
 
@@ -195,9 +194,11 @@ class Launcher:
             **({"LABWRIGHT_REDIS_URL": settings.redis_url} if settings.redis_url else {}),
             **({"LABWRIGHT_ALLOW_UNSAFE_SERVER": "1"} if settings.allow_unsafe_server else {}),
         }
-        supervisor.add(
-            "worker", instrument.name, [json.dumps(dict(state.instrument_spec))], environment
-        )
+        digest = spec_digest(state.instrument_spec)
+        self._refuse_stranger(supervisor.ledger, instrument, digest)
+        arguments = [json.dumps(dict(state.instrument_spec))]
+        about = {"spec": digest}
+        supervisor.add("worker", instrument.name, arguments, environment, about)
         supervisor.add("campaign", self.campaign_id, [self.campaign_id], environment)
         # Last, because its start is waited for; the worker loads meanwhile and looks for it.
         if instrument.mode == "twin" and instrument.twin is not None:
@@ -206,6 +207,22 @@ class Launcher:
             if settings.time_compression is not None:
                 arguments += ["--time-compression", str(settings.time_compression)]
             supervisor.add_twin(instrument.name, arguments, environment)
+
+    def _refuse_stranger(self, ledger: Ledger, instrument: InstrumentSpec, digest: str) -> None:
+        """Pass unless a live worker owns the instrument by another file, or in another mode.
+
+        Raises:
+            Unusable: one does.
+        """
+        for pid, about in ledger.processes().items():
+            mine = about["role"] == "worker" and about["instrument"] == instrument.name
+            if not mine or about.get("spec") == digest:
+                continue
+            if child.is_same_process(pid, about["started"]):
+                raise Unusable(
+                    f"process {pid} works on instrument {instrument.name!r} by another instrument "
+                    "file or in another mode; end it first"
+                )
 
     def _supervise(self, supervisor: Supervisor, ledger: RedisLedger) -> None:
         """Until the campaign is over, or this run should leave it."""
@@ -227,23 +244,24 @@ class Launcher:
         """With --step: allow the next trial when the person at the keyboard says so."""
         queued = self.state.in_state(TrialState.QUEUED)
         is_free = self.state.status is CampaignStatus.RUNNING and not self.state.count(*_AT_WORK)
+        if not is_free:
+            self._asked = None
         if self.ask is None or self.interrupts or not queued or not is_free:
             return
         question = (queued[0].trial_id, queued[0].attempts)
         if question != self._asked:
-            self._asked = question
-            if self.ask(queued[0]):
+            if self.ask(queued[0]) and not self.interrupts:
                 ledger.permit(self.campaign_id, 1)
             else:
-                self.interrupts += 1
+                self.interrupts = max(1, self.interrupts)
+            self._asked = question
 
     def _obey(self, ledger: RedisLedger) -> None:
         """First interrupt: the running trial finishes and all stops. Second: abort."""
         if self._handled >= self.interrupts:
             return
-        self._handled = self.interrupts
-        by = "keyboard"
-        if self.interrupts == 1:
+        asked, by = self.interrupts, "keyboard"
+        if asked == 1:
             order = ev.Paused(by=by, reason="interrupted; 'labwright run --resume' continues it")
             expected = [CampaignStatus.RUNNING, CampaignStatus.SUSPENDED]
         else:
@@ -256,6 +274,7 @@ class Launcher:
                 CampaignStatus.FINISHING,
             ]
         ledger.order(self.campaign_id, order, expected)
+        self._handled = asked  # not before: with the server away it is ordered again
 
     def _should_leave(self) -> bool:
         status = self.state.status
@@ -266,11 +285,11 @@ class Launcher:
 
     def _exit_code(self, outcome: dict[str, Any]) -> int:
         if self.interrupts:
-            return EXIT_INTERRUPTED
+            return ExitCode.INTERRUPTED
         if outcome["status"] == CampaignStatus.NEEDS_PERSON:
-            return EXIT_NEEDS_PERSON
-        code = EXIT.get(outcome["status"], 1)
-        return code or (0 if outcome["trials"]["measured"] else 1)
+            return ExitCode.NEEDS_PERSON
+        is_good = outcome["status"] in (CampaignStatus.DONE, CampaignStatus.STOPPED)
+        return ExitCode.DONE if is_good and outcome["trials"]["measured"] else ExitCode.FAILED
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

@@ -117,10 +117,21 @@ def order(
             event = ev.AbortRequested(by=by, reason=why, halt=what == "halt")
             expected = [*TAKES_TRIALS, CampaignStatus.FINISHING]
             effect = "requested; the worker stops the plan, makes the instrument quiet and holds"
+    if what == "resume":
+        _refuse_undecided(state_of(ledger, campaign_id))
     if ledger.order(campaign_id, event, expected):
         return f"{what}: {effect}"
     status = ledger.status(campaign_id)
     raise Unusable(f"cannot {what} campaign {campaign_id!r}: it is {status}")
+
+
+def _refuse_undecided(state: CampaignState) -> None:
+    undecided = [trial.trial_id for trial in state.in_state(TrialState.SUSPECT)]
+    if state.status is CampaignStatus.NEEDS_PERSON and undecided:
+        raise Unusable(
+            f"trial {undecided[0]} of {state.campaign_id!r} must be decided first: "
+            f"labwright resolve {undecided[0]} --as retry|abandon --reason '...'"
+        )
 
 
 def resolve(

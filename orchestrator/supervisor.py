@@ -16,7 +16,7 @@ from typing import Any
 
 from orchestrator.adapters import child
 from orchestrator.adapters.embedded_server import ensure_server
-from orchestrator.domain.errors import LedgerUnavailable, Unusable
+from orchestrator.domain.errors import ExitCode, LedgerUnavailable, Unusable
 from orchestrator.ports import Ledger
 
 log = logging.getLogger(__name__)
@@ -29,8 +29,6 @@ MOST_REFUSALS = 1
 """Refusals of a process, with nothing else amiss, after which the next one is believed."""
 TWIN_START_S = 30.0
 """Longest time that a twin may take to serve."""
-EXIT_UNUSABLE = 2
-"""Exit code of a child that cannot work here and says why in its error file."""
 
 
 @dataclass
@@ -40,7 +38,10 @@ class Part:
     role: str
     name: str
     """Instrument or campaign that it serves."""
-    start: Callable[[], "subprocess.Popen[bytes]"]
+    start: Callable[[], "tuple[subprocess.Popen[bytes], Mapping[str, Any]]"]
+    """Starts it; gives the process and what others should know of it."""
+    unpublished: Mapping[str, Any] | None = None
+    """What others should know and do not yet; None when they do."""
     process: "subprocess.Popen[bytes] | None" = None
     started: float = 0.0
     quick_deaths: int = 0
@@ -76,23 +77,24 @@ class Supervisor:
         has forgotten its setpoints: it loses its devices, and the next worker finds the new one.
         """
 
-        def start() -> "subprocess.Popen[bytes]":
+        def start() -> "tuple[subprocess.Popen[bytes], Mapping[str, Any]]":
             process = self._module("twin", instrument, arguments, environment, True)
-            ready = _ready_line(process, TWIN_START_S)
-            self._publish("twin", instrument, process.pid, ready)
-            return process
+            return process, _ready_line(process, TWIN_START_S)
 
         self.parts.append(Part("twin", instrument, start))
 
     def add(
-        self, role: str, name: str, arguments: list[str], environment: Mapping[str, str]
+        self,
+        role: str,
+        name: str,
+        arguments: list[str],
+        environment: Mapping[str, str],
+        about: Mapping[str, Any] | None = None,
     ) -> None:
-        """See that a worker or a campaign process is there."""
+        """See that a worker or a campaign process is there; ``about`` is published with it."""
 
-        def start() -> "subprocess.Popen[bytes]":
-            process = self._module(role, name, arguments, environment, False)
-            self._publish(role, name, process.pid, {})
-            return process
+        def start() -> "tuple[subprocess.Popen[bytes], Mapping[str, Any]]":
+            return self._module(role, name, arguments, environment, False), about or {}
 
         error_file = self.data_dir / "logs" / f"{role}-{name}.error"
         self.parts.append(Part(role, name, start, error_file=error_file))
@@ -110,7 +112,7 @@ class Supervisor:
         except LedgerUnavailable as error:
             log.warning("the server does not answer: %s", error)  # the next look starts it again
 
-    def stop(self, patience_s: float = 10.0) -> None:
+    def stop(self, patience_s: float = 20.0) -> None:
         """End what this process started, in the order of its start, the server last."""
         for part in self.parts:
             if part.process is not None:
@@ -130,6 +132,7 @@ class Supervisor:
 
     def _keep(self, part: Part) -> None:
         if part.is_alive():
+            self._make_known(part)
             return
         if part.process is not None:
             self._note_death(part, part.process)
@@ -139,10 +142,17 @@ class Supervisor:
             part.error_file.unlink(missing_ok=True)
         part.started = time.monotonic()
         try:
-            part.process = part.start()
+            part.process, part.unpublished = part.start()
         except Unusable as error:  # it died before it was ready
             self.has_lost = True
             self._put_off(part, 0.0, str(error))
+        self._make_known(part)
+
+    def _make_known(self, part: Part) -> None:
+        """Publish a process; again at the next look when the server did not answer."""
+        if part.process is not None and part.unpublished is not None:
+            self._publish(part.role, part.name, part.process.pid, part.unpublished)
+            part.unpublished = None
 
     def _note_death(self, part: Part, process: "subprocess.Popen[bytes]") -> None:
         code, lived = process.returncode, time.monotonic() - part.started
@@ -150,13 +160,13 @@ class Supervisor:
         part.process = None
         log.warning("%s %s ended with code %s after %.1f s", part.role, part.name, code, lived)
         reason = _error_text(part)
-        if code != EXIT_UNUSABLE:
+        if code != ExitCode.WRONG:
             self.has_lost = True
         elif reason and part.refusals == MOST_REFUSALS and not self.has_lost:
             raise Unusable(reason)  # it never could work here, rather than no longer
         else:
             part.refusals += 1  # one search for a PV may go astray: a second look tells
-        self._put_off(part, 0.0 if code == EXIT_UNUSABLE else lived, reason)
+        self._put_off(part, 0.0 if code == ExitCode.WRONG else lived, reason)
 
     def _put_off(self, part: Part, lived: float, reason: str) -> None:
         """Wait longer before the next start the more often it died quickly.

@@ -5,10 +5,12 @@ It is never trusted after an odd end: quiet, exit, and the supervisor starts a n
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from orchestrator.adapters.child import is_proven_dead
 from orchestrator.campaign import execute, reduce_trial
 from orchestrator.domain import events as ev
 from orchestrator.domain.envelope import envelope_of
@@ -23,6 +25,8 @@ log = logging.getLogger(__name__)
 
 IDLE_S = 1.0
 """Longest wait for news of known campaigns; conditions are looked at again afterwards."""
+LEASE_MARGIN_S = 5.0
+"""Added to a lease before its holder is believed to be alive elsewhere."""
 MARGIN_S = 60.0
 """Added to a plan's deadline before the heartbeat takes the worker for hung."""
 NO_CAMPAIGN_S = 0.1
@@ -41,6 +45,8 @@ class Worker:
     _reducer: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "reducer"))
     _reducing: "Future[None] | None" = None
     """The reduction that is under way."""
+    _own: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """This worker's instrument file, as campaigns state theirs."""
     _is_barred: bool = False
     """True once this worker must not go on: the instrument needs recovery, or a result is stuck."""
     _states: dict[str, CampaignState] = field(default_factory=dict[str, CampaignState])
@@ -53,6 +59,7 @@ class Worker:
             DeviceUnavailable: devices that do not connect, or do not come to rest.
         """
         lab = self.lab
+        self._own = lab.instrument.to_data()
         if not lab.gate.enter():
             raise Unusable(f"another worker already drives instrument {lab.instrument.name!r}")
         lab.executor.connect()
@@ -92,6 +99,8 @@ class Worker:
         for campaign_id in lab.ledger.open_campaigns(lab.instrument.name):
             if campaign_id not in self._states:
                 self._follow(campaign_id)
+            if self._states[campaign_id].instrument_spec != self._own:
+                continue  # opened for another file or mode: not for these devices
             spec = self._spec(campaign_id)
             while self._is_fit():
                 self.announce(lab.clock.now() + lab.plan_deadline_s + MARGIN_S)
@@ -129,14 +138,11 @@ class Worker:
     # Recovery: observe first
 
     def recover(self) -> None:
-        """Put right what an earlier worker left behind, on the instrument and in the ledger.
-
-        Holding the gate proves the earlier holder dead, so its lease ends at once.
-        """
+        """Put right what an earlier worker left behind, on the instrument and in the ledger."""
         lab, name = self.lab, self.lab.instrument.name
         record = lab.ledger.instrument(name)
         if record.state is InstrumentState.LEASED and record.holder:
-            lab.ledger.expire(name, dead=record.holder)
+            self._end_lease(record.holder)
             record = lab.ledger.instrument(name)
         if record.state is InstrumentState.FAULT:
             raise Unusable(f"instrument {name!r} is in fault; staff must clear it: {record.reason}")
@@ -148,6 +154,22 @@ class Worker:
                 self._decide_suspect(campaign_id, trial)
             for trial in self._follow(campaign_id).in_state(TrialState.ACQUIRED):
                 self._reduce_left_over(campaign_id, trial)
+
+    def _end_lease(self, holder: str) -> None:
+        """End the lease of a dead worker at once, of one on another host when its time is over.
+
+        Raises:
+            Unusable: it is renewed, so another host drives the instrument.
+        """
+        lab, name = self.lab, self.lab.instrument.name
+        if is_proven_dead(holder):
+            lab.ledger.expire(name, dead=holder)
+            return
+        give_up = time.monotonic() + lab.lease_s + LEASE_MARGIN_S
+        while not lab.ledger.expire(name):
+            if time.monotonic() >= give_up:
+                raise Unusable(f"worker {holder} drives instrument {name!r}; its lease is renewed")
+            lab.clock.sleep(0.2)
 
     def _recover_instrument(self) -> None:
         lab, name = self.lab, self.lab.instrument.name
@@ -186,7 +208,7 @@ class Worker:
         lab, spec = self.lab, self._spec(campaign_id)
         found = lab.outbox.find(campaign_id, trial.trial_id, trial.attempts)
         if found is not None:
-            lab.ledger.resolve(campaign_id, found)
+            lab.ledger.resolve(campaign_id, replace(found, salvaged=True))
             return
         if spec.policy.consumes_sample:
             reason = f"did trial {trial.trial_id} consume its sample? 'labwright resolve' decides"

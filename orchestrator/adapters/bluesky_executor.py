@@ -189,15 +189,15 @@ class BlueskyExecutor:
     ) -> ExecutionError | None:
         """Wait for the plan; why it was told to end before, None when it was not."""
         deadline = time.monotonic() + request.deadline_s
-        while not execution.done.wait(min(POLL_S, max(deadline - time.monotonic(), 0.0))):
-            try:
+        try:
+            while not execution.done.wait(min(POLL_S, max(deadline - time.monotonic(), 0.0))):
                 cause = self._cause(request, order, deadline)
-            except BaseException:
-                self._interrupt(execution, halt=False)
-                raise
-            if cause is not None:
-                self._interrupt(execution, halt=isinstance(cause, _Halted))
-                return cause
+                if cause is not None:
+                    self._interrupt(execution, halt=isinstance(cause, _Halted))
+                    return cause
+        except BaseException:  # a signal to this process, above all: the plan must not go on
+            self._interrupt(execution, halt=False)
+            raise
         return None
 
     def _cause(

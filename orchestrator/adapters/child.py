@@ -7,9 +7,11 @@ started the child ends, so children are started from a process's main thread.
 import contextlib
 import ctypes
 import os
+import platform
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -103,3 +105,14 @@ def end(process: "subprocess.Popen[bytes]", patience_s: float) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def worker_name() -> str:
+    """A name for this process that no other process ever has: host, pid, random."""
+    return f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+
+def is_proven_dead(worker: str) -> bool:
+    """True when the worker of this name ran on this host and its process is gone."""
+    node, _, pid = worker.rpartition("-")[0].rpartition("-")
+    return node == platform.node() and pid.isdigit() and started_at(int(pid)) is None

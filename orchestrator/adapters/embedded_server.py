@@ -71,17 +71,23 @@ def prepare_folder(data_dir: Path) -> None:
 
 
 def find_server(data_dir: Path) -> LiveServer | None:
-    """The data folder's live server; None when there is none."""
+    """The data folder's live server; None when there is none.
+
+    Raises:
+        LedgerUnavailable: there is one, and it does not answer.
+    """
     try:
         about: dict[str, Any] = json.loads((data_dir / "lab.json").read_text())
     except (OSError, ValueError):
         return None
     if not child.is_same_process(about["pid"], about["started"]):
         return None
-    with contextlib.suppress(LedgerUnavailable):
+    try:
         _await_answer(about["url"], 5.0, None)
-        return LiveServer(about["url"], about["pid"], None)
-    return None
+    except LedgerUnavailable as error:  # a second server on the same log would split it
+        text = f"the server of {data_dir} (process {about['pid']}) lives, but does not answer"
+        raise LedgerUnavailable(text) from error
+    return LiveServer(about["url"], about["pid"], None)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ frozen. The locked file also keeps the highest fence.
 import fcntl
 import os
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -130,3 +131,25 @@ def _parse(slot: bytes) -> _Record | None:
         return _Record(int(serial), int(fence), int(pid))
     except ValueError:
         return None
+
+
+class FlockGates:
+    """Several locks as one gate: entered when all are, claimed on all."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        """Takes the locks in the order given, which should be the same everywhere."""
+        self._gates = [FlockGate(path) for path in paths]
+
+    def enter(self) -> bool:
+        """See ports.Gate."""
+        return all(gate.enter() for gate in self._gates)
+
+    @property
+    def floor(self) -> int:
+        """See ports.Gate."""
+        return max(gate.floor for gate in self._gates)
+
+    def claim(self, fence: int) -> None:
+        """See ports.Gate."""
+        for gate in self._gates:
+            gate.claim(fence)

@@ -21,6 +21,19 @@ LabError
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the exit code of a process says; stable for scripts."""
+
+    DONE = 0
+    FAILED = 1
+    """The campaign failed, or nothing was measured."""
+    WRONG = 2
+    """Wrong input or an unusable resource; the message says what to change."""
+    NEEDS_PERSON = 3
+    INTERRUPTED = 130
 
 
 class LabError(Exception):

@@ -1,5 +1,6 @@
 """The flow on one page: decide and execute, on the ledger in memory and with told collaborators."""
 
+import platform
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,8 @@ from orchestrator.ports import Evidence, InstrumentState, Lab, PlanRequest, Redu
 from orchestrator.worker import Worker
 
 ID = "campaign-1"
+DEAD = f"{platform.node()}-{2**22 + 1}-gone"
+"""A worker of this host whose process cannot exist: Linux numbers them up to 2**22."""
 
 INSTRUMENT = InstrumentSpec.from_data(
     {
@@ -378,7 +381,7 @@ def _left_running(lab: Lab, campaign: CampaignSpec, *, documents: bool) -> None:
     lab.ledger.propose(
         ID, ev.Proposed(trial_id=1, parameters={"x": 0.5}, source="person", basis="0", seed=0)
     )
-    lease = lab.ledger.acquire(ID, INSTRUMENT.name, "dead worker", floor=0, ttl_s=30)
+    lease = lab.ledger.acquire(ID, INSTRUMENT.name, DEAD, floor=0, ttl_s=30)
     assert lease is not None
     lab.ledger.start(lease)
     if documents:
@@ -432,9 +435,56 @@ def test_the_instrument_is_quieted_and_seen_to_stand_still_before_it_is_ready(la
 def test_an_acquired_trial_is_reduced_by_the_next_worker(lab: Lab) -> None:
     campaign = spec()
     _left_running(lab, campaign, documents=True)
-    lease = lab.ledger.acquire(ID, INSTRUMENT.name, "dead worker", floor=0, ttl_s=30)
+    lease = lab.ledger.acquire(ID, INSTRUMENT.name, DEAD, floor=0, ttl_s=30)
     assert lease is not None
     found = lab.outbox.find(ID, 1, 1)
     assert found is not None
     lab.ledger.acquired(lease, found)
     assert _recover(lab).trials[1].state is TrialState.MEASURED
+
+
+def test_a_lease_of_another_host_ends_only_with_its_time(lab: Lab, clock: Any) -> None:
+    open_campaign(lab, spec())
+    lab.ledger.propose(
+        ID, ev.Proposed(trial_id=1, parameters={"x": 0.5}, source="person", basis="0", seed=0)
+    )
+    assert lab.ledger.acquire(ID, INSTRUMENT.name, "elsewhere-1-a", floor=0, ttl_s=30)
+    before = clock.now()
+    state = _recover(lab)
+    assert clock.now() > before + 30
+    assert state.trials[1].state is TrialState.QUEUED
+
+
+def test_a_result_that_is_safe_is_not_measured_again_after_an_outage(lab: Lab) -> None:
+    campaign = spec()
+    open_campaign(lab, campaign)
+    lab.ledger.propose(
+        ID, ev.Proposed(trial_id=1, parameters={"x": 0.5}, source="person", basis="0", seed=0)
+    )
+    lost = lab.ledger.acquired
+
+    def unreachable(*_: Any) -> None:
+        raise LedgerUnavailable("no answer")
+
+    lab.ledger.acquired = unreachable  # type: ignore[method-assign]
+    with pytest.raises(LedgerUnavailable):
+        execute(lab, ID, campaign)
+    lab.ledger.acquired = lost  # type: ignore[method-assign]
+    assert execute(lab, ID, campaign)
+    trial = fold(lab.ledger.events(ID)).trials[1]
+    assert (trial.state, trial.attempts) == (TrialState.MEASURED, 1)
+    assert len(lab.executor.requests) == 1  # type: ignore[attr-defined]
+
+
+def test_a_worker_leaves_campaigns_of_another_mode_alone(lab: Lab) -> None:
+    open_campaign(lab, spec())
+    lab.ledger.propose(
+        ID, ev.Proposed(trial_id=1, parameters={"x": 0.5}, source="person", basis="0", seed=0)
+    )
+    real = replace(lab, instrument=INSTRUMENT.model_copy(update={"mode": "real"}))
+    worker = Worker(real, observe_s=1.0, announce=lambda _: None)
+    worker.begin()
+    assert not worker._drain()
+    twin = Worker(lab, observe_s=1.0, announce=lambda _: None)
+    twin.begin()
+    assert twin._drain()

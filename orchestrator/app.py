@@ -25,7 +25,7 @@ from orchestrator.adapters.embedded_server import find_server, prepare_folder, s
 from orchestrator.adapters.redis_ledger import RedisLedger
 from orchestrator.adapters.spec_files import read_instrument, twin_folders
 from orchestrator.domain.envelope import envelope_of
-from orchestrator.domain.errors import DeviceUnavailable, ExitCode, LabError, LedgerError, Unusable
+from orchestrator.domain.errors import DeviceUnavailable, ExitCode, LabError, Unusable
 from orchestrator.domain.spec import InstrumentSpec
 from orchestrator.domain.state import fold
 from orchestrator.ledger_access import ledger_at, open_ledger, server_url
@@ -263,9 +263,8 @@ def _beating(
         yield announce
     finally:
         told.close()
+        # It stays listed until somebody looks whether it lives: the server may be gone already.
         child.end(beat, 1.0)
-        with contextlib.suppress(LedgerError):
-            ledger.set_process(beat.pid, None)
 
 
 def _has_twin(ledger: RedisLedger, instrument: str) -> bool:
@@ -327,8 +326,6 @@ def serve_worker(settings: Settings, instrument: InstrumentSpec) -> int:
             run_worker(settings, instrument)
         except (SystemExit, KeyboardInterrupt):
             return 0
-        finally:
-            ledger.set_process(os.getpid(), None)
     return 1
 
 

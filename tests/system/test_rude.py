@@ -43,7 +43,7 @@ budget: {trials: 3}
             "'um', but device 'bench.y' is in 'mm'",
         ),
         ("device: bench.x", "device: bech.x", 7, "did you mean 'bench'"),
-        ("device: bench.x, ", "", 7, "bound to nothing"),
+        ("device: bench.x, ", "", 7, "has neither of 'device' and 'arg'"),
         ("trials: 3", "trials: three", 10, "three"),
         ("trials: 3", "trails: 3", 10, "did you mean 'trials'"),
         ("y: {device", "state: {device", 8, "'state' is a column of the results table"),

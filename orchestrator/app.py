@@ -28,6 +28,7 @@ from orchestrator.domain.envelope import envelope_of
 from orchestrator.domain.errors import DeviceUnavailable, ExitCode, LabError, Unusable
 from orchestrator.domain.spec import InstrumentSpec
 from orchestrator.domain.state import fold
+from orchestrator.domain.trial import TrialState
 from orchestrator.ledger_access import ledger_at, open_ledger, server_url
 from orchestrator.ports import Executor, Gate, InstrumentState, Lab
 from orchestrator.settings import Settings
@@ -306,6 +307,38 @@ def confine_to_loopback(port: int) -> None:
 
 
 # What a person starts by hand
+
+
+def reduce_again(
+    settings: Settings, ledger: RedisLedger, campaign_id: str, trial_id: int | None
+) -> dict[int, str]:
+    """Run the reducer again for unreduced trials; gives the state of each afterwards.
+
+    Raises:
+        Unusable: the trial is not unreduced, or its documents are not on this machine.
+    """
+    from orchestrator.adapters.outbox import FileOutbox
+    from orchestrator.adapters.reducer import DocumentReducer
+    from orchestrator.campaign import reduce_trial
+    from orchestrator.domain.spec import CampaignSpec
+
+    state = fold(ledger.events(campaign_id))
+    waiting = state.in_state(TrialState.UNREDUCED)
+    if trial_id is not None:
+        waiting = [one for one in waiting if one.trial_id == trial_id]
+        if not waiting:
+            raise Unusable(f"trial {trial_id} of {campaign_id!r} is not unreduced")
+    outbox, reducer = FileOutbox(settings.data_dir), DocumentReducer(settings.data_dir)
+    for trial in waiting:
+        found = outbox.find(campaign_id, trial.trial_id, trial.attempts)
+        if found is None:
+            raise Unusable(
+                f"the documents of trial {trial.trial_id} are not in {settings.data_dir}"
+            )
+        spec = CampaignSpec.from_data(state.spec)
+        reduce_trial(ledger, reducer, campaign_id, spec, trial.trial_id, found.documents)
+    after = fold(ledger.events(campaign_id))
+    return {one.trial_id: str(after.trials[one.trial_id].state) for one in waiting}
 
 
 def serve_worker(settings: Settings, instrument: InstrumentSpec) -> int:

@@ -26,7 +26,7 @@ from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.stopping import verdict
 from orchestrator.domain.trial import TrialState
-from orchestrator.ports import InstrumentState, Lab, Lease, PlanRequest
+from orchestrator.ports import InstrumentState, Lab, Lease, Ledger, PlanRequest, Reducer
 
 POLL_S = 1.0
 """Longest wait without a look at the clock: deadlines have no event of their own."""
@@ -152,8 +152,8 @@ def execute(
         _fail(lab, lease, spec, error)
         return True
     lab.ledger.acquired(lease, acquired)
-    documents = acquired.documents
-    beside(lambda: reduce_trial(lab, campaign_id, spec, lease.trial_id, documents))
+    told = (campaign_id, spec, lease.trial_id, acquired.documents)
+    beside(lambda: reduce_trial(lab.ledger, lab.reducer, *told))
     return True
 
 
@@ -171,13 +171,18 @@ def _measure(lab: Lab, lease: Lease, spec: CampaignSpec, attempt: int) -> ev.Acq
 
 
 def reduce_trial(
-    lab: Lab, campaign_id: str, spec: CampaignSpec, trial_id: int, documents: str
+    ledger: Ledger,
+    reducer: Reducer,
+    campaign_id: str,
+    spec: CampaignSpec,
+    trial_id: int,
+    documents: str,
 ) -> None:
     """Turn the documents of an acquired trial into outcomes and record them."""
     try:
-        reduction = lab.reducer.reduce(spec, documents)
+        reduction = reducer.reduce(spec, documents)
     except ReductionError as error:
-        lab.ledger.settle(campaign_id, ev.Unreduced(trial_id=trial_id, reason=str(error)))
+        ledger.settle(campaign_id, ev.Unreduced(trial_id=trial_id, reason=str(error)))
         return
     if reduction.invalid is None:
         event = ev.Measured(trial_id=trial_id, outcomes=reduction.outcomes)
@@ -185,7 +190,7 @@ def reduce_trial(
         event = ev.Invalidated(
             trial_id=trial_id, outcomes=reduction.outcomes, reason=reduction.invalid
         )
-    lab.ledger.settle(campaign_id, event)
+    ledger.settle(campaign_id, event)
 
 
 def _conditions_allow(lab: Lab, campaign_id: str) -> bool:

@@ -533,6 +533,29 @@ def resolve(
 
 
 @app.command
+def reduce(
+    trial: int | None = None, /, *, campaign: str | None = None, common: Common | None = None
+) -> int:
+    """Turn safe data into outcomes again where the reducer had failed; nothing is measured.
+
+    Args:
+        trial: Number of the trial; all unreduced ones when left out.
+        campaign: Id of the campaign; the newest when left out.
+        common: Options of every verb.
+    """
+    from orchestrator import service
+    from orchestrator.app import reduce_again
+
+    common = common or Common()
+    with _ledger(common) as (settings, ledger):
+        name = service.find(ledger, campaign)
+        states = reduce_again(settings, ledger, name, trial)
+    text = "\n".join(f"trial {number} is {state}" for number, state in states.items())
+    common.say({"campaign_id": name, "trials": states}, text or "nothing was unreduced")
+    return ExitCode.FAILED if "unreduced" in states.values() else ExitCode.DONE
+
+
+@app.command
 def park(instrument: str, /, *, hardware: bool = False, common: Common | None = None) -> int:
     """Move an idle instrument to its safe pose, in the order of its file.
 

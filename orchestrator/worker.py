@@ -234,5 +234,5 @@ class Worker:
             unreduced = ev.Unreduced(trial_id=trial.trial_id, reason=reason)
             self.lab.ledger.settle(campaign_id, unreduced)
             return
-        spec = self._spec(campaign_id)
-        reduce_trial(self.lab, campaign_id, spec, trial.trial_id, found.documents)
+        told = (campaign_id, self._spec(campaign_id), trial.trial_id, found.documents)
+        reduce_trial(self.lab.ledger, self.lab.reducer, *told)

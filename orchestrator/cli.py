@@ -298,11 +298,9 @@ def _print_states(common: Common, states: list[Any], data: Mapping[str, Any]) ->
     if common.json:
         print(json_module.dumps(dict(data)))
         return
-    from rich.console import Console
+    from orchestrator.listing import campaign_lines
 
-    from orchestrator.display import status_table
-
-    Console().print(status_table(states) if states else "no campaigns yet")
+    print("\n".join(campaign_lines(states)) if states else "no campaigns yet")
 
 
 @app.command

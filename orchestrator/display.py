@@ -11,19 +11,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.panel import Panel
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator import service
 from orchestrator.domain import events as ev
 from orchestrator.domain.state import CampaignState, CampaignStatus
 from orchestrator.domain.stopping import best_so_far, best_trials
 from orchestrator.domain.trial import TERMINAL, Outcome, Trial, TrialState
 
 if TYPE_CHECKING:
+    from rich.live import Live
+
     from orchestrator.domain.spec import CampaignSpec
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -88,6 +86,8 @@ class Display:
     @contextmanager
     def showing(self) -> Iterator[Display]:
         """Keep the display on the screen."""
+        from rich.live import Live
+
         with Live(console=self.console, refresh_per_second=4, transient=False) as live:
             self._live = live
             yield self
@@ -101,6 +101,8 @@ class Display:
 
     def draw(self, state: CampaignState) -> RenderableType:
         """The whole display."""
+        from rich.panel import Panel
+
         spec = _spec_of(state)
         parts: list[RenderableType] = [_head(state), Text(), _progress(state, spec), Text()]
         parts += [self._facts(state, spec)]
@@ -130,8 +132,8 @@ class Display:
     def _now(self, state: CampaignState, spec: CampaignSpec) -> str:
         for trial in state.in_state(TrialState.RUNNING, TrialState.LEASED, TrialState.ACQUIRED):
             return f"trial {trial.trial_id} ({trial.source}): {settings_of(trial, spec)}"
-        if state.waiting_for:
-            return f"{state.status}: {state.waiting_for}"
+        if state.is_over or state.waiting_for:
+            return f"{state.status}: {state.waiting_for or state.stop_reason}"
         if state.first_start is None:
             return "starting the instrument"
         waiting = state.count(TrialState.QUEUED)
@@ -156,6 +158,8 @@ def _head(state: CampaignState) -> Text:
 
 
 def _progress(state: CampaignState, spec: CampaignSpec) -> Table:
+    from rich.progress_bar import ProgressBar
+
     done, total = state.count(*TERMINAL, TrialState.UNREDUCED), spec.budget.trials
     now = time.time() if state.ended_at is None else state.ended_at
     elapsed = now - (state.opened_at or now)
@@ -240,22 +244,3 @@ def final_words(console: Console, summary: Mapping[str, Any], state: CampaignSta
     console.print("  results.csv, results.parquet, convergence.png, report.html", style="dim")
     documents = f"{summary['data_dir']}/runs/{summary['campaign_id']}"
     console.print(f"run documents in {documents}")
-
-
-def status_table(states: list[CampaignState]) -> Table:
-    """One row for each campaign."""
-    table = Table(box=None, header_style="dim")
-    for name in ("campaign", "mode", "instrument", "status", "trials", "waits for"):
-        table.add_column(name, overflow="fold")
-    for state in states:
-        done, total = state.count(*TERMINAL), state.spec["budget"]["trials"]
-        reason = state.waiting_for or state.stop_reason or _what_runs(state)
-        row = (state.campaign_id, state.mode.upper(), state.instrument, str(state.status))
-        table.add_row(*row, f"{done} of {total}", reason)
-    return table
-
-
-def _what_runs(state: CampaignState) -> str:
-    for trial in state.in_state(TrialState.RUNNING, TrialState.LEASED, TrialState.SUSPECT):
-        return f"trial {trial.trial_id} {service.sentence(trial)}"
-    return ""

@@ -60,15 +60,28 @@ def answer(*arguments: str, code: int = 0, **more: str) -> Any:
     return json.loads(labwright(*arguments, "--json", code=code, **more).stdout)
 
 
+_started: "list[subprocess.Popen[str]]" = []
+
+
 def start(*arguments: str, **more: str) -> "subprocess.Popen[str]":
-    """Start a verb that goes on."""
-    return subprocess.Popen(
+    """Start a verb that goes on; ``end_all`` ends it when the test has not."""
+    process = subprocess.Popen(
         [LABWRIGHT, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=environment(**more),
     )
+    _started.append(process)
+    return process
+
+
+def end_all() -> None:
+    """End what a test has left running, so that its failure makes no other test fail."""
+    while _started:
+        with _started.pop() as process:
+            if process.poll() is None:
+                process.kill()
 
 
 def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
@@ -124,6 +137,12 @@ def process_of(role: str, data_dir: Path) -> int | None:
         if about["role"] == role and is_same_process(pid, about["started"]):
             return pid
     return None
+
+
+def is_owned(instrument: str, data_dir: Path) -> bool:
+    """True once a worker has locked and connected the instrument."""
+    with ledger_of(data_dir) as ledger:
+        return ledger is not None and ledger.instrument(instrument).envelope is not None
 
 
 def live_state(data_dir: Path) -> CampaignState:

@@ -13,6 +13,7 @@ from tests.system.lab import (
     count,
     environment,
     finish,
+    is_owned,
     labwright,
     process_of,
     results,
@@ -71,7 +72,7 @@ def test_parking_moves_an_idle_instrument(data_dir: Path) -> None:
 def test_parking_waits_for_its_owner(data_dir: Path) -> None:
     where = ("--data-dir", str(data_dir))
     worker = start("worker", "soft", *where)
-    wait_for(lambda: process_of("worker", data_dir), "the worker is up")
+    wait_for(lambda: is_owned("soft", data_dir), "the worker owns the instrument")
     refused = answer("park", "soft", *where, code=2)
     assert "a worker owns instrument 'soft'" in refused["error"]
     worker.send_signal(signal.SIGTERM)

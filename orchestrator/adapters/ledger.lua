@@ -6,7 +6,8 @@
 -- ARGV: 1 operation, 2 schema version of events, then the operation's own arguments
 --
 -- A trial is kept as fields '<id>:state', ':attempts', ':crashes', ':grants', ':fence',
--- ':failed' (fence of the last failed attempt), ':parameters'.
+-- ':failed' (fence of the last failed attempt), ':unreduced' (what the reducer failed with last),
+-- ':parameters'. The grants are those since it was last started.
 -- Parameters stay the text that Python wrote: Lua's JSON would cut the last digits of floats.
 -- Answers: {'ok', ...}; {'no', why} changes nothing; {'lost', why} means the lease is gone.
 
@@ -40,9 +41,11 @@ local function next_fence(floor)
   return math.max(tonumber(about('fence') or '0'), tonumber(floor)) + 1
 end
 
--- The lease is the caller's when trial and instrument carry its fence.
-local function holds(id, fence)
+-- The lease is the caller's when trial and instrument carry its fence. The name matters after
+-- lost writes: a fence that no device has seen may be drawn a second time.
+local function holds(id, fence, worker)
   return get(id, 'fence') == fence and about('fence') == fence and about('state') == 'leased'
+    and about('holder') == worker
 end
 
 local function place(id, state)
@@ -97,7 +100,7 @@ function ops.acquire(id, worker, floor, ttl, most_grants)
     set(trial, 'state', 'abandoned')
     emit('abandoned', '{"reason":"leased ' .. most_grants .. ' times without a start"}',
          'trial_id', trial)
-    return { 'no', 'grants' }
+    return ops.acquire(id, worker, floor, ttl, most_grants)
   end
   local fence = string.format('%d', next_fence(floor))
   local time = redis.call('TIME')
@@ -112,12 +115,13 @@ function ops.acquire(id, worker, floor, ttl, most_grants)
            get(trial, 'parameters') }
 end
 
-function ops.start(id, fence)
-  if not holds(id, fence) then return { 'lost', 'lease' } end
+function ops.start(id, fence, worker)
+  if not holds(id, fence, worker) then return { 'lost', 'lease' } end
   local state = get(id, 'state')
   if state == 'running' then return { 'ok', get(id, 'attempts') } end
   if state ~= 'leased' then return { 'lost', 'trial is ' .. state } end
   local attempt = redis.call('HINCRBY', trials, id .. ':attempts', 1)
+  redis.call('HDEL', trials, id .. ':grants')
   set(id, 'state', 'running')
   emit('started', '{}', 'trial_id', id, 'attempt', attempt, 'fence', fence)
   return { 'ok', tostring(attempt) }
@@ -131,12 +135,12 @@ function ops.renew(worker, fence, ttl)
   return { 'ok' }
 end
 
-function ops.acquired(id, fence, data)
+function ops.acquired(id, fence, worker, data)
   local state = get(id, 'state')
   if get(id, 'fence') == fence and is_in(state, 'acquired,unreduced,measured,invalid') then
     return { 'ok' }
   end
-  if not holds(id, fence) or state ~= 'running' then return { 'lost', 'lease' } end
+  if not holds(id, fence, worker) or state ~= 'running' then return { 'lost', 'lease' } end
   set(id, 'state', 'acquired')
   redis.call('HSET', instrument, 'state', 'ready')
   redis.call('HDEL', instrument, 'until')
@@ -144,9 +148,9 @@ function ops.acquired(id, fence, data)
   return { 'ok' }
 end
 
-function ops.fail(id, fence, next_state, crash, instrument_state, data)
+function ops.fail(id, fence, worker, next_state, crash, instrument_state, data)
   if get(id, 'failed') == fence then return { 'ok' } end
-  if not holds(id, fence) or not is_in(get(id, 'state'), 'leased,running') then
+  if not holds(id, fence, worker) or not is_in(get(id, 'state'), 'leased,running') then
     return { 'lost', 'lease' }
   end
   set(id, 'failed', fence)
@@ -164,6 +168,10 @@ end
 function ops.settle(id, next_state, kind, data)
   local state = get(id, 'state')
   if not is_in(state, 'acquired,unreduced') then return { 'no', state or 'unknown trial' } end
+  if next_state == 'unreduced' then
+    if get(id, 'unreduced') == data then return { 'ok' } end
+    set(id, 'unreduced', data)
+  end
   set(id, 'state', next_state)
   emit(kind, data)
   return { 'ok' }
@@ -180,7 +188,8 @@ end
 
 function ops.order(expected, next_status, urgency, kind, data)
   if not is_in(status(), expected) then return { 'no', status() } end
-  redis.call('HSET', campaign, 'status', next_status, 'urgency', urgency)
+  if redis.call('HGET', campaign, 'order') == kind .. data then return { 'ok' } end
+  redis.call('HSET', campaign, 'status', next_status, 'urgency', urgency, 'order', kind .. data)
   emit(kind, data)
   return { 'ok' }
 end
@@ -203,8 +212,8 @@ function ops.register(worker, envelope)
 end
 
 -- 'dead' is a holder known to have died, or empty when only the time may end the lease.
-function ops.expire(dead)
-  if about('state') ~= 'leased' then return { 'no', 'not leased' } end
+function ops.expire(id, dead)
+  if about('state') ~= 'leased' or about('campaign') ~= id then return { 'no', 'not leased' } end
   if dead == '' then
     if tonumber(about('until')) >= tonumber(redis.call('TIME')[1]) then return { 'no', 'valid' } end
   elseif dead ~= about('holder') then
@@ -228,6 +237,9 @@ end
 function ops.recover(worker, next_state, floor, expected, data)
   if about('state') == next_state and about('holder') == worker then return { 'ok' } end
   if not is_in(about('state'), expected) then return { 'lost', 'instrument is ' .. (about('state') or 'new') } end
+  if next_state ~= 'recovering' and about('holder') ~= worker then
+    return { 'lost', about('holder') .. ' recovers it' }
+  end
   if next_state == 'recovering' then
     redis.call('HSET', instrument, 'fence', string.format('%d', next_fence(floor)))
   end

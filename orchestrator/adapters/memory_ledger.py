@@ -29,7 +29,7 @@ class _Campaign:
     queue: list[int] = field(default_factory=list[int])
     grants: dict[int, int] = field(default_factory=dict[int, int])
     failed: dict[int, int] = field(default_factory=dict[int, int])
-    urgency: str = ""
+    ordered: ev.CampaignEvent | None = None
     permits: int | None = None
 
 
@@ -117,6 +117,8 @@ class MemoryLedger:
             if held == (InstrumentState.LEASED, worker, campaign_id) and record.trial_id:
                 trial = campaign.state.trials[record.trial_id]
                 return _lease(campaign_id, instrument, worker, trial, record.fence)
+            if instrument not in self._instruments:
+                return None  # nobody has registered it: it is not known to be ready
             if record.state is not InstrumentState.READY or campaign.state.status != "running":
                 return None
             if not campaign.queue or campaign.permits == 0:
@@ -125,7 +127,7 @@ class MemoryLedger:
             if campaign.grants.get(trial.trial_id, 0) >= MOST_GRANTS:
                 reason = f"leased {MOST_GRANTS} times without a start"
                 self._append(campaign, ev.Abandoned(trial_id=trial.trial_id, reason=reason))
-                return None
+                return self.acquire(campaign_id, instrument, worker, floor=floor, ttl_s=ttl_s)
             campaign.permits = None if campaign.permits is None else campaign.permits - 1
             campaign.grants[trial.trial_id] = campaign.grants.get(trial.trial_id, 0) + 1
             fence = max(record.fence, floor) + 1
@@ -141,11 +143,18 @@ class MemoryLedger:
             self._append(campaign, ev.Leased(trial_id=trial.trial_id, worker=worker, fence=fence))
             return _lease(campaign_id, instrument, worker, trial, fence)
 
+    def _leased(self, lease: Lease) -> tuple[_Campaign, Trial]:
+        campaign = self._get(lease.campaign_id)
+        trial = campaign.state.trials.get(lease.trial_id)
+        if trial is None:
+            raise LeaseLost(f"there is no trial {lease.trial_id} in {lease.campaign_id}")
+        return campaign, trial
+
     def _held(self, lease: Lease) -> tuple[_Campaign, Trial]:
-        campaign, record = self._get(lease.campaign_id), self.instrument(lease.instrument)
-        trial = campaign.state.trials[lease.trial_id]
+        campaign, trial = self._leased(lease)
+        record = self.instrument(lease.instrument)
         if record.state is not InstrumentState.LEASED or not (
-            record.fence == trial.fence == lease.fence
+            record.fence == trial.fence == lease.fence and record.holder == lease.worker
         ):
             raise LeaseLost(f"lease of trial {lease.trial_id} on {lease.instrument} is over")
         return campaign, trial
@@ -159,6 +168,7 @@ class MemoryLedger:
             if trial.state is not TrialState.LEASED:
                 raise LeaseLost(f"trial {lease.trial_id} is {trial.state}")
             attempt = trial.attempts + 1
+            campaign.grants.pop(lease.trial_id, None)
             started = ev.Started(trial_id=lease.trial_id, attempt=attempt, fence=lease.fence)
             self._append(campaign, started)
             return attempt
@@ -179,7 +189,7 @@ class MemoryLedger:
     def acquired(self, lease: Lease, acquired: ev.Acquired) -> None:
         """See ports.Ledger."""
         with self._changed:
-            trial = self._get(lease.campaign_id).state.trials[lease.trial_id]
+            _, trial = self._leased(lease)
             done = ("acquired", "unreduced", "measured", "invalid")
             if trial.fence == lease.fence and trial.state in done:
                 return
@@ -219,6 +229,9 @@ class MemoryLedger:
             trial = campaign.state.trials.get(event.trial_id)
             if trial is None or trial.state not in (TrialState.ACQUIRED, TrialState.UNREDUCED):
                 return False
+            if isinstance(event, ev.Unreduced) and trial.state is TrialState.UNREDUCED:
+                if trial.reason == event.reason:
+                    return True
             self._append(campaign, event)
             return True
 
@@ -252,15 +265,17 @@ class MemoryLedger:
             campaign = self._get(campaign_id)
             if campaign.state.status not in expected:
                 return False
-            campaign.urgency = urgency_of(event)
+            if event == campaign.ordered:
+                return True
+            campaign.ordered = event
             self._append(campaign, event)
             return True
 
     def status(self, campaign_id: str) -> str:
         """See ports.Ledger."""
         campaign = self._get(campaign_id)
-        status = campaign.state.status
-        return campaign.urgency if status == "finishing" else str(status)
+        status, ordered = campaign.state.status, campaign.ordered
+        return urgency_of(ordered) if ordered and status == "finishing" else str(status)
 
     def end(self, campaign_id: str, event: ev.Ended, last_id: str) -> bool:
         """See ports.Ledger."""
@@ -326,6 +341,8 @@ class MemoryLedger:
                 expected.add(InstrumentState.UNKNOWN)
             if record.state not in expected:
                 raise LeaseLost(f"recover on {instrument}: instrument is {record.state}")
+            if not begins and record.holder != worker:
+                raise LeaseLost(f"recover on {instrument}: {record.holder} recovers it")
             fence = max(record.fence, floor) + 1 if begins else record.fence
             changed = replace(record, state=state, holder=worker, fence=fence, reason=reason)
             self._instruments[instrument] = changed

@@ -137,6 +137,7 @@ class RedisLedger:
         self, campaign_id: str, instrument: str, worker: str, *, floor: int, ttl_s: float
     ) -> Lease | None:
         """See ports.Ledger."""
+        self._instrument(campaign_id)
         args = (campaign_id, worker, floor, ttl_s, MOST_GRANTS)
         reply = self._call(campaign_id, instrument, "acquire", *args)
         if reply[0] == "no":
@@ -171,7 +172,7 @@ class RedisLedger:
 
     def _held(self, lease: Lease, operation: str, *args: object) -> list[str]:
         head = (lease.campaign_id, lease.instrument, operation, lease.trial_id, lease.fence)
-        return self._call(*head, *args)
+        return self._call(*head, lease.worker, *args)
 
     def settle(self, campaign_id: str, event: ev.Measured | ev.Invalidated | ev.Unreduced) -> bool:
         """See ports.Ledger."""
@@ -258,7 +259,8 @@ class RedisLedger:
         record = self.instrument(instrument)
         if record.campaign_id is None:
             return False
-        return self._call(record.campaign_id, instrument, "expire", dead or "")[0] == "ok"
+        args = (record.campaign_id, dead or "")  # it may be leased for another meanwhile
+        return self._call(record.campaign_id, instrument, "expire", *args)[0] == "ok"
 
     def recover(
         self, instrument: str, worker: str, state: InstrumentState, *, floor: int, reason: str

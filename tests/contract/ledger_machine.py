@@ -1,0 +1,524 @@
+"""Every operation of a ledger in any order, sent by anyone, sent again, after deaths and losses.
+
+The machine drives one or several adapters in lockstep. After each operation the audit follows the
+new events, what is stored must be what they say, and adapters must have answered alike. Any
+operation may be sent a second time at once, as after a lost reply: that must change nothing.
+Leases are kept for ever, so that workers which lost theirs go on sending.
+
+There is no gate at the device here: a ledger must be right without one.
+"""
+
+import copy
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from orchestrator.domain import events as ev
+from orchestrator.domain.envelope import Envelope, Limit
+from orchestrator.domain.errors import LedgerError
+from orchestrator.domain.rules import TAKES_TRIALS
+from orchestrator.domain.state import CampaignState, CampaignStatus
+from orchestrator.domain.trial import Outcome, TrialState
+from orchestrator.ports import InstrumentRecord, InstrumentState, Lease
+from tests.contract.ledger_audit import Audit
+from tests.contract.ledger_rigs import CAMPAIGNS, INSTRUMENT, Rig
+
+WORKERS = ("a", "b", "c")
+MOST_GRANTS = 3
+"""Instead of the 20 of real ledgers, so that the machine gets there; whoever runs it sets it."""
+ENVELOPE = Envelope(INSTRUMENT, {"x": Limit(0.0, 1.0, "mm")}, ())
+OUTCOMES = {"y": Outcome(1 / 3, 0.1, "V")}
+
+ORDERS: dict[str, tuple[ev.CampaignEvent, Sequence[str]]] = {
+    "pause": (ev.Paused(by="me"), [CampaignStatus.RUNNING, CampaignStatus.SUSPENDED]),
+    "resume": (ev.Resumed(by="me"), ["paused", "suspended", "needs_person"]),
+    "suspend": (ev.Suspended(by="condition", reason="x"), [CampaignStatus.RUNNING]),
+    "ask": (ev.NeedsPerson(by="worker", reason="look"), TAKES_TRIALS),
+    "finish": (ev.FinishRequested(by="me", ending="stopped"), TAKES_TRIALS),
+    "abort": (ev.AbortRequested(by="me", halt=False), [*TAKES_TRIALS, "finishing"]),
+    "halt": (ev.AbortRequested(by="me", halt=True), [*TAKES_TRIALS, "finishing"]),
+}
+"""Orders and the statuses that they expect, as the project's own callers give them."""
+_REMARKS: tuple[type[ev.Event], ...] = ()
+"""Events that are for people only: they may come where nothing else may change."""
+
+
+class Deed(NamedTuple):
+    """One operation with its terms, printed as the call that it is."""
+
+    name: str
+    terms: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"{self.name}({', '.join(f'{name}={one!r}' for name, one in self.terms.items())})"
+
+
+_PER_WEIGHT = 100
+_CAMPAIGN = [*CAMPAIGNS[:1] * 6, *CAMPAIGNS]
+_BACK = [0, 0, 0, 0, 0, 1, 1, 2, 3, 5]
+_TTL = [1000.0, 1000.0, -10.0]
+_THEN = ["queued", "queued", "queued", "abandoned", "cancelled"]
+_GOAL = [*["next"] * 8, *["recovering"] * 2, *["ready"] * 2, "fault"]
+_AFTERWARDS = [*["ready"] * 10, *["unknown"] * 4, "fault"]
+_FREELY, _PICK = [False, True], range(6)
+
+
+def _deeds() -> Iterator[Deed]:
+    """Operations in the proportions in which they are wanted, each with many different terms."""
+    draw = random.Random(0)
+
+    def some(weight: int, name: str, **terms: Sequence[Any]) -> Iterator[Deed]:
+        for _ in range(weight * _PER_WEIGHT):
+            yield Deed(name, {term: draw.choice(values) for term, values in terms.items()})
+
+    hold, wind_down = ["resume"] * 9 + ["pause", "suspend", "ask"], ["finish", "abort", "halt"]
+    found, dead = ["found", "found", *_THEN], ["holder"] * 4 + ["late"] * 3 + [*WORKERS]
+    someone = ["holder"] * 6 + [*WORKERS]
+    yield from some(8, "acquire", campaign=_CAMPAIGN, worker=WORKERS, floored=_FREELY, ttl=_TTL)
+    yield from some(9, "start", back=_BACK)
+    yield from some(6, "acquired", back=_BACK)
+    yield from some(4, "fail", back=_BACK, then=_THEN, crash=_FREELY, afterwards=_AFTERWARDS)
+    yield from some(2, "renew", back=_BACK, ttl=_TTL)
+    yield from some(8, "propose", campaign=_CAMPAIGN, off=[0] * 6 + [-1, 1], x=_PICK)
+    yield from some(5, "settle", campaign=_CAMPAIGN, pick=_PICK, kind=range(4), again=_FREELY)
+    yield from some(4, "expire", dead=dead, again=_FREELY)
+    yield from some(8, "recover", worker=someone, goal=_GOAL, floored=_FREELY)
+    yield from some(3, "resolve", campaign=_CAMPAIGN, pick=_PICK, then=found, again=_FREELY)
+    yield from some(2, "cancel", campaign=_CAMPAIGN, pick=_PICK, again=_FREELY)
+    yield from some(3, "order", campaign=_CAMPAIGN, order=hold, again=_FREELY)
+    yield from some(1, "wind_down", campaign=_CAMPAIGN, order=wind_down)
+    yield from some(1, "end", campaign=_CAMPAIGN, late=_FREELY, again=_FREELY)
+    yield from some(1, "permit", campaign=_CAMPAIGN, trials=[None, None, None, 0, 1])
+    yield from some(1, "open", campaign=_CAMPAIGN, opener=["a", "b"], again=_FREELY)
+    yield from some(2, "remember")
+    yield from some(2, "roll_back")
+
+
+DEEDS = st.sampled_from(random.Random(0).sample(table := list(_deeds()), len(table)))
+"""A table, so that a step is one choice: with one for each term, drawing took most of the time.
+
+It is shuffled, because hypothesis likes small numbers better.
+"""
+
+
+class Reply(NamedTuple):
+    """What an operation gave, or that it was refused by an error."""
+
+    value: Any
+    refused: bool = False
+
+
+Op = Callable[[Rig, Audit], object]
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Rigs in lockstep under random operations.
+
+    It has one rule: of several, hypothesis leaves a random half out of each program, and with
+    them nearly all of the long chains (lease, start, death, recovery, evidence, result).
+    """
+
+    def __init__(self, rigs: Sequence[Rig]) -> None:
+        super().__init__()
+        self.rigs = rigs
+        self.audits = [Audit() for _ in rigs]
+        self.looks = [rig.look({}) for rig in rigs]
+        """What was seen of each after the last operation."""
+        self.leases: list[Lease] = []
+        """All that were ever given, newest last."""
+        self.claimed = 0
+        """The highest fence that a device has seen: the floor."""
+        self.is_late = False
+        """True when the time of the present lease is over."""
+        self.saved: tuple[list[Any], list[Audit], bool] | None = None
+        self.was_rolled_back = False
+        self.is_whole = True
+        """False once an operation failed half-way: then the audit has not followed to the end."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.open(CAMPAIGNS[0], "a", again=False)
+        self.send(lambda rig, _: _told(rig.ledger.register(INSTRUMENT, WORKERS[0], ENVELOPE)))
+        self.propose(CAMPAIGNS[0], off=0, x=1)
+
+    @rule(deed=DEEDS)
+    def do(self, deed: Deed) -> None:
+        self.is_whole = False
+        getattr(self, deed.name)(**deed.terms)
+        self.is_whole = True
+
+    @invariant()
+    def what_is_stored_is_what_happened(self) -> None:
+        for look, audit in zip(self.looks, self.audits, strict=True):
+            assert look.campaigns.keys() == audit.campaigns.keys()
+            for name, campaign in audit.campaigns.items():
+                campaign.check(look.campaigns[name], MOST_GRANTS)
+            audit.check(look.instrument)
+
+    def teardown(self) -> None:
+        try:
+            for rig, audit in zip(self.rigs, self.audits, strict=True):
+                for name, campaign in audit.campaigns.items() if self.is_whole else ():
+                    campaign.check_fold(rig.ledger.events(name))
+        finally:
+            for rig in self.rigs:
+                rig.close()
+
+    # Sending and looking
+
+    def send(self, op: Op, *, again: bool = False, alike: bool = False) -> Reply:
+        """Let every rig do it, once or twice; the reply, on which they must agree.
+
+        ``alike``: the second reply must be the first one, too.
+        """
+        reply = self._once(op)
+        if again:
+            before = self.seen()
+            second = self._once(op)
+            assert self.seen() == before, "sent again, it changed something"
+            assert not alike or second == reply, f"sent again: {second}, at first {reply}"
+        return reply
+
+    def _once(self, op: Op) -> Reply:
+        replies = [_ask(op, *both) for both in zip(self.rigs, self.audits, strict=True)]
+        news = self._look()
+        for rig, reply, new in zip(self.rigs[1:], replies[1:], news[1:], strict=True):
+            both = f"{self.rigs[0].name} and {rig.name}"
+            assert reply == replies[0], f"{both} answered {replies[0]} and {reply}"
+            assert new == news[0], f"{both} wrote {news[0]} and {new}"
+        return replies[0]
+
+    def _look(self) -> list[list[ev.Event]]:
+        """Look at each rig; what it wrote since the last time, audited, without ids and times."""
+        self.looks, news = [], []
+        for rig, audit in zip(self.rigs, self.audits, strict=True):
+            look = rig.look({name: one.state.last_id for name, one in audit.campaigns.items()})
+            for name, events in look.news.items():
+                if events:
+                    audit.take(name, events)
+            self.looks.append(look)
+            news.append([_bare(event) for events in look.news.values() for event in events])
+        return news
+
+    def seen(self) -> list[Any]:
+        """All that an operation without effect leaves alone."""
+        return [
+            (
+                look.campaigns,
+                _told(look.instrument),
+                {name: _weight(one.log) for name, one in audit.campaigns.items()},
+            )
+            for look, audit in zip(self.looks, self.audits, strict=True)
+        ]
+
+    def state(self, campaign: str) -> CampaignState:
+        """The campaign by its events; empty when it was not opened."""
+        audited = self.audits[0].campaigns.get(campaign)
+        return audited.state if audited else CampaignState()
+
+    def is_in(self, campaign: str, number: int, *states: str) -> bool:
+        """True when the trial exists and is in one of these states."""
+        trial = self.state(campaign).trials.get(number)
+        return trial is not None and trial.state in states
+
+    def pick(self, campaign: str, pick: int, *states: TrialState) -> int:
+        """A trial in one of these states; now and then any number, taken or not."""
+        state = self.state(campaign)
+        fitting = [trial.trial_id for trial in state.in_state(*states)]
+        return fitting[pick % len(fitting)] if fitting and pick else 1 + pick % state.next_trial
+
+    @property
+    def record(self) -> InstrumentRecord:
+        """The instrument as the first rig knows it."""
+        return self.looks[0].instrument
+
+    def is_current(self, lease: Lease) -> bool:
+        """True while this lease is the one that the instrument is under."""
+        grant = self.audits[0].grant
+        return grant == (lease.campaign_id, lease.trial_id, lease.fence, lease.worker)
+
+    def floor(self, floored: bool) -> int:
+        """What the device has seen; a worker may leave it out as long as nothing was lost."""
+        return self.claimed if floored or self.was_rolled_back else 0
+
+    # Campaigns
+
+    def open(self, campaign: str, opener: str, again: bool) -> None:
+        opened = ev.Opened(
+            campaign_id=campaign,
+            instrument=INSTRUMENT,
+            mode="twin",
+            spec={"budget": {"trials": 3}},
+            instrument_spec={"name": INSTRUMENT},
+            step=campaign != CAMPAIGNS[0],
+            opener=opener,
+        )
+        known = self.audits[0].campaigns.get(campaign)
+        reply = self.send(lambda rig, _: rig.ledger.open_campaign(opened), again=again, alike=True)
+        assert reply.value == (known is None or _bare(known.log[0]) == opened)
+
+    def propose(self, campaign: str, off: int, x: int) -> None:
+        state = self.state(campaign)
+        event = ev.Proposed(
+            trial_id=max(1, state.next_trial + off),
+            parameters={"x": x / 3},
+            source="initial",
+            basis="0",
+            seed=1,
+        )
+        reply = self.send(
+            lambda rig, _: rig.ledger.propose(campaign, event), again=True, alike=True
+        )
+        if state.opened_at is not None and state.status in TAKES_TRIALS and not off:
+            assert reply.value, "the next proposal was not taken"
+
+    def order(self, campaign: str, order: str, again: bool) -> None:
+        event, expected = ORDERS[order]
+        status = self.state(campaign).status
+        reply = self.send(lambda rig, _: rig.ledger.order(campaign, event, expected), again=again)
+        assert reply.refused or reply.value == (status in expected)
+        self.send(lambda rig, _: rig.ledger.status(campaign))
+
+    def wind_down(self, campaign: str, order: str) -> None:
+        if self._is_well_on():
+            self.order(campaign, order, again=True)
+
+    def end(self, campaign: str, late: bool, again: bool) -> None:
+        if not self._is_well_on():
+            return
+        event = ev.Ended(by="campaign", reason="budget", status="done")
+
+        def op(rig: Rig, audit: Audit) -> bool:
+            log = audit.campaigns[campaign].log if campaign in audit.campaigns else []
+            known = ["0", *(one.id for one in log)]
+            return rig.ledger.end(campaign, event, known[-2 if late and log else -1])
+
+        is_over = self.state(campaign).is_over
+        reply = self.send(op, again=again)
+        due = not late and not is_over
+        assert reply.refused or reply.value == due, f"ended: {reply.value}, due: {due}"
+        self.send(lambda rig, _: (rig.ledger.open_campaigns(INSTRUMENT), rig.ledger.campaigns()))
+
+    def _is_well_on(self) -> bool:
+        """True when enough has happened that a campaign may end."""
+        return sum(len(one.log) for one in self.audits[0].campaigns.values()) > 15
+
+    def permit(self, campaign: str, trials: int | None) -> None:
+        self.send(lambda rig, _: rig.ledger.permit(campaign, trials), again=True, alike=True)
+
+    # Who holds a lease, or once held it
+
+    def acquire(self, campaign: str, worker: str, floored: bool, ttl: float) -> None:
+        before, seen, is_due = self.audits[0].grant, self.floor(floored), self._is_due(campaign)
+        reply = self.send(
+            lambda rig, _: rig.ledger.acquire(campaign, INSTRUMENT, worker, floor=seen, ttl_s=ttl),
+            again=True,
+            alike=True,
+        )
+        grant, lease = self.audits[0].grant, reply.value
+        if lease is None:
+            audited = self.audits[0].campaigns.get(campaign)
+            assert not (is_due and audited and audited.queue), "all was ready, and nothing leased"
+            assert grant == before
+            return
+        assert grant == (campaign, lease.trial_id, lease.fence, worker)
+        if grant != before:
+            assert is_due, "leased although something spoke against it"
+            assert lease.fence > seen, f"fence {lease.fence} is not above {seen}"
+            self.is_late = ttl < 0
+            self.leases.append(lease)
+
+    def _is_due(self, campaign: str) -> bool:
+        stored = self.looks[0].campaigns.get(campaign)
+        if stored is None or self.record.state is not InstrumentState.READY:
+            return False
+        return stored.status == "running" and stored.permits != 0 and bool(stored.queue)
+
+    def start(self, back: int) -> None:
+        if (lease := self._lease(back)) is None:
+            return
+        if self._by(lease, lambda rig, _: rig.ledger.start(lease), is_due=True):
+            self.claimed = max(self.claimed, lease.fence)
+
+    def acquired(self, back: int) -> None:
+        if (lease := self._lease(back)) is None:
+            return
+        where = lease.campaign_id, lease.trial_id
+        trial = self.state(where[0]).trials.get(where[1])
+        event = _evidence(lease.trial_id, trial.attempts if trial else 1)
+        is_due = self.is_in(*where, TrialState.RUNNING)
+        self._by(lease, lambda rig, _: rig.ledger.acquired(lease, event), is_due=is_due)
+
+    def fail(self, back: int, then: str, crash: bool, afterwards: str) -> None:
+        if (lease := self._lease(back)) is None:
+            return
+        event, state = _failed(lease.trial_id, then, crash), InstrumentState(afterwards)
+        self._by(lease, lambda rig, _: rig.ledger.fail(lease, event, state), is_due=True)
+
+    def renew(self, back: int, ttl: float) -> None:
+        if (lease := self._lease(back)) is None:
+            return
+        told = (INSTRUMENT, lease.worker, lease.fence, ttl)
+        if self._by(lease, lambda rig, _: rig.ledger.renew(*told), is_due=True):
+            self.is_late = ttl < 0
+
+    def _lease(self, back: int) -> Lease | None:
+        return self.leases[-1 - back % len(self.leases)] if self.leases else None
+
+    def _by(self, lease: Lease, op: Op, *, is_due: bool) -> bool:
+        """Send it by this lease; True when it was in force. One that is over changes nothing."""
+        if self.is_current(lease):
+            reply = self.send(op, again=True, alike=True)
+            assert not (is_due and reply.refused), "the holder was refused"
+            return True
+        before = self.seen()
+        reply = self.send(op, again=True, alike=True)
+        assert self.seen() == before, f"{lease} is over, and changed something"
+        assert not reply.value, f"{lease} is over, and was taken for good"
+        return False
+
+    # Results, and who withdraws
+
+    def settle(self, campaign: str, pick: int, kind: int, again: bool) -> None:
+        number = self.pick(campaign, pick, TrialState.ACQUIRED, TrialState.UNREDUCED)
+        event = (
+            ev.Measured(trial_id=number, outcomes=OUTCOMES),
+            ev.Invalidated(trial_id=number, outcomes=OUTCOMES, reason="dim"),
+            ev.Unreduced(trial_id=number, reason="raised this"),
+            ev.Unreduced(trial_id=number, reason="raised that"),
+        )[kind]
+        expected = self.is_in(campaign, number, "acquired", "unreduced")
+        reply = self.send(lambda rig, _: rig.ledger.settle(campaign, event), again=again)
+        assert reply.refused or reply.value == expected, f"trial {number}: {reply.value}"
+
+    def cancel(self, campaign: str, pick: int, again: bool) -> None:
+        number = self.pick(campaign, pick, TrialState.LEASED, TrialState.SUSPECT)
+        expected = self.is_in(campaign, number, "queued", "suspect")
+        told = {"by": "me", "reason": "no"}
+        reply = self.send(lambda rig, _: rig.ledger.cancel(campaign, number, **told), again=again)
+        assert reply.refused or reply.value == expected, f"trial {number}: {reply.value}"
+
+    def resolve(self, campaign: str, pick: int, then: str, again: bool) -> None:
+        number = self.pick(campaign, pick, TrialState.SUSPECT)
+        if then == "found":
+            event = replace(_evidence(number, 1), salvaged=True)
+        else:
+            event = _failed(number, then, crash=True)
+        expected = self.is_in(campaign, number, TrialState.SUSPECT)
+        reply = self.send(lambda rig, _: rig.ledger.resolve(campaign, event), again=again)
+        assert reply.refused or reply.value == expected, f"trial {number}: {reply.value}"
+
+    # Death, recovery, loss
+
+    def expire(self, dead: str, again: bool) -> None:
+        record = self.record
+        who = {"holder": record.holder, "late": None}.get(dead, dead)
+        is_over = who == record.holder if who else self.is_late
+        reply = self.send(lambda rig, _: rig.ledger.expire(INSTRUMENT, who), again=again)
+        due = record.state is InstrumentState.LEASED and is_over
+        assert reply.value == due, f"{record.holder}'s lease, ended for {dead}: {reply.value}"
+
+    def recover(self, worker: str, goal: str, floored: bool) -> None:
+        before, seen = self.record, self.floor(floored)
+        if goal == "next":
+            goal = "ready" if before.state is InstrumentState.RECOVERING else "recovering"
+        state = InstrumentState(goal)
+        who = worker if worker != "holder" else before.holder or WORKERS[0]
+
+        def op(rig: Rig, audit: Audit) -> object:
+            record = rig.ledger.recover(INSTRUMENT, who, state, floor=seen, reason="looked")
+            if record.fence != audit.fence:
+                audit.draw(record.fence)
+            return _told(record)
+
+        reply = self.send(op, again=True, alike=True)
+        if reply.refused:
+            return
+        after = self.record
+        assert (after.state, after.holder) == (state, who)
+        if _told(after) == _told(before):
+            return
+        if state is InstrumentState.RECOVERING:
+            assert after.fence > seen, f"fence {after.fence} is not above {seen}"
+            self.claimed = max(self.claimed, after.fence)
+        else:
+            assert before.holder == who, f"{who} ended the recovery of {before.holder}"
+
+    def remember(self) -> None:
+        kept = [rig.save() for rig in self.rigs]
+        self.saved = kept, copy.deepcopy(self.audits), self.is_late
+
+    def roll_back(self) -> None:
+        """The server lost its last writes; devices, workers and their leases did not."""
+        if self.saved is None:
+            return
+        kept, self.audits, self.is_late = self.saved
+        for rig, saved in zip(self.rigs, kept, strict=True):
+            rig.load(saved)
+        assert not any(self._look()), "there is more than what was saved"
+        self.saved, self.was_rolled_back = None, True
+
+
+def _ask(op: Op, rig: Rig, audit: Audit) -> Reply:
+    try:
+        return Reply(op(rig, audit))
+    except LedgerError as error:
+        if "server refused" in str(error):
+            raise  # the script itself broke: never an answer
+        return Reply(None, refused=True)
+
+
+def _bare(event: ev.Event) -> ev.Event:
+    return replace(event, id="", at=0.0)
+
+
+def _weight(log: Sequence[ev.Event]) -> int:
+    """How many events there are that decide something."""
+    return sum(not isinstance(event, _REMARKS) for event in log)
+
+
+def _told(record: InstrumentRecord) -> tuple[Any, ...]:
+    """What adapters must agree on, and what time alone does not change."""
+    return record.state, record.holder, record.fence, record.campaign_id, record.trial_id
+
+
+def _evidence(number: int, attempt: int) -> ev.Acquired:
+    return ev.Acquired(trial_id=number, attempt=attempt, run_uid="u", documents="d", sha256="s")
+
+
+def _failed(number: int, then: str, crash: bool) -> ev.Failed:
+    return ev.Failed(trial_id=number, reason="hang", message="", crash=crash, then=then)
+
+
+EXAMPLES_PER_SEED = 10
+"""So few that hypothesis draws each afresh; of more, most are small changes of one another."""
+
+
+def run_machine(
+    make: Callable[[], Sequence[Rig]], number: int, *, steps: int, shrink: bool
+) -> None:
+    """Run programs of so many steps; the same ones for the same seed, as long as this file is."""
+    phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
+    run_state_machine_as_test(
+        seed(number)(lambda: LedgerMachine(make())),
+        settings=settings(
+            max_examples=EXAMPLES_PER_SEED,
+            stateful_step_count=steps,
+            phases=phases,
+            database=None,
+            deadline=None,
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -1,0 +1,106 @@
+"""The machine of rules sees it when the ledger's script forgets a check.
+
+A mutant is the shipped script with some text replaced. It runs on the real server, alone (no
+second ledger to compare it with) and without a gate at the device: what a gate would catch must
+not hide what the ledger let through. The gate without its ledger is in test_gate_flock.py.
+"""
+
+import itertools
+from collections.abc import Callable
+from importlib.resources import files
+
+import pytest
+
+from orchestrator.adapters.embedded_server import LiveServer
+from orchestrator.domain.errors import IllegalTransition
+from tests.contract.ledger_machine import EXAMPLES_PER_SEED, run_machine
+from tests.contract.ledger_rigs import RedisRig
+
+MOST_SEEDS = 10
+STEPS = 80
+
+MUTANTS: dict[str, list[tuple[str, str]]] = {
+    "no fence check": [
+        ("return get(id, 'fence') == fence and", "do return true end return"),
+    ],
+    "the name of the holder is not checked": [("\n    and about('holder') == worker\n", "\n")],
+    "no absorb check": [
+        (
+            "if not is_in(state, 'acquired,unreduced') then",
+            "if not is_in(state, 'acquired,unreduced,measured,invalid,abandoned,cancelled') then",
+        ),
+        (" or state ~= 'running' then return { 'lost'", " then return { 'lost'"),
+        (" or not is_in(get(id, 'state'), 'leased,running') then", " then"),
+    ],
+    "no floor": [
+        ("math.max(tonumber(about('fence') or '0'), tonumber(floor))", "(about('fence') or '0')"),
+    ],
+    "recovery begins while leased": [
+        (
+            "if not is_in(about('state'), expected)",
+            "if not is_in(about('state'), expected .. ',leased')",
+        ),
+    ],
+    "recovery is ended by anyone": [("about('holder') ~= worker then\n", "false then\n")],
+    "a valid lease expires": [("then return { 'no', 'valid' } end", "then end")],
+    "somebody else's death ends a lease": [
+        ("elseif dead ~= about('holder') then", "elseif false then")
+    ],
+    "a death after the start is taken for one before": [
+        ("local moved = get(trial, 'state') == 'running'", "local moved = false"),
+    ],
+    "leased though the instrument is not ready": [
+        ("if about('state') ~= 'ready' then", "if false then")
+    ],
+    "leased though the campaign is paused": [("if status() ~= 'running' then", "if false then")],
+    "leased without leaving the queue": [("redis.call('LPOP', queue)", "")],
+    "queued twice": [
+        (
+            "redis.call('LPUSH', queue, id) end",
+            "redis.call('LPUSH', queue, id) redis.call('LPUSH', queue, id) end",
+        )
+    ],
+    "queued again at the end": [
+        ("redis.call('LPUSH', queue, id)", "redis.call('RPUSH', queue, id)")
+    ],
+    "a second start is a second attempt": [
+        ("if state == 'running' then return { 'ok', get(id, 'attempts') } end", ""),
+        ("if state ~= 'leased' then return { 'lost'", "if false then return { 'lost'"),
+    ],
+    "a trial under way is cancelled": [
+        (
+            "if not is_in(state, 'queued,suspect') then",
+            "if not is_in(state, 'queued,leased,suspect') then",
+        ),
+    ],
+    "a proposal with any number": [("then return { 'no', 'number' } end", "then end")],
+    "an order that was sent twice": [("== kind .. data then return { 'ok' } end", "== 0 then end")],
+    "an end without the newest events": [("then return { 'no', 'newer events' } end", "then end")],
+    "a trial that is leased for ever": [
+        ("if count(trial, 'grants') >= tonumber(most_grants) then", "if false then")
+    ],
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_machine_sees_what_is_missing(
+    name: str, server: LiveServer, lab_name: str, few_grants: None
+) -> None:
+    script = files("orchestrator.adapters").joinpath("ledger.lua").read_text()
+    for text, instead in MUTANTS[name]:
+        assert script.count(text) == 1, f"{script.count(text)} places in ledger.lua read {text!r}"
+        script = script.replace(text, instead)
+    programs = itertools.count()
+
+    def make() -> list[RedisRig]:
+        return [RedisRig(server.url, f"{lab_name}-{next(programs)}", script)]
+
+    with pytest.raises((AssertionError, IllegalTransition)) as caught:
+        _hunt(make)
+    print(f"\n{name}: after {next(programs)} programs of at most {MOST_SEEDS * EXAMPLES_PER_SEED}:")
+    print(caught.value)
+
+
+def _hunt(make: Callable[[], list[RedisRig]]) -> None:
+    for seed in range(MOST_SEEDS):
+        run_machine(make, seed, steps=STEPS, shrink=False)

@@ -6,7 +6,8 @@ instrument must stand, and fails on an event that may not happen.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from orchestrator.domain import events as ev
@@ -50,6 +51,11 @@ class CampaignAudit:
     ended: dict[int, TrialState] = field(default_factory=dict[int, TrialState])
     """The terminal state that a trial reached first."""
 
+    def fork(self) -> "CampaignAudit":
+        """A copy that goes on by itself."""
+        own = {name: copy(getattr(self, name)) for name in ("log", "queue", "grants", "results")}
+        return replace(self, **own, ended=self.ended.copy())
+
     def check(self, stored: StoredCampaign, most_grants: int) -> None:
         """What is stored is the fold of the events, and each trial is where it must be."""
         state = self.state
@@ -88,6 +94,10 @@ class Audit:
     """The highest fence that was drawn."""
     _just_ended: bool = False
     """A lease ended in the events being taken."""
+
+    def fork(self) -> "Audit":
+        """A copy that goes on by itself."""
+        return replace(self, campaigns={name: one.fork() for name, one in self.campaigns.items()})
 
     def take(self, campaign_id: str, news: Sequence[ev.Event]) -> None:
         """Follow the events that one operation appended.

@@ -8,7 +8,6 @@ Leases are kept for ever, so that workers which lost theirs go on sending.
 There is no gate at the device here: a ledger must be right without one.
 """
 
-import copy
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -457,7 +456,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def remember(self) -> None:
         kept = [rig.save() for rig in self.rigs]
-        self.saved = kept, copy.deepcopy(self.audits), self.is_late
+        self.saved = kept, [audit.fork() for audit in self.audits], self.is_late
 
     def roll_back(self) -> None:
         """The server lost its last writes; devices, workers and their leases did not."""
@@ -511,7 +510,7 @@ def run_machine(
     """Run programs of so many steps; the same ones for the same seed, as long as this file is."""
     phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
     run_state_machine_as_test(
-        seed(number)(lambda: LedgerMachine(make())),
+        seed(number)(lambda: LedgerMachine(make())),  # type: ignore[arg-type]
         settings=settings(
             max_examples=EXAMPLES_PER_SEED,
             stateful_step_count=steps,

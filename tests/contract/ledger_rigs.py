@@ -57,8 +57,15 @@ class Look:
 class Rig(Protocol):
     """One adapter under test."""
 
-    name: str
-    ledger: Ledger
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger:
+        """The adapter."""
+        ...
 
     def look(self, known: Mapping[str, str]) -> Look:
         """What is stored, and what happened after the event ``known`` of each campaign."""
@@ -206,7 +213,8 @@ class MemoryRig:
 
     def save(self) -> Any:
         """See Rig."""
-        return fields_of(self.ledger)
+        campaigns = {name: _copy(one) for name, one in self.ledger._campaigns.items()}
+        return campaigns, dict(self.ledger._instruments)
 
     def load(self, saved: Any) -> None:
         """See Rig."""
@@ -218,13 +226,8 @@ class MemoryRig:
         """See Rig."""
 
 
-def fields_of(ledger: MemoryLedger) -> Any:
-    """A copy of what the ledger in memory keeps; events and states are frozen and shared."""
-    campaigns = {name: _copy(one) for name, one in ledger._campaigns.items()}
-    return campaigns, dict(ledger._instruments)
-
-
 def _copy(campaign: Any) -> Any:
+    """Events and states are frozen and may be shared."""
     containers = {
         name: value.copy()
         for name, value in vars(campaign).items()

@@ -25,10 +25,17 @@ from orchestrator.adapters.embedded_server import find_server, prepare_folder, s
 from orchestrator.adapters.redis_ledger import RedisLedger
 from orchestrator.adapters.spec_files import read_instrument, twin_folders
 from orchestrator.domain.envelope import envelope_of
-from orchestrator.domain.errors import DeviceUnavailable, ExitCode, LabError, Unusable
+from orchestrator.domain.errors import (
+    DeviceUnavailable,
+    ExitCode,
+    LabError,
+    LedgerError,
+    Unusable,
+)
 from orchestrator.domain.spec import InstrumentSpec
 from orchestrator.domain.state import fold
 from orchestrator.domain.trial import TrialState
+from orchestrator.heartbeat import Heartbeat
 from orchestrator.ledger_access import ledger_at, open_ledger, server_url
 from orchestrator.ports import Executor, Gate, InstrumentState, Lab
 from orchestrator.settings import Settings
@@ -134,7 +141,29 @@ def run_campaign(settings: Settings, campaign_id: str) -> None:
 
 
 def gate_for(settings: Settings, instrument: InstrumentSpec) -> Gate:
-    """What keeps a second driver off; for a real instrument one lock of the host per PV prefix.
+    """What keeps a second driver off; a twin's server is told of every claim, for its notes."""
+    from orchestrator.adapters.gate_fence_pv import FencePv, FencePvGate, ToldGate
+
+    if instrument.gate == "fence_pv":
+        return FencePvGate(FencePv())
+    gate = _gate_of_host(settings, instrument)
+    return ToldGate(gate, FencePv()) if _is_served(instrument) else gate
+
+
+def fence_file(settings: Settings, instrument: InstrumentSpec) -> Path:
+    """Where a twin's server keeps the highest fence under ``gate: fence_pv``."""
+    folder = settings.data_dir.resolve() / "locks"
+    folder.mkdir(exist_ok=True)
+    return folder / f"{instrument.name}.fence"
+
+
+def _is_served(instrument: InstrumentSpec) -> bool:
+    """True when the instrument is a twin that an EPICS server of ours serves."""
+    return instrument.mode == "twin" and instrument.twin is not None
+
+
+def _gate_of_host(settings: Settings, instrument: InstrumentSpec) -> Gate:
+    """The gate on this host; for a real instrument one lock of the host per PV prefix.
 
     So two files that share a single device exclude each other, whatever they call the instrument.
     """
@@ -175,8 +204,10 @@ def worker_lab(
     )
 
 
-def run_worker(settings: Settings, instrument: InstrumentSpec) -> None:
+def run_worker(settings: Settings, instrument: InstrumentSpec, *, standby: bool = False) -> None:
     """Own an instrument and run its trials until this process must be replaced.
+
+    With ``standby`` it waits, all loaded, while another worker drives the instrument.
 
     Raises:
         Unusable: another worker drives it, or its twin is not there.
@@ -189,8 +220,8 @@ def run_worker(settings: Settings, instrument: InstrumentSpec) -> None:
     lab = worker_lab(settings, ledger, instrument, executor)
 
     signal.signal(signal.SIGTERM, _leave)
-    with _beating(settings, ledger, lab) as announce:
-        worker = Worker(lab, observe_s=settings.connect_timeout_s, announce=announce)
+    with contextlib.closing(heartbeat(settings, ledger, lab)) as beat:
+        worker = Worker(lab, settings.connect_timeout_s, beat.announce, standby=standby)
         try:
             worker.begin()
             worker.work()
@@ -215,7 +246,7 @@ def executor_for(
     importlib.import_module("bluesky.run_engine")
     importlib.import_module("pandas")
     twin: dict[str, Any] = {}
-    if instrument.mode == "twin" and instrument.twin is not None:
+    if _is_served(instrument):
         twin = find_twin(ledger, instrument.name, settings.connect_timeout_s)
         confine_to_loopback(twin["port"])
     publisher = DocumentPublisher(document_address(settings, instrument.name))
@@ -230,11 +261,8 @@ def executor_for(
     )
 
 
-@contextlib.contextmanager
-def _beating(
-    settings: Settings, ledger: RedisLedger, lab: Lab
-) -> Iterator[Callable[[float], None]]:
-    """A heartbeat child for as long as this process works; gives what announces a deadline."""
+def heartbeat(settings: Settings, ledger: RedisLedger, lab: Lab) -> Heartbeat:
+    """A heartbeat for this process's hold on its instrument."""
     arguments = [
         "orchestrator.beat",
         ledger.url,
@@ -246,26 +274,18 @@ def _beating(
         str(settings.beat_s),
     ]
     log_file = settings.data_dir / "logs" / f"beat-{lab.instrument.name}.log"
-    beat = child.start_module(arguments, log=log_file, stdin=subprocess.PIPE)
-    told = beat.stdin
-    assert told is not None  # noqa: S101 (a pipe was asked for)
-    about = {
-        "role": "beat",
-        "instrument": lab.instrument.name,
-        "started": child.started_at(beat.pid) or time.time(),
-    }
-    ledger.set_process(beat.pid, about)
 
-    def announce(deadline: float) -> None:
-        with contextlib.suppress(BrokenPipeError):  # without its beat the worker only loses time
-            os.write(told.fileno(), f"{deadline}\n".encode())
+    def start() -> "subprocess.Popen[bytes]":
+        return child.start_module(arguments, log=log_file, stdin=subprocess.PIPE)
 
-    try:
-        yield announce
-    finally:
-        told.close()
-        # It stays listed until somebody looks whether it lives: the server may be gone already.
-        child.end(beat, 1.0)
+    def publish(pid: int) -> None:
+        started = child.started_at(pid)
+        if started is not None:
+            about = {"role": "beat", "instrument": lab.instrument.name, "started": started}
+            with contextlib.suppress(LedgerError):  # for screens; the beat works without
+                ledger.set_process(pid, about)
+
+    return Heartbeat(start, publish)
 
 
 def _has_twin(ledger: RedisLedger, instrument: str) -> bool:
@@ -388,7 +408,7 @@ def _twin_for(
     settings: Settings, ledger: RedisLedger, instrument: InstrumentSpec
 ) -> Iterator[None]:
     """The instrument's twin: a live one, or one of our own while the context lasts."""
-    if instrument.mode != "twin" or instrument.twin is None:
+    if not _is_served(instrument) or instrument.twin is None:
         yield
         return
     if _has_twin(ledger, instrument.name):
@@ -397,6 +417,8 @@ def _twin_for(
     supervisor = Supervisor(settings.data_dir, ledger, embedded=False)
     compression = settings.time_compression
     options = ["--time-compression", str(compression)] if compression else []
+    if instrument.gate == "fence_pv":
+        options += ["--fence-file", str(fence_file(settings, instrument))]
     supervisor.add_twin(instrument.name, [instrument.twin.replace("_", "-"), *options], {})
     supervisor.step()
     try:
@@ -467,7 +489,8 @@ def main(arguments: list[str]) -> int:
         if role == "campaign":
             run_campaign(settings, subject)
         else:
-            run_worker(settings, InstrumentSpec.from_data(json.loads(subject)))
+            instrument = InstrumentSpec.from_data(json.loads(subject))
+            run_worker(settings, instrument, standby="--standby" in rest)
     except SystemExit:
         return 0
     except (Unusable, DeviceUnavailable) as error:

@@ -23,7 +23,7 @@ from orchestrator.adapters.spec_files import (
     read_campaign,
     read_instrument,
 )
-from orchestrator.app import spec_digest, versions
+from orchestrator.app import fence_file, spec_digest, versions
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import ExitCode, LedgerUnavailable, Problem, SpecError, Unusable
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
@@ -150,7 +150,9 @@ class Launcher:
         prepare_folder(self.settings.data_dir)
         ledger = RedisLedger(server_url(self.settings), lab=self.settings.lab, patience_s=1.0)
         embedded = self.settings.redis_url is None
-        supervisor = Supervisor(self.settings.data_dir, ledger, embedded)
+        supervisor = Supervisor(
+            self.settings.data_dir, ledger, embedded, frozen_s=self.settings.lease_s
+        )
         with self._signals(), contextlib.closing(ledger):
             try:
                 self._open(supervisor, ledger, open_campaign)
@@ -206,6 +208,8 @@ class Launcher:
             arguments += ["--seed", str(state.spec["optimizer"]["seed"])]
             if settings.time_compression is not None:
                 arguments += ["--time-compression", str(settings.time_compression)]
+            if instrument.gate == "fence_pv":
+                arguments += ["--fence-file", str(fence_file(settings, instrument))]
             supervisor.add_twin(instrument.name, arguments, environment)
 
     def _refuse_stranger(self, ledger: Ledger, instrument: InstrumentSpec, digest: str) -> None:

@@ -17,6 +17,7 @@ from orchestrator.domain.events import (
     Event,
     Failed,
     Invalidated,
+    LateResult,
     Measured,
     Opened,
     Proposed,
@@ -73,7 +74,11 @@ class InstrumentRecord:
     campaign_id: str | None = None
     trial_id: int | None = None
     until: float | None = None
-    """Unix time at which the lease ends unless it is renewed; None when not leased."""
+    """Unix time at which the lease or recovery ends unless it is renewed; None when not held."""
+    seen: float | None = None
+    """Unix time of the holder's last sign of life; None when not held."""
+    deadline: float | None = None
+    """Unix time by which the holder means to be done; None when it has not said."""
     envelope: Envelope | None = None
     """The envelope as the worker published it; None before any worker has started."""
     reason: str = ""
@@ -135,8 +140,18 @@ class Ledger(Protocol):
         """
         ...
 
-    def renew(self, instrument: str, worker: str, fence: int, ttl_s: float) -> bool:
-        """Prolong the lease to ``ttl_s`` from now; False when it is no longer this worker's."""
+    def renew(
+        self,
+        instrument: str,
+        worker: str,
+        fence: int,
+        ttl_s: float,
+        deadline: float | None = None,
+    ) -> bool:
+        """Prolong a lease or a recovery to ``ttl_s`` from now; False when it is not this worker's.
+
+        ``deadline`` (Unix time) is by when the worker means to be done; None leaves it as it is.
+        """
         ...
 
     def acquired(self, lease: Lease, acquired: Acquired) -> None:
@@ -145,6 +160,10 @@ class Ledger(Protocol):
         Raises:
             LeaseLost: the lease is no longer this worker's.
         """
+        ...
+
+    def late(self, lease: Lease, late: LateResult) -> None:
+        """Note documents whose attempt had lost its lease: kept for people, never counted."""
         ...
 
     def fail(self, lease: Lease, failed: Failed, instrument: InstrumentState) -> None:
@@ -207,11 +226,21 @@ class Ledger(Protocol):
         ...
 
     def recover(
-        self, instrument: str, worker: str, state: InstrumentState, *, floor: int, reason: str
+        self,
+        instrument: str,
+        worker: str,
+        state: InstrumentState,
+        *,
+        floor: int,
+        ttl_s: float,
+        reason: str,
+        dead: str | None = None,
     ) -> InstrumentRecord:
         """Take an unknown instrument into recovery (RECOVERING), or end that (READY or FAULT).
 
-        Taking it draws a new fence above ``floor``.
+        Taking it draws a new fence above ``floor`` and holds it for ``ttl_s``, as a lease does. A
+        recovery by another worker can be taken over when its time is over, or when that worker is
+        ``dead``; only the worker that recovers can end it.
 
         Raises:
             LeaseLost: the instrument is in no state from which this can happen.
@@ -381,6 +410,11 @@ class Gate(Protocol):
         ...
 
     @property
+    def yields(self) -> bool:
+        """True when another worker may take over while this one still lives."""
+        ...
+
+    @property
     def floor(self) -> int:
         """Highest fence ever claimed here; 0 when none was."""
         ...
@@ -390,6 +424,14 @@ class Gate(Protocol):
 
         Raises:
             LeaseLost: a higher fence was claimed before.
+        """
+        ...
+
+    def confirm(self, fence: int) -> None:
+        """Pass when nobody else has driven the instrument since this fence was claimed.
+
+        Raises:
+            LeaseLost: a higher fence was claimed since.
         """
         ...
 

@@ -7,6 +7,7 @@ What somebody else already runs in the same lab is used as it is.
 import json
 import logging
 import select
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -27,6 +28,8 @@ MOST_QUICK_DEATHS = 8
 """Quick deaths in a row after which the supervisor gives up."""
 MOST_REFUSALS = 1
 """Refusals of a process, with nothing else amiss, after which the next one is believed."""
+KILLED_S = 0.1
+"""Wait before a process that was killed from outside is started again."""
 TWIN_START_S = 30.0
 """Longest time that a twin may take to serve."""
 
@@ -49,6 +52,8 @@ class Part:
     """How often it said that it cannot work here."""
     not_before: float = 0.0
     error_file: Path | None = None
+    standby: bool = False
+    """True for a second worker, which waits until the instrument is free."""
 
     def is_alive(self) -> bool:
         """True when it was started and has not ended."""
@@ -64,9 +69,13 @@ class Supervisor:
     embedded: bool
     """True when the lab uses the server inside its data folder."""
     parts: list[Part] = field(default_factory=list[Part])
+    frozen_s: float | None = None
+    """Seconds after which a child that is stopped (SIGSTOP) is killed and replaced; None: never."""
     server: "subprocess.Popen[bytes] | None" = None
     has_lost: bool = False
     """True once a process had to be replaced: then one that cannot start may do so later."""
+    _frozen_since: dict[int, float] = field(default_factory=dict[int, float])
+    """By pid, since when (monotonic seconds) a child is stopped."""
 
     def add_twin(
         self, instrument: str, arguments: list[str], environment: Mapping[str, str]
@@ -90,14 +99,18 @@ class Supervisor:
         arguments: list[str],
         environment: Mapping[str, str],
         about: Mapping[str, Any] | None = None,
+        *,
+        standby: bool = False,
     ) -> None:
         """See that a worker or a campaign process is there; ``about`` is published with it."""
+        published = {**(about or {}), "standby": standby}
 
         def start() -> "tuple[subprocess.Popen[bytes], Mapping[str, Any]]":
-            return self._module(role, name, arguments, environment, False), about or {}
+            return self._module(role, name, arguments, environment, False), published
 
         error_file = self.data_dir / "logs" / f"{role}-{name}.error"
-        self.parts.append(Part(role, name, start, error_file=error_file))
+        part = Part(role, name, start, error_file=None if standby else error_file, standby=standby)
+        self.parts.append(part)
 
     def step(self) -> None:
         """Look once, and start what is missing.
@@ -105,6 +118,7 @@ class Supervisor:
         Raises:
             Unusable: a part cannot work here, or keeps dying.
         """
+        self._end_frozen()
         try:
             self._keep_server()
             for part in self.parts:
@@ -120,6 +134,20 @@ class Supervisor:
                 self._forget(part.process.pid)
         if self.server is not None:
             child.end(self.server, patience_s)
+
+    def _end_frozen(self) -> None:
+        """Kill children that have been stopped for too long: they hold what others wait for."""
+        now = time.monotonic()
+        children = [self.server, *(part.process for part in self.parts)]
+        stopped = {
+            one.pid: one for one in children if one is not None and child.is_stopped(one.pid)
+        }
+        self._frozen_since = {pid: self._frozen_since.get(pid, now) for pid in stopped}
+        for pid, since in self._frozen_since.items():
+            if self.frozen_s is not None and now - since > self.frozen_s:
+                log.error("process %s was frozen for %.0f s: killed", pid, now - since)
+                stopped[pid].kill()
+                stopped[pid].wait()
 
     def _keep_server(self) -> None:
         if not self.embedded or (self.server is not None and self.server.poll() is None):
@@ -166,13 +194,16 @@ class Supervisor:
             raise Unusable(reason)  # it never could work here, rather than no longer
         else:
             part.refusals += 1  # one search for a PV may go astray: a second look tells
-        self._put_off(part, 0.0 if code == ExitCode.WRONG else lived, reason)
+        if code == -signal.SIGKILL:  # killed from outside: that says nothing against a next one
+            part.not_before = time.monotonic() + KILLED_S
+        else:
+            self._put_off(part, 0.0 if code == ExitCode.WRONG else lived, reason)
 
     def _put_off(self, part: Part, lived: float, reason: str) -> None:
         """Wait longer before the next start the more often it died quickly.
 
         Raises:
-            Unusable: it keeps dying.
+            Unusable: it keeps dying by itself.
         """
         part.quick_deaths = part.quick_deaths + 1 if lived < QUICK_S else 0
         if part.quick_deaths > MOST_QUICK_DEATHS:
@@ -185,7 +216,8 @@ class Supervisor:
     def _is_served_elsewhere(self, part: Part) -> bool:
         """True when another launcher of this lab already runs this part."""
         return any(
-            about["role"] == part.role and about["instrument"] == part.name
+            (about["role"], about["instrument"], about.get("standby", False))
+            == (part.role, part.name, part.standby)
             for pid, about in self.ledger.processes().items()
             if child.is_same_process(pid, about["started"])
         )

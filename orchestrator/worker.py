@@ -3,6 +3,7 @@
 It is never trusted after an odd end: quiet, exit, and the supervisor starts a new one.
 """
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from orchestrator.adapters.child import is_proven_dead
 from orchestrator.campaign import execute, reduce_trial
 from orchestrator.domain import events as ev
 from orchestrator.domain.envelope import envelope_of
-from orchestrator.domain.errors import DeviceUnavailable, LedgerUnavailable, Unusable
+from orchestrator.domain.errors import DeviceUnavailable, LeaseLost, LedgerUnavailable, Unusable
 from orchestrator.domain.rules import TAKES_TRIALS, after_failure
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
@@ -27,8 +28,11 @@ IDLE_S = 1.0
 """Longest wait for news of known campaigns; conditions are looked at again afterwards."""
 LEASE_MARGIN_S = 5.0
 """Added to a lease before its holder is believed to be alive elsewhere."""
-MARGIN_S = 60.0
-"""Added to a plan's deadline before the heartbeat takes the worker for hung."""
+MARGIN_S = 120.0
+"""What this process may take beside a plan, waiting for the ledger included, before the heartbeat
+takes it for hung."""
+STANDBY_S = 0.05
+"""Wait between looks whether the instrument is free."""
 NO_CAMPAIGN_S = 0.1
 """Wait between looks for a first campaign."""
 
@@ -41,7 +45,9 @@ class Worker:
     observe_s: float
     """Longest time that the instrument may take to stand still during recovery."""
     announce: Callable[[float], None]
-    """Tells the heartbeat child until when (Unix time) this process may be busy."""
+    """Tells the heartbeat child for how many seconds from now this process may be busy."""
+    standby: bool = False
+    """True to wait while another worker drives the instrument, instead of refusing to start."""
     _reducer: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "reducer"))
     _reducing: "Future[None] | None" = None
     """The reduction that is under way."""
@@ -52,7 +58,7 @@ class Worker:
     _states: dict[str, CampaignState] = field(default_factory=dict[str, CampaignState])
 
     def begin(self) -> None:
-        """Become the instrument's only driver, connect, publish the envelope, recover.
+        """Become the instrument's driver, connect, publish the envelope, recover.
 
         Raises:
             Unusable: another worker drives the instrument.
@@ -60,8 +66,11 @@ class Worker:
         """
         lab = self.lab
         self._own = lab.instrument.to_data()
-        if not lab.gate.enter():
-            raise Unusable(f"another worker already drives instrument {lab.instrument.name!r}")
+        while not lab.gate.enter():
+            if not self.standby:
+                raise Unusable(f"another worker already drives instrument {lab.instrument.name!r}")
+            lab.clock.sleep(STANDBY_S)
+        self.announce(MARGIN_S + self.observe_s)
         lab.executor.connect()
         lab.ledger.register(lab.instrument.name, lab.worker, envelope_of(lab.instrument))
         self.recover()
@@ -69,6 +78,7 @@ class Worker:
     def work(self) -> None:
         """Run trials, oldest campaign first, until the process must be replaced."""
         while self._is_fit():
+            self.announce(MARGIN_S)
             try:
                 if not self._drain():
                     self._wait()
@@ -103,7 +113,7 @@ class Worker:
                 continue  # opened for another file or mode: not for these devices
             spec = self._spec(campaign_id)
             while self._is_fit():
-                self.announce(lab.clock.now() + lab.plan_deadline_s + MARGIN_S)
+                self.announce(lab.plan_deadline_s + MARGIN_S)
                 if not execute(lab, campaign_id, spec, self._beside):
                     break
                 has_worked = True
@@ -113,6 +123,7 @@ class Worker:
         """Until something happens in a campaign; looks whether the instrument may still be used."""
         self._await_reduction()
         lab, name = self.lab, self.lab.instrument.name
+        self._take_over()
         state = lab.ledger.instrument(name).state
         self._is_barred = state not in (InstrumentState.READY, InstrumentState.LEASED)
         campaigns = lab.ledger.open_campaigns(name)
@@ -125,6 +136,22 @@ class Worker:
             lab.ledger.wait({one: self._states[one].last_id for one in campaigns}, IDLE_S)
         elif not campaigns:
             lab.clock.sleep(NO_CAMPAIGN_S)
+
+    def _take_over(self) -> None:
+        """Under a gate that allows it: recover what another worker has died over or let go of."""
+        lab, name = self.lab, self.lab.instrument.name
+        record = lab.ledger.instrument(name)
+        if not lab.gate.yields or record.holder in (None, lab.worker):
+            return
+        if record.state is InstrumentState.LEASED:
+            dead = record.holder if is_proven_dead(record.holder) else None
+            lab.ledger.expire(name, dead=dead)
+        if lab.ledger.instrument(name).state in (
+            InstrumentState.UNKNOWN,
+            InstrumentState.RECOVERING,
+        ):
+            with contextlib.suppress(LeaseLost):  # another standby was faster
+                self.recover()
 
     def _follow(self, campaign_id: str) -> CampaignState:
         known = self._states.get(campaign_id, CampaignState())
@@ -142,6 +169,8 @@ class Worker:
         lab, name = self.lab, self.lab.instrument.name
         record = lab.ledger.instrument(name)
         if record.state is InstrumentState.LEASED and record.holder:
+            if self.standby and lab.gate.yields and not is_proven_dead(record.holder):
+                return  # it works: this one waits for its chance in ``work``
             self._end_lease(record.holder)
             record = lab.ledger.instrument(name)
         if record.state is InstrumentState.FAULT:
@@ -174,8 +203,15 @@ class Worker:
     def _recover_instrument(self) -> None:
         lab, name = self.lab, self.lab.instrument.name
         reason = "a worker died or a device was lost: observing"
+        held = lab.ledger.instrument(name).holder
         record = lab.ledger.recover(
-            name, lab.worker, InstrumentState.RECOVERING, reason=reason, floor=lab.gate.floor
+            name,
+            lab.worker,
+            InstrumentState.RECOVERING,
+            reason=reason,
+            floor=lab.gate.floor,
+            ttl_s=lab.lease_s,
+            dead=held if held and self._is_gone(held) else None,
         )
         lab.gate.claim(record.fence)
         lab.executor.quiet()
@@ -187,8 +223,17 @@ class Worker:
         self._await_person()
         reason = "every device answers and stands still"
         lab.ledger.recover(
-            name, lab.worker, InstrumentState.READY, reason=reason, floor=lab.gate.floor
+            name,
+            lab.worker,
+            InstrumentState.READY,
+            reason=reason,
+            floor=lab.gate.floor,
+            ttl_s=lab.lease_s,
         )
+
+    def _is_gone(self, worker: str) -> bool:
+        """True when it can drive no more: it died, or the lock that it held is ours."""
+        return is_proven_dead(worker) or not self.lab.gate.yields
 
     def _await_person(self) -> None:
         """With a device marked ``takeover: person`` somebody must look and resume."""

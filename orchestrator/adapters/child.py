@@ -95,6 +95,13 @@ def is_same_process(pid: int, start: float) -> bool:
     return found is not None and abs(found - start) < 1.0
 
 
+def is_stopped(pid: int) -> bool:
+    """True when the process is there and stopped (SIGSTOP)."""
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    return False
+
+
 def end(process: "subprocess.Popen[bytes]", patience_s: float) -> None:
     """Ask a child to end; kill it when it has not within ``patience_s``."""
     if process.poll() is None:

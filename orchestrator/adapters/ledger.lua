@@ -29,6 +29,17 @@ local function count(id, field) return tonumber(get(id, field) or '0') end
 local function about(field) return redis.call('HGET', instrument, field) or nil end
 local function status() return redis.call('HGET', campaign, 'status') or nil end
 
+local function is_over(time) return tonumber(time or '0') < tonumber(redis.call('TIME')[1]) end
+
+-- The holder is alive until then unless it says so again; 'deadline' is by when it means to be done.
+local function alive(ttl, deadline)
+  local seconds = tonumber(redis.call('TIME')[1])
+  redis.call('HSET', instrument, 'until', tostring(seconds + tonumber(ttl)), 'seen', tostring(seconds))
+  if deadline ~= '' then redis.call('HSET', instrument, 'deadline', deadline) end
+end
+
+local function released() redis.call('HDEL', instrument, 'until', 'seen', 'deadline') end
+
 local function is_in(value, list)
   for word in string.gmatch(list, '[^,]+') do
     if word == value then return true end
@@ -100,13 +111,13 @@ function ops.acquire(id, worker, floor, ttl, most_grants)
     return { 'no', 'grants' }
   end
   local fence = string.format('%d', next_fence(floor))
-  local time = redis.call('TIME')
   redis.call('HINCRBY', trials, trial .. ':grants', 1)
   if permits then redis.call('HINCRBY', campaign, 'permits', -1) end
   set(trial, 'state', 'leased')
   set(trial, 'fence', fence)
   redis.call('HSET', instrument, 'state', 'leased', 'holder', worker, 'fence', fence,
-             'campaign', id, 'trial', trial, 'until', tostring(time[1] + tonumber(ttl)))
+             'campaign', id, 'trial', trial)
+  alive(ttl, '')
   emit('leased', '{}', 'trial_id', trial, 'fence', fence, 'worker', worker)
   return { 'ok', trial, fence, get(trial, 'attempts') or '0', get(trial, 'crashes') or '0',
            get(trial, 'parameters') }
@@ -123,11 +134,10 @@ function ops.start(id, fence)
   return { 'ok', tostring(attempt) }
 end
 
-function ops.renew(worker, fence, ttl)
-  if about('state') ~= 'leased' or about('holder') ~= worker or about('fence') ~= fence then
-    return { 'no', 'lease' }
-  end
-  redis.call('HSET', instrument, 'until', tostring(redis.call('TIME')[1] + tonumber(ttl)))
+function ops.renew(worker, fence, ttl, deadline)
+  local held = is_in(about('state'), 'leased,recovering')
+  if not held or about('holder') ~= worker or about('fence') ~= fence then return { 'no', 'lease' } end
+  alive(ttl, deadline)
   return { 'ok' }
 end
 
@@ -139,8 +149,17 @@ function ops.acquired(id, fence, data)
   if not holds(id, fence) or state ~= 'running' then return { 'lost', 'lease' } end
   set(id, 'state', 'acquired')
   redis.call('HSET', instrument, 'state', 'ready')
-  redis.call('HDEL', instrument, 'until')
+  released()
   emit('acquired', data)
+  return { 'ok' }
+end
+
+-- Documents of an attempt that had lost its lease: written down for people, never counted.
+function ops.late(id, run_uid, data)
+  if not get(id, 'state') then return { 'no', 'unknown trial' } end
+  if get(id, 'late') == run_uid then return { 'ok' } end
+  set(id, 'late', run_uid)
+  emit('late_result', data)
   return { 'ok' }
 end
 
@@ -153,7 +172,7 @@ function ops.fail(id, fence, next_state, crash, instrument_state, data)
   place(id, next_state)
   if crash == '1' then redis.call('HINCRBY', trials, id .. ':crashes', 1) end
   redis.call('HSET', instrument, 'state', instrument_state)
-  redis.call('HDEL', instrument, 'until')
+  released()
   emit('failed', data)
   if instrument_state ~= 'ready' then
     emit('instrument_changed', '{"state":"' .. instrument_state .. '"}')
@@ -206,13 +225,13 @@ end
 function ops.expire(dead)
   if about('state') ~= 'leased' then return { 'no', 'not leased' } end
   if dead == '' then
-    if tonumber(about('until')) >= tonumber(redis.call('TIME')[1]) then return { 'no', 'valid' } end
+    if not is_over(about('until')) then return { 'no', 'valid' } end
   elseif dead ~= about('holder') then
     return { 'no', 'other holder' }
   end
   local trial = about('trial')
   local moved = get(trial, 'state') == 'running'
-  redis.call('HDEL', instrument, 'until')
+  released()
   if moved then
     set(trial, 'state', 'suspect')
     redis.call('HSET', instrument, 'state', 'unknown')
@@ -225,13 +244,22 @@ function ops.expire(dead)
   return { 'ok' }
 end
 
-function ops.recover(worker, next_state, floor, expected, data)
-  if about('state') == next_state and about('holder') == worker then return { 'ok' } end
-  if not is_in(about('state'), expected) then return { 'lost', 'instrument is ' .. (about('state') or 'new') } end
-  if next_state == 'recovering' then
-    redis.call('HSET', instrument, 'fence', string.format('%d', next_fence(floor)))
+-- 'dead' is a worker known to have died in the middle of its recovery, or empty.
+function ops.recover(worker, next_state, floor, expected, ttl, dead, data)
+  local state, holder = about('state'), about('holder')
+  if state == next_state and holder == worker then return { 'ok' } end
+  if not is_in(state, expected) then return { 'lost', 'instrument is ' .. (state or 'new') } end
+  if state == 'recovering' and holder ~= worker
+     and (next_state ~= 'recovering' or (holder ~= dead and not is_over(about('until')))) then
+    return { 'lost', holder .. ' recovers it' }
   end
   redis.call('HSET', instrument, 'state', next_state, 'holder', worker)
+  if next_state == 'recovering' then
+    redis.call('HSET', instrument, 'fence', string.format('%d', next_fence(floor)))
+    alive(ttl, '')
+  else
+    released()
+  end
   if redis.call('EXISTS', campaign) == 1 then emit('instrument_changed', data) end
   return { 'ok' }
 end

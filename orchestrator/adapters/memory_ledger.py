@@ -137,6 +137,8 @@ class MemoryLedger:
                 campaign_id=campaign_id,
                 trial_id=trial.trial_id,
                 until=self._clock.now() + ttl_s,
+                seen=self._clock.now(),
+                deadline=None,
             )
             self._append(campaign, ev.Leased(trial_id=trial.trial_id, worker=worker, fence=fence))
             return _lease(campaign_id, instrument, worker, trial, fence)
@@ -163,17 +165,26 @@ class MemoryLedger:
             self._append(campaign, started)
             return attempt
 
-    def renew(self, instrument: str, worker: str, fence: int, ttl_s: float) -> bool:
+    def renew(
+        self,
+        instrument: str,
+        worker: str,
+        fence: int,
+        ttl_s: float,
+        deadline: float | None = None,
+    ) -> bool:
         """See ports.Ledger."""
         with self._changed:
-            record = self.instrument(instrument)
-            if (record.state, record.holder, record.fence) != (
-                InstrumentState.LEASED,
-                worker,
-                fence,
-            ):
+            record, now = self.instrument(instrument), self._clock.now()
+            held = record.state in (InstrumentState.LEASED, InstrumentState.RECOVERING)
+            if not held or (record.holder, record.fence) != (worker, fence):
                 return False
-            self._instruments[instrument] = replace(record, until=self._clock.now() + ttl_s)
+            self._instruments[instrument] = replace(
+                record,
+                until=now + ttl_s,
+                seen=now,
+                deadline=record.deadline if deadline is None else deadline,
+            )
             return True
 
     def acquired(self, lease: Lease, acquired: ev.Acquired) -> None:
@@ -191,7 +202,16 @@ class MemoryLedger:
 
     def _leave(self, instrument: str, state: InstrumentState) -> None:
         record = self.instrument(instrument)
-        self._instruments[instrument] = replace(record, state=state, until=None)
+        self._instruments[instrument] = replace(
+            record, state=state, until=None, seen=None, deadline=None
+        )
+
+    def late(self, lease: Lease, late: ev.LateResult) -> None:
+        """See ports.Ledger."""
+        with self._changed:
+            campaign = self._get(lease.campaign_id)
+            if not any(replace(event, id="", at=0.0) == late for event in campaign.log):
+                self._append(campaign, late)
 
     def fail(self, lease: Lease, failed: ev.Failed, instrument: InstrumentState) -> None:
         """See ports.Ledger."""
@@ -313,26 +333,50 @@ class MemoryLedger:
             return True
 
     def recover(
-        self, instrument: str, worker: str, state: InstrumentState, *, floor: int, reason: str
+        self,
+        instrument: str,
+        worker: str,
+        state: InstrumentState,
+        *,
+        floor: int,
+        ttl_s: float,
+        reason: str,
+        dead: str | None = None,
     ) -> InstrumentRecord:
         """See ports.Ledger."""
         with self._changed:
-            record = self.instrument(instrument)
+            record, now = self.instrument(instrument), self._clock.now()
             if (record.state, record.holder) == (state, worker):
                 return record
             begins = state is InstrumentState.RECOVERING
-            expected = {InstrumentState.RECOVERING}
-            if begins:
-                expected.add(InstrumentState.UNKNOWN)
-            if record.state not in expected:
-                raise LeaseLost(f"recover on {instrument}: instrument is {record.state}")
-            fence = max(record.fence, floor) + 1 if begins else record.fence
-            changed = replace(record, state=state, holder=worker, fence=fence, reason=reason)
+            self._check_recoverable(instrument, worker, begins, dead)
+            changed = replace(
+                record,
+                state=state,
+                holder=worker,
+                fence=max(record.fence, floor) + 1 if begins else record.fence,
+                until=now + ttl_s if begins else None,
+                seen=now if begins else None,
+                deadline=None,
+                reason=reason,
+            )
             self._instruments[instrument] = changed
             if record.campaign_id:
                 event = ev.InstrumentChanged(state=state, reason=reason)
                 self._append(self._get(record.campaign_id), event)
             return changed
+
+    def _check_recoverable(
+        self, instrument: str, worker: str, begins: bool, dead: str | None
+    ) -> None:
+        record = self.instrument(instrument)
+        expected = [InstrumentState.RECOVERING, *([InstrumentState.UNKNOWN] if begins else [])]
+        if record.state not in expected:
+            raise LeaseLost(f"recover on {instrument}: instrument is {record.state}")
+        is_over = record.until is None or record.until < self._clock.now()
+        foreign = record.state is InstrumentState.RECOVERING and record.holder != worker
+        if foreign and not (begins and (record.holder == dead or is_over)):
+            raise LeaseLost(f"recover on {instrument}: {record.holder} recovers it")
 
     def set_process(self, pid: int, about: Mapping[str, Any] | None) -> None:
         """See ports.Ledger."""

@@ -236,8 +236,8 @@ def test_a_crash_is_counted_apart(opened: Ledger) -> None:
     opened.fail(lease, _failed(lease, crash=True), InstrumentState.UNKNOWN)
     assert opened.instrument(INSTRUMENT).state is InstrumentState.UNKNOWN
     assert _acquire(opened) is None, "an unknown instrument takes nothing"
-    opened.recover(INSTRUMENT, WORKER, InstrumentState.RECOVERING, floor=0, reason="")
-    opened.recover(INSTRUMENT, WORKER, InstrumentState.READY, floor=0, reason="all still")
+    opened.recover(INSTRUMENT, WORKER, InstrumentState.RECOVERING, floor=0, ttl_s=30, reason="")
+    opened.recover(INSTRUMENT, WORKER, InstrumentState.READY, floor=0, ttl_s=30, reason="all still")
     again = _acquire(opened)
     assert again is not None
     assert (again.attempts, again.crashes) == (1, 1)
@@ -294,13 +294,79 @@ def test_evidence_decides_a_suspect_trial(opened: Ledger, found: bool) -> None:
 
 def test_an_instrument_recovers_only_from_where_it_can(opened: Ledger) -> None:
     with pytest.raises(LeaseLost):
-        opened.recover(INSTRUMENT, WORKER, InstrumentState.RECOVERING, floor=0, reason="")
+        opened.recover(INSTRUMENT, WORKER, InstrumentState.RECOVERING, floor=0, ttl_s=30, reason="")
     _running(opened)
     opened.expire(INSTRUMENT, dead=WORKER)
     with pytest.raises(LeaseLost):
-        opened.recover(INSTRUMENT, WORKER, InstrumentState.READY, floor=0, reason="")
-    record = opened.recover(INSTRUMENT, "b", InstrumentState.RECOVERING, floor=7, reason="")
+        opened.recover(INSTRUMENT, WORKER, InstrumentState.READY, floor=0, ttl_s=30, reason="")
+    record = opened.recover(
+        INSTRUMENT, "b", InstrumentState.RECOVERING, floor=7, ttl_s=30, reason=""
+    )
     assert (record.state, record.fence, record.holder) == (InstrumentState.RECOVERING, 8, "b")
+
+
+def _unknown(ledger: Ledger) -> Lease:
+    lease = _running(ledger)
+    ledger.expire(INSTRUMENT, dead=WORKER)
+    return lease
+
+
+def _recover(
+    ledger: Ledger, worker: str, state: InstrumentState = InstrumentState.RECOVERING, **terms: Any
+) -> Any:
+    terms = {"floor": 0, "ttl_s": 30, "reason": "", **terms}
+    return ledger.recover(INSTRUMENT, worker, state, **terms)
+
+
+def test_only_one_worker_recovers_an_instrument(opened: Ledger) -> None:
+    _unknown(opened)
+    record = _recover(opened, "b")
+    assert _recover(opened, "b").fence == record.fence, "sent again after a lost reply"
+    with pytest.raises(LeaseLost, match="b recovers it"):
+        _recover(opened, "c")
+    with pytest.raises(LeaseLost, match="b recovers it"):
+        _recover(opened, "c", InstrumentState.READY)
+    assert opened.renew(INSTRUMENT, "b", record.fence, 30)
+    assert _recover(opened, "b", InstrumentState.READY).state is InstrumentState.READY
+
+
+@pytest.mark.parametrize("terms", [{"dead": "b"}, {"ttl_s": -10}])
+def test_a_recovery_passes_to_another_worker_when_its_own_is_gone(
+    opened: Ledger, terms: dict[str, Any]
+) -> None:
+    """Either that worker is known to have died, or its time is over."""
+    _unknown(opened)
+    first = _recover(opened, "b", **({"ttl_s": -10} if "ttl_s" in terms else {}))
+    second = _recover(opened, "c", **({"dead": "b"} if "dead" in terms else {}))
+    assert (second.holder, second.fence) == ("c", first.fence + 1)
+    assert not opened.renew(INSTRUMENT, "b", first.fence, 30)
+    with pytest.raises(LeaseLost):
+        _recover(opened, "b", InstrumentState.READY)
+
+
+def test_a_sign_of_life_tells_until_when(opened: Ledger) -> None:
+    lease = _running(opened)
+    before = opened.instrument(INSTRUMENT)
+    assert opened.renew(INSTRUMENT, WORKER, lease.fence, 60, 1_900_000_000.5)
+    after = opened.instrument(INSTRUMENT)
+    assert after.until > before.until
+    assert after.deadline == 1_900_000_000.5
+    assert not opened.renew(INSTRUMENT, WORKER, lease.fence + 1, 60)
+    assert not opened.renew(INSTRUMENT, "other", lease.fence, 60)
+    opened.acquired(lease, _evidence(lease))
+    free = opened.instrument(INSTRUMENT)
+    assert (free.until, free.seen, free.deadline) == (None, None, None)
+    assert not opened.renew(INSTRUMENT, WORKER, lease.fence, 60)
+
+
+def test_a_late_result_is_written_down_and_changes_nothing(opened: Ledger) -> None:
+    lease = _unknown(opened)
+    late = ev.LateResult(trial_id=1, attempt=1, run_uid="u", documents="runs/1.jsonl")
+    opened.late(lease, late)
+    opened.late(lease, late)  # a lost reply, sent again
+    found = [one for one in opened.events(CAMPAIGN) if isinstance(one, ev.LateResult)]
+    assert [one.run_uid for one in found] == ["u"]
+    assert _trial(opened).state is TrialState.SUSPECT
 
 
 def test_orders_compare_the_status_first(opened: Ledger) -> None:

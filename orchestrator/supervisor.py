@@ -121,7 +121,7 @@ class Supervisor:
         self._end_frozen()
         try:
             self._keep_server()
-            for part in self.parts:
+            for part in list(self.parts):
                 self._keep(part)
         except LedgerUnavailable as error:
             log.warning("the server does not answer: %s", error)  # the next look starts it again
@@ -164,7 +164,11 @@ class Supervisor:
             return
         if part.process is not None:
             self._note_death(part, part.process)
-        if time.monotonic() < part.not_before or self._is_served_elsewhere(part):
+        if (
+            part not in self.parts
+            or time.monotonic() < part.not_before
+            or self._is_served_elsewhere(part)
+        ):
             return
         if part.error_file is not None:
             part.error_file.unlink(missing_ok=True)
@@ -188,6 +192,9 @@ class Supervisor:
         part.process = None
         log.warning("%s %s ended with code %s after %.1f s", part.role, part.name, code, lived)
         reason = _error_text(part)
+        if code == ExitCode.DONE and part.role == "campaign":
+            self.parts.remove(part)  # it is over
+            return
         if code != ExitCode.WRONG:
             self.has_lost = True
         elif reason and part.refusals == MOST_REFUSALS and not self.has_lost:

@@ -14,8 +14,9 @@ import platform
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,8 @@ from orchestrator.domain.spec import InstrumentSpec
 from orchestrator.domain.state import fold
 from orchestrator.domain.trial import TrialState
 from orchestrator.heartbeat import Heartbeat
-from orchestrator.ledger_access import ledger_at, open_ledger, server_url
+from orchestrator.ledger_access import check_server, ledger_at, server_url
+from orchestrator.parts import add_twin, add_worker, is_served
 from orchestrator.ports import Executor, Gate, InstrumentState, Lab
 from orchestrator.settings import Settings
 from orchestrator.supervisor import Supervisor
@@ -50,6 +52,8 @@ HOST_LOCKS = Path("/tmp/labwright-locks")
 """Folder of the locks on real instruments, shared by all users of this host."""
 SOFTWARE = ("labwright", "bluesky", "ophyd", "numpy")
 """Packages whose versions go into every RunStart document."""
+STEP_S = 0.1
+"""Seconds between two looks at the processes."""
 
 
 class SystemClock:
@@ -71,12 +75,6 @@ def versions() -> dict[str, str]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
     return found
-
-
-def spec_digest(instrument_spec: Mapping[str, Any]) -> str:
-    """The same for two workers when they own an instrument by the same file and mode."""
-    text = json.dumps(dict(instrument_spec), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 # The live documents
@@ -119,6 +117,7 @@ def campaign_lab(
         plan_deadline_s=settings.plan_deadline_s,
         suggestion_deadline_s=settings.suggestion_deadline_s,
         versions={},
+        announce=lambda _: None,
         **absent,
     )
 
@@ -147,19 +146,7 @@ def gate_for(settings: Settings, instrument: InstrumentSpec) -> Gate:
     if instrument.gate == "fence_pv":
         return FencePvGate(FencePv())
     gate = _gate_of_host(settings, instrument)
-    return ToldGate(gate, FencePv()) if _is_served(instrument) else gate
-
-
-def fence_file(settings: Settings, instrument: InstrumentSpec) -> Path:
-    """Where a twin's server keeps the highest fence under ``gate: fence_pv``."""
-    folder = settings.data_dir.resolve() / "locks"
-    folder.mkdir(exist_ok=True)
-    return folder / f"{instrument.name}.fence"
-
-
-def _is_served(instrument: InstrumentSpec) -> bool:
-    """True when the instrument is a twin that an EPICS server of ours serves."""
-    return instrument.mode == "twin" and instrument.twin is not None
+    return ToldGate(gate, FencePv()) if is_served(instrument) else gate
 
 
 def _gate_of_host(settings: Settings, instrument: InstrumentSpec) -> Gate:
@@ -180,7 +167,12 @@ def _gate_of_host(settings: Settings, instrument: InstrumentSpec) -> Gate:
 
 
 def worker_lab(
-    settings: Settings, ledger: RedisLedger, instrument: InstrumentSpec, executor: Executor
+    settings: Settings,
+    ledger: RedisLedger,
+    instrument: InstrumentSpec,
+    executor: Executor,
+    worker: str,
+    announce: Callable[[float], None],
 ) -> Lab:
     """The bundle of a worker: everything but the optimizer."""
     from orchestrator.adapters.outbox import FileOutbox
@@ -195,11 +187,12 @@ def worker_lab(
         reducer=DocumentReducer(settings.data_dir),
         clock=SystemClock(),
         instrument=instrument,
-        worker=child.worker_name(),
+        worker=worker,
         lease_s=settings.lease_s,
         plan_deadline_s=settings.plan_deadline_s,
         suggestion_deadline_s=settings.suggestion_deadline_s,
         versions=versions(),
+        announce=announce,
         **absent,
     )
 
@@ -217,11 +210,11 @@ def run_worker(settings: Settings, instrument: InstrumentSpec, *, standby: bool 
 
     ledger = ledger_at(settings, server_url(settings))
     executor = executor_for(settings, ledger, instrument)
-    lab = worker_lab(settings, ledger, instrument, executor)
-
+    name = child.worker_name()
     signal.signal(signal.SIGTERM, _leave)
-    with contextlib.closing(heartbeat(settings, ledger, lab)) as beat:
-        worker = Worker(lab, settings.connect_timeout_s, beat.announce, standby=standby)
+    with contextlib.closing(heartbeat(settings, ledger, instrument.name, name)) as beat:
+        lab = worker_lab(settings, ledger, instrument, executor, name, beat.announce)
+        worker = Worker(lab, settings.connect_timeout_s, standby=standby)
         try:
             worker.begin()
             worker.work()
@@ -246,7 +239,7 @@ def executor_for(
     importlib.import_module("bluesky.run_engine")
     importlib.import_module("pandas")
     twin: dict[str, Any] = {}
-    if _is_served(instrument):
+    if is_served(instrument):
         twin = find_twin(ledger, instrument.name, settings.connect_timeout_s)
         confine_to_loopback(twin["port"])
     publisher = DocumentPublisher(document_address(settings, instrument.name))
@@ -261,19 +254,11 @@ def executor_for(
     )
 
 
-def heartbeat(settings: Settings, ledger: RedisLedger, lab: Lab) -> Heartbeat:
-    """A heartbeat for this process's hold on its instrument."""
-    arguments = [
-        "orchestrator.beat",
-        ledger.url,
-        settings.lab,
-        lab.instrument.name,
-        lab.worker,
-        str(os.getpid()),
-        str(settings.lease_s),
-        str(settings.beat_s),
-    ]
-    log_file = settings.data_dir / "logs" / f"beat-{lab.instrument.name}.log"
+def heartbeat(settings: Settings, ledger: RedisLedger, instrument: str, worker: str) -> Heartbeat:
+    """A heartbeat for this process's hold on an instrument."""
+    arguments = ["orchestrator.beat", ledger.url, settings.lab, instrument, worker]
+    arguments += [str(os.getpid()), *map(str, (settings.lease_s, settings.beat_s, settings.hung_s))]
+    log_file = settings.data_dir / "logs" / f"beat-{instrument}.log"
 
     def start() -> "subprocess.Popen[bytes]":
         return child.start_module(arguments, log=log_file, stdin=subprocess.PIPE)
@@ -281,7 +266,7 @@ def heartbeat(settings: Settings, ledger: RedisLedger, lab: Lab) -> Heartbeat:
     def publish(pid: int) -> None:
         started = child.started_at(pid)
         if started is not None:
-            about = {"role": "beat", "instrument": lab.instrument.name, "started": started}
+            about = {"role": "beat", "instrument": instrument, "started": started}
             with contextlib.suppress(LedgerError):  # for screens; the beat works without
                 ledger.set_process(pid, about)
 
@@ -361,25 +346,46 @@ def reduce_again(
     return {one.trial_id: str(after.trials[one.trial_id].state) for one in waiting}
 
 
-def serve_worker(settings: Settings, instrument: InstrumentSpec) -> int:
-    """Work on an instrument until SIGTERM; starts the server and the twin when none is there.
+def serve_worker(settings: Settings, instrument: InstrumentSpec, *, standby: bool = False) -> int:
+    """Keep a worker on an instrument, with its server and twin when none is there, until SIGTERM.
 
-    Gives the exit code: 0 after an order to end, 1 when this process must be replaced.
+    A second call with ``standby`` keeps a second worker, which takes over when the first dies.
+    Gives the exit code.
+
+    Raises:
+        Unusable: another worker drives the instrument, or this one cannot or keeps dying.
     """
-    signal.signal(signal.SIGTERM, _leave)
-    with open_ledger(settings, must_exist=False) as ledger, _twin_for(settings, ledger, instrument):
-        about = {
-            "role": "worker",
-            "instrument": instrument.name,
-            "started": child.started_at(os.getpid()),
-            "spec": spec_digest(instrument.to_data()),
-        }
-        ledger.set_process(os.getpid(), about)
+    check_server(settings)
+    prepare_folder(settings.data_dir)
+    ledger = RedisLedger(server_url(settings), lab=settings.lab, patience_s=1.0)
+    embedded = settings.redis_url is None
+    supervisor = Supervisor(settings.data_dir, ledger, embedded, frozen_s=settings.lease_s)
+    stop = threading.Event()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, lambda *_: stop.set())
+    with contextlib.closing(ledger):
         try:
-            run_worker(settings, instrument)
-        except (SystemExit, KeyboardInterrupt):
-            return 0
-    return 1
+            supervisor.step()
+            if not standby:
+                _refuse_second(ledger, instrument.name)
+            add_worker(supervisor, settings, instrument, waits=standby, standby=standby)
+            add_twin(supervisor, settings, instrument)
+            while not stop.is_set():
+                supervisor.step()
+                stop.wait(STEP_S)
+        finally:
+            supervisor.stop()
+    return 0
+
+
+def _refuse_second(ledger: RedisLedger, instrument: str) -> None:
+    for pid, about in ledger.processes().items():
+        mine = about["role"] == "worker" and about["instrument"] == instrument
+        if mine and child.is_same_process(pid, about["started"]):
+            raise Unusable(
+                f"another worker already drives instrument {instrument!r} (process {pid}); "
+                "--standby starts one that waits for its turn"
+            )
 
 
 def park_instrument(settings: Settings, ledger: RedisLedger, instrument: InstrumentSpec) -> None:
@@ -408,18 +414,14 @@ def _twin_for(
     settings: Settings, ledger: RedisLedger, instrument: InstrumentSpec
 ) -> Iterator[None]:
     """The instrument's twin: a live one, or one of our own while the context lasts."""
-    if not _is_served(instrument) or instrument.twin is None:
+    if not is_served(instrument):
         yield
         return
     if _has_twin(ledger, instrument.name):
         yield
         return
     supervisor = Supervisor(settings.data_dir, ledger, embedded=False)
-    compression = settings.time_compression
-    options = ["--time-compression", str(compression)] if compression else []
-    if instrument.gate == "fence_pv":
-        options += ["--fence-file", str(fence_file(settings, instrument))]
-    supervisor.add_twin(instrument.name, [instrument.twin.replace("_", "-"), *options], {})
+    add_twin(supervisor, settings, instrument)
     supervisor.step()
     try:
         yield

@@ -3,8 +3,9 @@
 A process of its own, so that Python code which holds the worker's interpreter lock does not stop
 the beat, while a freeze does. It renews only while the worker lives, is not stopped, and is
 younger than the deadline it has announced on this process's standard input (seconds of the
-monotonic clock, which all processes of a host share; one number a line). A worker that is hung
-beyond that for as long as a lease is killed: nobody can use the instrument before.
+monotonic clock, which all processes of a host share; one number a line), with some time on top in
+which a worker that is late may come to an end by itself. Then it is hung, and killed: nobody can
+use the instrument before.
 """
 
 import logging
@@ -53,8 +54,12 @@ class Watched:
 
 
 def main(arguments: list[str]) -> None:
-    """Beat until the worker ends: URL, lab, instrument, worker, worker's pid, lease, interval."""
-    url, lab, instrument, worker, pid, lease_s, beat_s = arguments
+    """Beat until the worker ends.
+
+    The arguments are the server's URL, lab, instrument, worker, the worker's pid, and in seconds
+    the lease, the interval between beats, and the time on top.
+    """
+    url, lab, instrument, worker, pid, lease_s, beat_s, hung_s = arguments
     child.die_with_parent(int(pid))
     ledger = RedisLedger(url, lab=lab, patience_s=0)
     watched = Watched(instrument, worker, psutil.Process(int(pid)), float(lease_s))
@@ -65,10 +70,10 @@ def main(arguments: list[str]) -> None:
             return
         if deadline is None or watched.is_frozen():
             continue
-        if time.monotonic() < deadline:
+        if time.monotonic() < deadline + float(hung_s):
             watched.renew(ledger, deadline)
-        elif time.monotonic() > deadline + watched.lease_s:
-            log.error("worker %s is hung: past its deadline for %s s; killed", worker, lease_s)
+        else:
+            log.error("worker %s is hung: %s s past its deadline; killed", worker, hung_s)
             watched.process.kill()
             return
 

@@ -10,6 +10,7 @@ suggestion is made from the fold of all events.
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 
 from orchestrator.domain import events as ev
 from orchestrator.domain.envelope import admit, device_settings, envelope_of
@@ -166,7 +167,9 @@ def execute(
 def _measure(lab: Lab, lease: Lease, spec: CampaignSpec, attempt: int) -> ev.Acquired:
     """Run the plan; its documents are safe on disk afterwards."""
     request = _request(lab, lease, spec, attempt)
-    evidence = lab.executor.run(request, _Orders(lab, lease))
+    deadline_s = lab.executor.deadline_s(request)
+    lab.announce(deadline_s)
+    evidence = lab.executor.run(replace(request, deadline_s=deadline_s), _Orders(lab, lease))
     return ev.Acquired(
         trial_id=lease.trial_id,
         attempt=attempt,

@@ -643,7 +643,13 @@ def report(campaign_id: str | None = None, /, *, common: Common | None = None) -
 
 @app.command
 def worker(
-    instrument: str, /, *, hardware: bool = False, twin: bool = False, common: Common | None = None
+    instrument: str,
+    /,
+    *,
+    hardware: bool = False,
+    twin: bool = False,
+    standby: bool = False,
+    common: Common | None = None,
 ) -> int:
     """Own an instrument and run its trials: a process by itself, for a lab that stays up.
 
@@ -651,6 +657,7 @@ def worker(
         instrument: Instrument file, or the name of a shipped twin.
         hardware: Allow a real instrument to move.
         twin: Run a real instrument's file on its twin.
+        standby: Keep a second worker ready, which takes over when the first has died.
         common: Options of every verb.
     """
     from orchestrator import launcher
@@ -659,7 +666,7 @@ def worker(
     common = common or Common()
     spec = launcher.read_instrument_file(instrument, on_twin=twin)
     launcher.check_mode(spec, hardware=hardware)
-    return serve_worker(common.settings(), spec)
+    return serve_worker(common.settings(), spec, standby=standby)
 
 
 @app.command

@@ -23,7 +23,7 @@ from orchestrator.adapters.spec_files import (
     read_campaign,
     read_instrument,
 )
-from orchestrator.app import fence_file, spec_digest, versions
+from orchestrator.app import versions
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import ExitCode, LedgerUnavailable, Problem, SpecError, Unusable
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
@@ -32,6 +32,7 @@ from orchestrator.domain.summary import columns, rows, summary
 from orchestrator.domain.together import disagreements
 from orchestrator.domain.trial import Trial, TrialState
 from orchestrator.ledger_access import check_server, server_url
+from orchestrator.parts import add_campaign, add_twin, add_worker, spec_digest
 from orchestrator.ports import Ledger
 from orchestrator.settings import Settings
 from orchestrator.supervisor import Supervisor
@@ -191,26 +192,10 @@ class Launcher:
     def _add_parts(self, supervisor: Supervisor) -> None:
         settings, state = self.settings, self.state
         instrument = InstrumentSpec.from_data(state.instrument_spec)
-        environment = {
-            "LABWRIGHT_DATA_DIR": str(settings.data_dir.resolve()),
-            **({"LABWRIGHT_REDIS_URL": settings.redis_url} if settings.redis_url else {}),
-            **({"LABWRIGHT_ALLOW_UNSAFE_SERVER": "1"} if settings.allow_unsafe_server else {}),
-        }
-        digest = spec_digest(state.instrument_spec)
-        self._refuse_stranger(supervisor.ledger, instrument, digest)
-        arguments = [json.dumps(dict(state.instrument_spec))]
-        about = {"spec": digest}
-        supervisor.add("worker", instrument.name, arguments, environment, about)
-        supervisor.add("campaign", self.campaign_id, [self.campaign_id], environment)
-        # Last, because its start is waited for; the worker loads meanwhile and looks for it.
-        if instrument.mode == "twin" and instrument.twin is not None:
-            arguments = [instrument.twin.replace("_", "-")]
-            arguments += ["--seed", str(state.spec["optimizer"]["seed"])]
-            if settings.time_compression is not None:
-                arguments += ["--time-compression", str(settings.time_compression)]
-            if instrument.gate == "fence_pv":
-                arguments += ["--fence-file", str(fence_file(settings, instrument))]
-            supervisor.add_twin(instrument.name, arguments, environment)
+        self._refuse_stranger(supervisor.ledger, instrument, spec_digest(state.instrument_spec))
+        add_worker(supervisor, settings, instrument)
+        add_campaign(supervisor, settings, self.campaign_id)
+        add_twin(supervisor, settings, instrument, seed=state.spec["optimizer"]["seed"])
 
     def _refuse_stranger(self, ledger: Ledger, instrument: InstrumentSpec, digest: str) -> None:
         """Pass unless a live worker owns the instrument by another file, or in another mode.

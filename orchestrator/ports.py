@@ -348,6 +348,14 @@ class Executor(Protocol):
         """
         ...
 
+    def deadline_s(self, request: PlanRequest) -> float:
+        """Seconds after which this plan counts as hung; at most ``request.deadline_s``.
+
+        Raises:
+            PlanFailed: the plan's own estimate raised.
+        """
+        ...
+
     def run(self, request: PlanRequest, order: Callable[[], str | None]) -> Evidence:
         """Run one fresh plan to its end and give its documents, already safe on disk.
 
@@ -491,3 +499,5 @@ class Lab:
     """Longest time the instrument may wait for a suggestion, at lookahead 1 or more."""
     versions: Mapping[str, str]
     """Versions of the software that measures, for the documents."""
+    announce: Callable[[float], None]
+    """Tells the heartbeat for how many seconds from now this process may be busy."""

@@ -31,6 +31,8 @@ class Settings:
     """Seconds that a lease lasts without renewal."""
     beat_s: float = 5.0
     """Seconds between renewals."""
+    hung_s: float = 120.0
+    """How long after its deadline a worker may still come to an end by itself; then it is hung."""
     ledger_patience_s: float = 30.0
     """How long a process waits for a server that does not answer."""
     connect_timeout_s: float = 10.0

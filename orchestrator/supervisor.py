@@ -251,8 +251,11 @@ class Supervisor:
             self.ledger.set_process(pid, known)
 
     def _forget(self, pid: int) -> None:
+        """Take a process off the list, and its own children that have died with it."""
         try:
-            self.ledger.set_process(pid, None)
+            for listed, about in self.ledger.processes().items():
+                if listed == pid or not child.is_same_process(listed, about["started"]):
+                    self.ledger.set_process(listed, None)
         except LedgerUnavailable:
             log.warning("the server is gone; process %s stays listed until the next start", pid)
 

@@ -23,9 +23,8 @@ log = logging.getLogger(__name__)
 
 IDLE_S = 1.0
 """Longest wait for news of known campaigns; conditions are looked at again afterwards."""
-MARGIN_S = 120.0
-"""What this process may take beside a plan, waiting for the ledger included, before the heartbeat
-takes it for hung."""
+BUSY_S = 60.0
+"""Longest time that anything beside a plan may take, waiting for the ledger included."""
 STANDBY_S = 0.05
 """Wait between looks whether the instrument is free."""
 NO_CAMPAIGN_S = 0.1
@@ -39,8 +38,6 @@ class Worker:
     lab: Lab
     observe_s: float
     """Longest time that the instrument may take to stand still during recovery."""
-    announce: Callable[[float], None]
-    """Tells the heartbeat child for how many seconds from now this process may be busy."""
     standby: bool = False
     """True to wait while another worker drives the instrument, instead of refusing to start."""
     _reducer: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "reducer"))
@@ -65,7 +62,7 @@ class Worker:
             if not self.standby:
                 raise Unusable(f"another worker already drives instrument {lab.instrument.name!r}")
             lab.clock.sleep(STANDBY_S)
-        self.announce(MARGIN_S + self.observe_s)
+        lab.announce(BUSY_S + self.observe_s)
         lab.executor.connect()
         lab.ledger.register(lab.instrument.name, lab.worker, envelope_of(lab.instrument))
         recover(lab, self.observe_s, standby=self.standby)
@@ -73,7 +70,7 @@ class Worker:
     def work(self) -> None:
         """Run trials, oldest campaign first, until the process must be replaced."""
         while self._is_fit():
-            self.announce(MARGIN_S)
+            self.lab.announce(BUSY_S)
             try:
                 if not self._drain():
                     self._wait()
@@ -108,7 +105,7 @@ class Worker:
                 continue  # opened for another file or mode: not for these devices
             spec = self._spec(campaign_id)
             while self._is_fit():
-                self.announce(lab.plan_deadline_s + MARGIN_S)
+                lab.announce(BUSY_S)
                 if not execute(lab, campaign_id, spec, self._beside):
                     break
                 has_worked = True

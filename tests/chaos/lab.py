@@ -1,10 +1,9 @@
 """A real lab for the nemesis: two instruments, two workers on each, and all that they need."""
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,12 @@ from orchestrator import service
 from orchestrator.adapters.embedded_server import prepare_folder, socket_folder
 from orchestrator.adapters.redis_ledger import RedisLedger
 from orchestrator.adapters.spec_files import read_campaign, read_instrument
-from orchestrator.app import spec_digest, versions
+from orchestrator.app import versions
 from orchestrator.domain.errors import LedgerError
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.ledger_access import server_url
+from orchestrator.parts import add_campaign, add_twin, add_worker
 from orchestrator.settings import Settings
 from orchestrator.supervisor import Part, Supervisor
 from tests.chaos.proxy import Proxy
@@ -46,12 +46,17 @@ class ChaosLab:
     """The lab's processes, as a nemesis and an auditor see them."""
 
     terms: Terms
-    data_dir: Path
+    settings: Settings
     ledger: RedisLedger
     """Straight to the server, not through a link that may be cut."""
     supervisor: Supervisor
     links: dict[str, Proxy]
     """By instrument: between its workers and the server."""
+
+    @property
+    def data_dir(self) -> Path:
+        """Everything that the lab keeps."""
+        return self.settings.data_dir
 
     @property
     def campaigns(self) -> tuple[str, ...]:
@@ -105,29 +110,13 @@ class ChaosLab:
         return CampaignSpec.from_data(data), InstrumentSpec.from_data(named)
 
     def _add_parts(self, instrument: InstrumentSpec) -> None:
-        name, spec = instrument.name, instrument.to_data()
-        environment = {
-            "LABWRIGHT_DATA_DIR": str(self.data_dir),
-            "LABWRIGHT_LEASE_S": str(LEASE_S),
-            "LABWRIGHT_BEAT_S": str(BEAT_S),
-        }
-        link = f"unix://{link_socket(self.data_dir, name)}"
-        about = {"spec": spec_digest(spec)}
-        for standby in (False, True):
-            self.supervisor.add(
-                "worker",
-                name,
-                [json.dumps(spec), "--standby"],
-                {**environment, "LABWRIGHT_REDIS_URL": link},
-                about,
-                standby=standby,
-            )
-        self.supervisor.add("campaign", name, [name], environment)
-        options = ["--seed", str(self.terms.seed), "--time-compression", str(TIME_COMPRESSION)]
-        options += ["--witness", str(self.witness(name))]
-        if self.terms.gate == "fence_pv":
-            options += ["--fence-file", str(self.data_dir / f"{name}.fence")]
-        self.supervisor.add_twin(name, ["flow-chemistry", *options], environment)
+        direct, name = self.settings, instrument.name
+        linked = replace(direct, redis_url=f"unix://{link_socket(self.data_dir, name)}")
+        add_worker(self.supervisor, linked, instrument, waits=True)
+        add_worker(self.supervisor, linked, instrument, standby=True)
+        add_campaign(self.supervisor, direct, name)
+        seed = self.terms.seed
+        add_twin(self.supervisor, direct, instrument, seed=seed, witness=self.witness(name))
 
 
 def link_socket(data_dir: Path, instrument: str) -> Path:
@@ -138,7 +127,9 @@ def link_socket(data_dir: Path, instrument: str) -> Path:
 @contextmanager
 def chaos_lab(terms: Terms, data_dir: Path) -> Iterator[ChaosLab]:
     """A lab that runs until the context ends; call its ``step`` all the time."""
-    settings = Settings(data_dir=data_dir)
+    settings = Settings(
+        data_dir=data_dir, lease_s=LEASE_S, beat_s=BEAT_S, time_compression=TIME_COMPRESSION
+    )
     prepare_folder(data_dir)
     server = Path(server_url(settings).removeprefix("unix://"))
     ledger = RedisLedger(server_url(settings), lab=settings.lab, patience_s=0.5)
@@ -147,7 +138,7 @@ def chaos_lab(terms: Terms, data_dir: Path) -> Iterator[ChaosLab]:
     supervisor = Supervisor(data_dir, ledger, embedded=True, frozen_s=frozen_s)
     links = {name: Proxy(link_socket(data_dir, name), server) for name in INSTRUMENTS}
     with closing(ledger):
-        lab = ChaosLab(terms, data_dir, ledger, supervisor, links)
+        lab = ChaosLab(terms, settings, ledger, supervisor, links)
         try:
             lab.open()
             yield lab

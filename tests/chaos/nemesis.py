@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from orchestrator.adapters.child import is_same_process
 from orchestrator.domain.errors import LedgerError
 from orchestrator.domain.trial import TrialState
 from orchestrator.ports import InstrumentState
@@ -138,7 +139,11 @@ def kill_beat(nemesis: Nemesis) -> bool:
     """Kill -9 of a random beat child."""
     with contextlib.suppress(LedgerError):
         found = nemesis.lab.ledger.processes().items()
-        beats = sorted(pid for pid, about in found if about["role"] == "beat")
+        beats = sorted(
+            pid
+            for pid, about in found
+            if about["role"] == "beat" and is_same_process(pid, about["started"])
+        )
         if beats:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(nemesis.random.choice(beats), signal.SIGKILL)

@@ -72,6 +72,9 @@ class ToldExecutor:
     def connect(self) -> None:
         return
 
+    def deadline_s(self, request: PlanRequest) -> float:
+        return request.deadline_s
+
     def run(self, request: PlanRequest, order: Callable[[], str | None]) -> Evidence:
         self.requests.append(request)
         self.order = order
@@ -187,6 +190,7 @@ def lab(clock: Any) -> Lab:
         plan_deadline_s=60.0,
         suggestion_deadline_s=5.0,
         versions={"labwright": "test"},
+        announce=lambda _: None,
     )
 
 
@@ -401,7 +405,7 @@ def _left_running(lab: Lab, campaign: CampaignSpec, *, documents: bool) -> None:
 
 
 def _recover(lab: Lab) -> CampaignState:
-    Worker(lab, observe_s=1.0, announce=lambda _: None).begin()
+    Worker(lab, observe_s=1.0).begin()
     return fold(lab.ledger.events(ID))
 
 
@@ -434,7 +438,7 @@ def test_the_instrument_is_quieted_and_seen_to_stand_still_before_it_is_ready(la
     _left_running(lab, spec(), documents=False)
     lab.executor.unrest = "x is moving"  # type: ignore[attr-defined]
     with pytest.raises(Exception, match="not at rest: x is moving"):
-        Worker(lab, observe_s=0.0, announce=lambda _: None).begin()
+        Worker(lab, observe_s=0.0).begin()
     assert lab.executor.quieted == 1  # type: ignore[attr-defined]
     assert lab.ledger.instrument(INSTRUMENT.name).state is InstrumentState.RECOVERING
     lab.executor.unrest = None  # type: ignore[attr-defined]
@@ -491,10 +495,10 @@ def test_a_worker_leaves_campaigns_of_another_mode_alone(lab: Lab) -> None:
         ID, ev.Proposed(trial_id=1, parameters={"x": 0.5}, source="person", basis="0", seed=0)
     )
     real = replace(lab, instrument=INSTRUMENT.model_copy(update={"mode": "real"}))
-    worker = Worker(real, observe_s=1.0, announce=lambda _: None)
+    worker = Worker(real, observe_s=1.0)
     worker.begin()
     assert not worker._drain()
-    twin = Worker(lab, observe_s=1.0, announce=lambda _: None)
+    twin = Worker(lab, observe_s=1.0)
     twin.begin()
     assert twin._drain()
 
@@ -556,7 +560,7 @@ def test_a_standby_takes_over_what_another_has_let_go_of(lab: Lab, clock: Any) -
     frozen = lab.ledger.acquire(ID, INSTRUMENT.name, "elsewhere-1-a", floor=0, ttl_s=30)
     assert frozen is not None
     lab.ledger.start(frozen)
-    worker = Worker(lab, 1.0, lambda _: None, standby=True)
+    worker = Worker(lab, 1.0, standby=True)
     worker.begin()
     worker._wait()
     assert fold(lab.ledger.events(ID)).trials[1].state is TrialState.RUNNING, "it may still work"

@@ -217,6 +217,7 @@ def run_worker(settings: Settings, instrument: InstrumentSpec, *, standby: bool 
         worker = Worker(lab, settings.connect_timeout_s, standby=standby)
         try:
             worker.begin()
+            beat.wait()
             worker.work()
         except (SystemExit, KeyboardInterrupt):
             executor.quiet()
@@ -261,7 +262,8 @@ def heartbeat(settings: Settings, ledger: RedisLedger, instrument: str, worker: 
     log_file = settings.data_dir / "logs" / f"beat-{instrument}.log"
 
     def start() -> "subprocess.Popen[bytes]":
-        return child.start_module(arguments, log=log_file, stdin=subprocess.PIPE)
+        pipe = subprocess.PIPE
+        return child.start_module(arguments, log=log_file, stdin=pipe, stdout=pipe)
 
     def publish(pid: int) -> None:
         started = child.started_at(pid)

@@ -64,6 +64,8 @@ def main(arguments: list[str]) -> None:
     ledger = RedisLedger(url, lab=lab, patience_s=0)
     watched = Watched(instrument, worker, psutil.Process(int(pid)), float(lease_s))
     deadline = None
+    sys.stdout.write("beats\n")
+    sys.stdout.flush()
     while True:
         heard, deadline = _listen(float(beat_s), deadline)
         if not heard or not watched.process.is_running():

@@ -14,14 +14,16 @@ log = logging.getLogger(__name__)
 
 RESTART_S = 0.2
 """Seconds before a beat that has died is replaced."""
+START_S = 60.0
+"""Longest wait for the first beat."""
 
 
 class Heartbeat:
     """A beating child for as long as this is open; closing it ends the child.
 
     Args:
-        start: starts the child, with a pipe as its standard input; called in a thread of its own,
-            because Linux ends a child with the thread that started it.
+        start: starts the child, with pipes as its standard input and output; called in a thread of
+            its own, because Linux ends a child with the thread that started it.
         on_start: told the child's pid each time.
     """
 
@@ -36,6 +38,7 @@ class Heartbeat:
         self._child: subprocess.Popen[bytes] | None = None
         self._deadline: float | None = None
         self._closed = threading.Event()
+        self._beats = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="heartbeat", daemon=True)
         self._thread.start()
 
@@ -44,6 +47,11 @@ class Heartbeat:
         with self._lock:
             self._deadline = time.monotonic() + seconds
             self._tell()
+
+    def wait(self) -> None:
+        """Until the first child beats: a lease taken before could be over at once."""
+        if not self._beats.wait(START_S):
+            log.error("the heartbeat does not start; going on without it")
 
     def close(self) -> None:
         """End the child."""
@@ -63,10 +71,13 @@ class Heartbeat:
             if self._closed.is_set():
                 beat.terminate()
             self._on_start(beat.pid)
+            if beat.stdout is not None and beat.stdout.readline():
+                self._beats.set()
             code = beat.wait()
-            if beat.stdin is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    beat.stdin.close()
+            for pipe in (beat.stdin, beat.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(BrokenPipeError):
+                        pipe.close()
             if not self._closed.wait(RESTART_S):
                 log.warning("the heartbeat ended with code %s and is started again", code)
 

@@ -104,7 +104,7 @@ function ops.acquire(id, worker, floor, ttl, most_grants)
   local trial = redis.call('LINDEX', queue, 0)
   if not trial then return { 'no', 'empty' } end
   redis.call('LPOP', queue)
-  if count(trial, 'grants') >= tonumber(most_grants) then
+  if count(trial, 'grants') - count(trial, 'attempts') >= tonumber(most_grants) then
     set(trial, 'state', 'abandoned')
     emit('abandoned', '{"reason":"leased ' .. most_grants .. ' times without a start"}',
          'trial_id', trial)

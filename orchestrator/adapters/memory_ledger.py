@@ -122,7 +122,7 @@ class MemoryLedger:
             if not campaign.queue or campaign.permits == 0:
                 return None
             trial = campaign.state.trials[campaign.queue.pop(0)]
-            if campaign.grants.get(trial.trial_id, 0) >= MOST_GRANTS:
+            if campaign.grants.get(trial.trial_id, 0) - trial.attempts >= MOST_GRANTS:
                 reason = f"leased {MOST_GRANTS} times without a start"
                 self._append(campaign, ev.Abandoned(trial_id=trial.trial_id, reason=reason))
                 return None

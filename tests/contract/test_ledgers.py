@@ -14,6 +14,7 @@ from orchestrator.adapters.redis_ledger import RedisLedger
 from orchestrator.domain import events as ev
 from orchestrator.domain.envelope import Envelope, Limit
 from orchestrator.domain.errors import LeaseLost, LedgerError
+from orchestrator.domain.rules import MOST_GRANTS
 from orchestrator.domain.state import CampaignStatus, fold
 from orchestrator.domain.trial import Outcome, Trial, TrialState
 from orchestrator.ports import InstrumentState, Lease, Ledger
@@ -278,6 +279,21 @@ def test_a_trial_that_had_started_becomes_suspect(opened: Ledger) -> None:
     assert opened.instrument(INSTRUMENT).state is InstrumentState.UNKNOWN
     with pytest.raises(LeaseLost):
         opened.acquired(lease, _evidence(lease))
+
+
+def test_only_leases_without_a_start_wear_a_trial_out(opened: Ledger) -> None:
+    """Its attempts are counted by the policy; this is for workers that die before they start."""
+    opened.propose(CAMPAIGN, _proposed(1))
+    for _ in range(MOST_GRANTS + 2):
+        lease = _acquire(opened)
+        assert lease is not None
+        opened.start(lease)
+        opened.fail(lease, _failed(lease), InstrumentState.READY)
+    for _ in range(MOST_GRANTS):
+        assert _acquire(opened) is not None
+        opened.expire(INSTRUMENT, dead=WORKER)
+    assert _acquire(opened) is None
+    assert _trial(opened).state is TrialState.ABANDONED
 
 
 @pytest.mark.parametrize("found", [True, False])

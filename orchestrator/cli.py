@@ -11,6 +11,7 @@ an optimizer.
 import json as json_module
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -313,6 +314,7 @@ def status(campaign_id: str | None = None, /, *, common: Common | None = None) -
     """
     from orchestrator import service
     from orchestrator.domain.state import CampaignStatus, fold
+    from orchestrator.standing import standing
 
     common = common or Common()
     with _ledger(common) as (_, ledger):
@@ -322,16 +324,27 @@ def status(campaign_id: str | None = None, /, *, common: Common | None = None) -
             common.say({"campaign_id": None, "processes": processes}, "no campaigns yet")
             return 0
         log = ledger.events(service.find(ledger, campaign_id))
-    state = fold(log)
+        state = fold(log)
+        record = ledger.instrument(state.instrument)
+    served = (state.instrument, state.campaign_id)
+    roles = {process["role"] for process in processes if process["instrument"] in served}
+    stands = standing(state, record, roles, time.time())
     if common.json:
         from orchestrator.domain.summary import summary
 
-        print(json_module.dumps({**summary(log), "processes": processes}))
+        told = {"sentence": stands.sentence, "alarm": stands.is_alarm}
+        print(json_module.dumps({**summary(log), **told, "processes": processes}))
     else:
         _print_states(common, [state], {})
+        print(f"\n{_red(stands.sentence) if stands.is_alarm else stands.sentence}\n")
         for process in processes:
             print(f"  {process['role']:8} pid {process['pid']}  {process['instrument'] or ''}")
     return ExitCode.NEEDS_PERSON if state.status is CampaignStatus.NEEDS_PERSON else 0
+
+
+def _red(text: str) -> str:
+    """The text in red, where that can be seen."""
+    return f"\033[31m{text}\033[0m" if sys.stdout.isatty() else f"! {text}"
 
 
 def _processes(ledger: "RedisLedger") -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from orchestrator.adapters.child import is_same_process
+from orchestrator.adapters.child import is_same_process, is_stopped
 from orchestrator.domain.errors import LedgerError
 from orchestrator.domain.trial import TrialState
 from orchestrator.ports import InstrumentState
@@ -191,7 +191,8 @@ def freeze_driver(nemesis: Nemesis) -> bool:
     seconds = nemesis.random.uniform(*FREEZE_S)
     driver = _await(lambda: nemesis.holder(instrument, driving=True))
     for part in nemesis.lab.parts("worker"):
-        if driver is not None and _is(driver, part) and _send(part, signal.SIGSTOP):
+        awake = part.process is not None and not is_stopped(part.process.pid)
+        if awake and _is(driver, part) and _send(part, signal.SIGSTOP):
             nemesis.later(seconds, lambda part=part: _send(part, signal.SIGCONT))
             return True
     return False

@@ -23,9 +23,10 @@ from orchestrator.adapters.spec_files import (
     read_campaign,
     read_instrument,
 )
-from orchestrator.app import spec_digest, versions
+from orchestrator.app import notice_channels, spec_digest, versions
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import ExitCode, LedgerUnavailable, Problem, SpecError, Unusable
+from orchestrator.domain.notices import followed_key
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.summary import columns, rows, summary
@@ -147,6 +148,7 @@ class Launcher:
             Unusable: a resource that cannot be used; the campaign can be resumed.
         """
         check_server(self.settings)
+        notice_channels(self.settings)  # better refused now than silent at night
         prepare_folder(self.settings.data_dir)
         ledger = RedisLedger(server_url(self.settings), lab=self.settings.lab, patience_s=1.0)
         embedded = self.settings.redis_url is None
@@ -207,6 +209,9 @@ class Launcher:
             if settings.time_compression is not None:
                 arguments += ["--time-compression", str(settings.time_compression)]
             supervisor.add_twin(instrument.name, arguments, environment)
+        if settings.calls_for_help:
+            supervisor.ledger.confirm_notice(followed_key(self.campaign_id))
+            supervisor.add("notifier", "lab", ["lab"], environment, is_bystander=True)
 
     def _refuse_stranger(self, ledger: Ledger, instrument: InstrumentSpec, digest: str) -> None:
         """Pass unless a live worker owns the instrument by another file, or in another mode.

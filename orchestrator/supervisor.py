@@ -7,9 +7,10 @@ What somebody else already runs in the same lab is used as it is.
 import json
 import logging
 import select
+import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ MOST_QUICK_DEATHS = 8
 """Quick deaths in a row after which the supervisor gives up."""
 MOST_REFUSALS = 1
 """Refusals of a process, with nothing else amiss, after which the next one is believed."""
+BYSTANDER_WAIT_S = 60.0
+"""Wait before a bystander that keeps dying is started again."""
 TWIN_START_S = 30.0
 """Longest time that a twin may take to serve."""
 
@@ -49,6 +52,8 @@ class Part:
     """How often it said that it cannot work here."""
     not_before: float = 0.0
     error_file: Path | None = None
+    is_bystander: bool = False
+    """True for a part that the campaign goes on without, and that has a last word at the end."""
 
     def is_alive(self) -> bool:
         """True when it was started and has not ended."""
@@ -90,14 +95,21 @@ class Supervisor:
         arguments: list[str],
         environment: Mapping[str, str],
         about: Mapping[str, Any] | None = None,
+        *,
+        is_bystander: bool = False,
     ) -> None:
-        """See that a worker or a campaign process is there; ``about`` is published with it."""
+        """See that a worker or a campaign process is there; ``about`` is published with it.
+
+        A bystander may die as often as it likes; at the end it is started once more if need be.
+        """
+        held = (signal.SIGTERM,) if is_bystander else ()
 
         def start() -> "tuple[subprocess.Popen[bytes], Mapping[str, Any]]":
-            return self._module(role, name, arguments, environment, False), about or {}
+            return self._module(role, name, arguments, environment, False, held), about or {}
 
         error_file = self.data_dir / "logs" / f"{role}-{name}.error"
-        self.parts.append(Part(role, name, start, error_file=error_file))
+        part = Part(role, name, start, error_file=error_file, is_bystander=is_bystander)
+        self.parts.append(part)
 
     def step(self) -> None:
         """Look once, and start what is missing.
@@ -108,13 +120,18 @@ class Supervisor:
         try:
             self._keep_server()
             for part in self.parts:
-                self._keep(part)
+                if part.is_bystander:
+                    self._keep_bystander(part)
+                else:
+                    self._keep(part)
         except LedgerUnavailable as error:
             log.warning("the server does not answer: %s", error)  # the next look starts it again
 
     def stop(self, patience_s: float = 20.0) -> None:
         """End what this process started, in the order of its start, the server last."""
         for part in self.parts:
+            if part.is_bystander:
+                self._let_speak(part)
             if part.process is not None:
                 child.end(part.process, patience_s)
                 self._forget(part.process.pid)
@@ -147,6 +164,25 @@ class Supervisor:
             self.has_lost = True
             self._put_off(part, 0.0, str(error))
         self._make_known(part)
+
+    def _keep_bystander(self, part: Part) -> None:
+        """As ``_keep``, but what goes wrong with it is nobody else's concern."""
+        has_lost = self.has_lost
+        try:
+            self._keep(part)
+        except (Unusable, OSError) as error:
+            log.error("going on without %s: %s", part.role, error)
+            part.not_before = time.monotonic() + BYSTANDER_WAIT_S
+        self.has_lost = has_lost
+
+    def _let_speak(self, part: Part) -> None:
+        """See that a bystander is there for the end, when nobody else's is."""
+        try:
+            self._keep_bystander(part)  # notes its death and puts off the next start
+            part.not_before = 0.0
+            self._keep_bystander(part)
+        except LedgerUnavailable as error:
+            log.warning("%s %s has no last word: %s", part.role, part.name, error)
 
     def _make_known(self, part: Part) -> None:
         """Publish a process; again at the next look when the server did not answer."""
@@ -197,12 +233,14 @@ class Supervisor:
         arguments: list[str],
         environment: Mapping[str, str],
         piped: bool,
+        held_back: Collection[signal.Signals] = (),
     ) -> "subprocess.Popen[bytes]":
         return child.start_module(
             ["orchestrator.app", role, *arguments],
             log=self.data_dir / "logs" / f"{role}-{name}.log",
             environment=environment,
             stdout=subprocess.PIPE if piped else None,
+            held_back=held_back,
         )
 
     def _publish(self, role: str, name: str | None, pid: int, about: Mapping[str, Any]) -> None:

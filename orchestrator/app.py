@@ -1,6 +1,7 @@
 """Wiring: settings become ports filled with adapters. Only this file knows every adapter.
 
-``python -m orchestrator.app ROLE ...`` is what the supervisor starts: campaign, worker or twin.
+``python -m orchestrator.app ROLE ...`` is what the supervisor starts: campaign, worker, twin or
+notifier.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import json
 import logging
 import os
 import platform
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from orchestrator.adapters import child
 from orchestrator.adapters.embedded_server import find_server, prepare_folder, socket_folder
@@ -31,15 +34,18 @@ from orchestrator.domain.errors import (
     ExitCode,
     LabError,
     LedgerError,
+    NotDelivered,
     Unusable,
 )
+from orchestrator.domain.notice_words import example
+from orchestrator.domain.notices import Notice, NoticeRules
 from orchestrator.domain.spec import InstrumentSpec
 from orchestrator.domain.state import fold
 from orchestrator.domain.trial import TrialState
 from orchestrator.heartbeat import Heartbeat
 from orchestrator.ledger_access import check_server, ledger_at, server_url
-from orchestrator.parts import add_twin, add_worker, is_served
-from orchestrator.ports import Executor, Gate, InstrumentState, Lab
+from orchestrator.parts import add_notifier, add_twin, add_worker, is_served
+from orchestrator.ports import Executor, Gate, InstrumentState, Lab, NoticeChannel
 from orchestrator.settings import Settings
 from orchestrator.supervisor import Supervisor
 
@@ -313,7 +319,84 @@ def confine_to_loopback(port: int) -> None:
     }
 
 
+# The notifier
+
+
+def notice_channels(settings: Settings) -> list[NoticeChannel]:
+    """Every way to call for help that the settings name; empty when they name none.
+
+    Raises:
+        Unusable: one is named and cannot work; no secret is in the message.
+    """
+    from orchestrator.adapters.notify_email import EmailChannel, MailServer, addresses
+    from orchestrator.adapters.notify_webhook import WebhookChannel
+
+    channels: list[NoticeChannel] = []
+    if settings.notify_email:
+        if not settings.smtp_url:
+            raise Unusable(
+                "LABWRIGHT_NOTIFY_EMAIL names whom to call, but LABWRIGHT_SMTP_URL names no mail "
+                "server; write smtp://host:25, smtps://user@host:465 or smtp+starttls://user@host"
+            )
+        recipients = addresses(settings.notify_email, "LABWRIGHT_NOTIFY_EMAIL")
+        server = MailServer.from_url(settings.smtp_url, settings.mail_password())
+        own = server.user if server.user and "@" in server.user else f"labwright@{_host()}"
+        sender = addresses(settings.notify_from or own, "LABWRIGHT_NOTIFY_FROM")[0]
+        channels.append(EmailChannel(server, recipients, sender))
+    if settings.notify_webhook:
+        channels.append(WebhookChannel(settings.notify_webhook.reveal()))
+    return channels
+
+
+def notice_rules(settings: Settings) -> NoticeRules:
+    """What is worth a message, and what its reader must know of this lab."""
+    options = ["--data-dir", str(settings.data_dir.resolve())]
+    if settings.redis_url is not None and urlsplit(settings.redis_url).password is None:
+        options += ["--redis", settings.redis_url]
+    suspended_s = settings.notify_suspended_min * 60
+    return NoticeRules(suspended_s=suspended_s, host=_host(), options=shlex.join(options))
+
+
+def run_notifier(settings: Settings) -> None:
+    """Call for help until SIGTERM, and send what is due then."""
+    from orchestrator.notifier import Notifier, until_terminated
+
+    pause = until_terminated()
+    with contextlib.closing(
+        RedisLedger(server_url(settings), lab=settings.lab, patience_s=1.0)
+    ) as ledger:
+        channels, rules = notice_channels(settings), notice_rules(settings)
+        Notifier(ledger, channels, rules, SystemClock(), child.worker_name()).run(pause)
+
+
+def _host() -> str:
+    return platform.node() or "localhost"
+
+
 # What a person starts by hand
+
+
+def send_test_notice(settings: Settings) -> list[dict[str, Any]]:
+    """Send a test through every channel; for each its name, whom it reaches, and what went wrong.
+
+    Raises:
+        Unusable: none is configured, or one cannot work.
+    """
+    channels = notice_channels(settings)
+    if not channels:
+        raise Unusable(
+            "nobody would be called: set LABWRIGHT_NOTIFY_EMAIL and LABWRIGHT_SMTP_URL, or "
+            "LABWRIGHT_NOTIFY_WEBHOOK; docs/how-to/call-for-help.md shows how"
+        )
+    notice = example(child.worker_name(), time.time(), _host())
+    return [{"channel": c.name, "to": c.where, "error": _problem(c, notice)} for c in channels]
+
+
+def _problem(channel: NoticeChannel, notice: Notice) -> str | None:
+    try:
+        return channel.send(notice) or None
+    except NotDelivered as error:
+        return str(error)
 
 
 def reduce_again(
@@ -372,6 +455,8 @@ def serve_worker(settings: Settings, instrument: InstrumentSpec, *, standby: boo
                 _refuse_second(ledger, instrument.name)
             add_worker(supervisor, settings, instrument, waits=standby, standby=standby)
             add_twin(supervisor, settings, instrument)
+            if settings.calls_for_help:
+                add_notifier(supervisor, settings)
             while not stop.is_set():
                 supervisor.step()
                 stop.wait(STEP_S)
@@ -487,11 +572,13 @@ def main(arguments: list[str]) -> int:
         from simulators.serve import main as serve
 
         return serve([subject, *rest])
-    error_name = subject if role == "campaign" else json.loads(subject)["name"]
+    error_name = json.loads(subject)["name"] if role == "worker" else subject
     error_file = settings.data_dir / "logs" / f"{role}-{error_name}.error"
     try:
         if role == "campaign":
             run_campaign(settings, subject)
+        elif role == "notifier":
+            run_notifier(settings)
         else:
             instrument = InstrumentSpec.from_data(json.loads(subject))
             run_worker(settings, instrument, standby="--standby" in rest)

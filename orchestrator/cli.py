@@ -740,6 +740,30 @@ def twins(*, common: Common | None = None) -> int:
 
 
 @app.command
+def notify(*, test: bool = False, common: Common | None = None) -> int:
+    """Send a test to everybody whom a campaign would call for help, and say what happened.
+
+    Args:
+        test: Do send it; there is nothing else to send by hand.
+        common: Options of every verb.
+    """
+    from orchestrator.app import send_test_notice
+    from orchestrator.domain.errors import Unusable
+
+    common = common or Common()
+    if not test:
+        raise Unusable("say 'labwright notify --test' to send a test to everybody concerned")
+    sent = send_test_notice(common.settings())
+    ok = all(one["error"] is None for one in sent)
+    text = "\n".join(
+        f"FAIL  {one['error']}" if one["error"] else f"ok    {one['channel']} to {one['to']}"
+        for one in sent
+    )
+    common.say({"ok": ok, "channels": sent}, text)
+    return ExitCode.DONE if ok else ExitCode.WRONG
+
+
+@app.command
 def doctor(*, common: Common | None = None) -> int:
     """Look at this machine and say what would keep a campaign from running.
 

@@ -23,16 +23,17 @@ from orchestrator.adapters.spec_files import (
     read_campaign,
     read_instrument,
 )
-from orchestrator.app import versions
+from orchestrator.app import notice_channels, versions
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import ExitCode, LedgerUnavailable, Problem, SpecError, Unusable
+from orchestrator.domain.notices import followed_key
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.summary import columns, rows, summary
 from orchestrator.domain.together import disagreements
 from orchestrator.domain.trial import Trial, TrialState
 from orchestrator.ledger_access import check_server, server_url
-from orchestrator.parts import add_campaign, add_twin, add_worker, spec_digest
+from orchestrator.parts import add_campaign, add_notifier, add_twin, add_worker, spec_digest
 from orchestrator.ports import Ledger
 from orchestrator.settings import Settings
 from orchestrator.supervisor import Supervisor
@@ -148,6 +149,7 @@ class Launcher:
             Unusable: a resource that cannot be used; the campaign can be resumed.
         """
         check_server(self.settings)
+        notice_channels(self.settings)  # better refused now than silent at night
         prepare_folder(self.settings.data_dir)
         ledger = RedisLedger(server_url(self.settings), lab=self.settings.lab, patience_s=1.0)
         embedded = self.settings.redis_url is None
@@ -196,6 +198,9 @@ class Launcher:
         add_worker(supervisor, settings, instrument)
         add_campaign(supervisor, settings, self.campaign_id)
         add_twin(supervisor, settings, instrument, seed=state.spec["optimizer"]["seed"])
+        if settings.calls_for_help:
+            supervisor.ledger.confirm_notice(followed_key(self.campaign_id))
+            add_notifier(supervisor, settings)
 
     def _refuse_stranger(self, ledger: Ledger, instrument: InstrumentSpec, digest: str) -> None:
         """Pass unless a live worker owns the instrument by another file, or in another mode.

@@ -69,6 +69,11 @@ def add_twin(
     supervisor.add_twin(instrument.name, arguments, _environment(settings))
 
 
+def add_notifier(supervisor: Supervisor, settings: Settings) -> None:
+    """The process that calls for help: one for the whole lab."""
+    supervisor.add("notifier", "lab", ["lab"], _environment(settings), is_bystander=True)
+
+
 def _environment(settings: Settings) -> dict[str, str]:
     """What a child must be told of these settings; the rest it inherits from this process."""
     return {

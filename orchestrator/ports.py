@@ -27,6 +27,7 @@ from orchestrator.domain.trial import Outcome, ParameterValue
 
 if TYPE_CHECKING:
     from orchestrator.domain.envelope import Envelope
+    from orchestrator.domain.notices import Notice
     from orchestrator.domain.proposal import Knowledge, Suggestion
     from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 
@@ -262,6 +263,22 @@ class Ledger(Protocol):
         """The published processes by pid; some may have died since."""
         ...
 
+    def claim_notice(self, key: str, by: str, ttl_s: float) -> bool:
+        """Become for ``ttl_s`` the only one who sends a notice; False when it may not be sent now.
+
+        That is when it was sent already, or another has claimed it and the time is not over. Who
+        has claimed it and claims it again prolongs the claim.
+        """
+        ...
+
+    def confirm_notice(self, key: str) -> None:
+        """Record that a notice was sent; nobody can claim it any more."""
+        ...
+
+    def is_confirmed(self, key: str) -> bool:
+        """True when ``confirm_notice`` was called with this key."""
+        ...
+
 
 class Optimizer(Protocol):
     """Proposes; holds no state that a proposal depends on."""
@@ -463,6 +480,31 @@ class Reduction:
     outcomes: Mapping[str, Outcome]
     invalid: str | None
     """The validity rule that does not hold; None when the trial is valid."""
+
+
+class NoticeChannel(Protocol):
+    """One way to reach the people on duty."""
+
+    @property
+    def name(self) -> str:
+        """A short fixed word, such as ``email``; unique among the channels of a lab."""
+        ...
+
+    @property
+    def where(self) -> str:
+        """Whom it reaches and by which server, without any secret."""
+        ...
+
+    def send(self, notice: Notice) -> str:
+        """Hand the notice over; when this returns, the server has taken it.
+
+        Gives what did not go well all the same, such as an address that was refused; mostly empty.
+
+        Raises:
+            NotDelivered: the server did not answer in time, or refused; the message holds no
+                secret.
+        """
+        ...
 
 
 class Clock(Protocol):

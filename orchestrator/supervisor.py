@@ -10,7 +10,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ MOST_REFUSALS = 1
 """Refusals of a process, with nothing else amiss, after which the next one is believed."""
 KILLED_S = 0.1
 """Wait before a process that was killed from outside is started again."""
+BYSTANDER_WAIT_S = 60.0
+"""Wait before a bystander that keeps dying is started again."""
 TWIN_START_S = 30.0
 """Longest time that a twin may take to serve."""
 
@@ -54,6 +56,8 @@ class Part:
     error_file: Path | None = None
     standby: bool = False
     """True for a second worker, which waits until the instrument is free."""
+    is_bystander: bool = False
+    """True for a part that the campaign goes on without, and that has a last word at the end."""
 
     def is_alive(self) -> bool:
         """True when it was started and has not ended."""
@@ -101,15 +105,22 @@ class Supervisor:
         about: Mapping[str, Any] | None = None,
         *,
         standby: bool = False,
+        is_bystander: bool = False,
     ) -> None:
-        """See that a worker or a campaign process is there; ``about`` is published with it."""
+        """See that a process of ours is there; ``about`` is published with it.
+
+        A bystander may die as often as it likes: nothing else depends on it. When it is dead at
+        the end it is started once more, so that it can have its last word.
+        """
         published = {**(about or {}), "standby": standby}
+        held = (signal.SIGTERM,) if is_bystander else ()
 
         def start() -> "tuple[subprocess.Popen[bytes], Mapping[str, Any]]":
-            return self._module(role, name, arguments, environment, False), published
+            return self._module(role, name, arguments, environment, False, held), published
 
-        error_file = self.data_dir / "logs" / f"{role}-{name}.error"
-        part = Part(role, name, start, error_file=None if standby else error_file, standby=standby)
+        error_file = None if standby else self.data_dir / "logs" / f"{role}-{name}.error"
+        part = Part(role, name, start, error_file=error_file)
+        part.standby, part.is_bystander = standby, is_bystander
         self.parts.append(part)
 
     def step(self) -> None:
@@ -122,13 +133,18 @@ class Supervisor:
         try:
             self._keep_server()
             for part in list(self.parts):
-                self._keep(part)
+                if part.is_bystander:
+                    self._keep_bystander(part)
+                else:
+                    self._keep(part)
         except LedgerUnavailable as error:
             log.warning("the server does not answer: %s", error)  # the next look starts it again
 
     def stop(self, patience_s: float = 20.0) -> None:
         """End what this process started, in the order of its start, the server last."""
         for part in self.parts:
+            if part.is_bystander:
+                self._let_speak(part)
             if part.process is not None:
                 child.end(part.process, patience_s)
                 self._forget(part.process.pid)
@@ -179,6 +195,25 @@ class Supervisor:
             self.has_lost = True
             self._put_off(part, 0.0, str(error))
         self._make_known(part)
+
+    def _keep_bystander(self, part: Part) -> None:
+        """As ``_keep``, but what goes wrong with it is nobody else's concern."""
+        has_lost = self.has_lost
+        try:
+            self._keep(part)
+        except (Unusable, OSError) as error:
+            log.error("going on without %s: %s", part.role, error)
+            part.not_before = time.monotonic() + BYSTANDER_WAIT_S
+        self.has_lost = has_lost
+
+    def _let_speak(self, part: Part) -> None:
+        """See that a bystander is there for the end, when nobody else's is."""
+        try:
+            self._keep_bystander(part)  # notes its death and puts off the next start
+            part.not_before = 0.0
+            self._keep_bystander(part)
+        except LedgerUnavailable as error:
+            log.warning("%s %s has no last word: %s", part.role, part.name, error)
 
     def _make_known(self, part: Part) -> None:
         """Publish a process; again at the next look when the server did not answer."""
@@ -236,12 +271,14 @@ class Supervisor:
         arguments: list[str],
         environment: Mapping[str, str],
         piped: bool,
+        held_back: Collection[signal.Signals] = (),
     ) -> "subprocess.Popen[bytes]":
         return child.start_module(
             ["orchestrator.app", role, *arguments],
             log=self.data_dir / "logs" / f"{role}-{name}.log",
             environment=environment,
             stdout=subprocess.PIPE if piped else None,
+            held_back=held_back,
         )
 
     def _publish(self, role: str, name: str | None, pid: int, about: Mapping[str, Any]) -> None:

@@ -41,6 +41,8 @@ class MemoryLedger:
         self._campaigns: dict[str, _Campaign] = {}
         self._instruments: dict[str, InstrumentRecord] = {}
         self._processes: dict[int, dict[str, Any]] = {}
+        self._claims: dict[str, tuple[str, float]] = {}
+        self._confirmed: set[str] = set()
         self._changed = threading.Condition(threading.RLock())
 
     # Campaigns and their log
@@ -388,6 +390,26 @@ class MemoryLedger:
     def processes(self) -> dict[int, dict[str, Any]]:
         """See ports.Ledger."""
         return dict(self._processes)
+
+    def claim_notice(self, key: str, by: str, ttl_s: float) -> bool:
+        """See ports.Ledger."""
+        with self._changed:
+            now = self._clock.now()
+            holder, until = self._claims.get(key, (by, now))
+            if holder != by and until > now:
+                return False
+            self._claims[key] = (by, now + ttl_s)
+            return key not in self._confirmed
+
+    def confirm_notice(self, key: str) -> None:
+        """See ports.Ledger."""
+        with self._changed:
+            self._confirmed.add(key)
+
+    def is_confirmed(self, key: str) -> bool:
+        """See ports.Ledger."""
+        with self._changed:
+            return key in self._confirmed
 
 
 def _key(event_id: str) -> tuple[int, ...]:

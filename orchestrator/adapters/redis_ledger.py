@@ -312,6 +312,29 @@ class RedisLedger:
         found: Any = self._patiently(lambda: self._redis.hgetall(key))
         return {int(pid): json.loads(text) for pid, text in found.items()}
 
+    # Notices
+
+    def claim_notice(self, key: str, by: str, ttl_s: float) -> bool:
+        """See ports.Ledger."""
+        claim, lasts = f"{self._lab}:notice:{key}", max(1, int(ttl_s * 1000))
+
+        def take() -> bool:
+            if not self._redis.set(claim, by, nx=True, px=lasts):
+                if self._redis.get(claim) != by or not self._redis.pexpire(claim, lasts):
+                    return False
+            # After the claim: whoever held it before has confirmed before it ended.
+            return not self._redis.hexists(f"{self._lab}:notices", key)
+
+        return self._patiently(take)
+
+    def confirm_notice(self, key: str) -> None:
+        """See ports.Ledger."""
+        self._patiently(lambda: self._redis.hsetnx(f"{self._lab}:notices", key, str(time.time())))
+
+    def is_confirmed(self, key: str) -> bool:
+        """See ports.Ledger."""
+        return self._patiently(lambda: bool(self._redis.hexists(f"{self._lab}:notices", key)))
+
     # The server itself
 
     def ping(self) -> None:

@@ -1,6 +1,7 @@
 """One suite over both ledgers: what it proves of the one in memory holds for the real one."""
 
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -446,6 +447,37 @@ def test_processes_come_and_go(ledger: Ledger) -> None:
     assert ledger.processes() == {12: {"role": "worker", "instrument": "stage", "started": 1.5}}
     ledger.set_process(12, None)
     assert ledger.processes() == {}
+
+
+def test_one_at_a_time_may_send_a_notice(ledger: Ledger) -> None:
+    assert ledger.claim_notice("scan-1/7-0/over/email", "one", 30.0)
+    assert not ledger.claim_notice("scan-1/7-0/over/email", "two", 30.0)
+    assert ledger.claim_notice("scan-1/7-0/over/email", "one", 30.0), "its owner prolongs it"
+    assert ledger.claim_notice("scan-1/7-0/over/webhook", "two", 30.0), "another notice is free"
+    assert not ledger.is_confirmed("scan-1/7-0/over/email"), "claimed is not sent"
+
+
+def test_a_confirmed_notice_is_never_sent_again(ledger: Ledger) -> None:
+    ledger.claim_notice("key", "one", 0.01)
+    ledger.confirm_notice("key")
+    ledger.confirm_notice("key")
+    assert ledger.is_confirmed("key")
+    assert not ledger.claim_notice("key", "one", 30.0)
+    assert not ledger.claim_notice("key", "two", 30.0)
+
+
+def test_the_claim_of_a_dead_notifier_ends_by_itself(
+    ledger: Ledger, request: pytest.FixtureRequest
+) -> None:
+    assert ledger.claim_notice("key", "dead", 0.2)
+    assert not ledger.claim_notice("key", "heir", 30.0)
+    told: Any = request.getfixturevalue("clock")
+    give_up = time.monotonic() + 5.0
+    while not ledger.claim_notice("key", "heir", 30.0):
+        assert time.monotonic() < give_up
+        told.sleep(0.05)  # the ledger in memory goes by this clock, the real one by its own
+        time.sleep(0.01)
+    assert not ledger.claim_notice("key", "dead", 30.0)
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))

@@ -1,6 +1,7 @@
 """Wiring: settings become ports filled with adapters. Only this file knows every adapter.
 
-``python -m orchestrator.app ROLE ...`` is what the supervisor starts: campaign, worker or twin.
+``python -m orchestrator.app ROLE ...`` is what the supervisor starts: campaign, worker, twin or
+notifier.
 """
 
 import contextlib
@@ -11,26 +12,40 @@ import json
 import logging
 import os
 import platform
+import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from orchestrator.adapters import child
 from orchestrator.adapters.embedded_server import find_server, prepare_folder, socket_folder
 from orchestrator.adapters.redis_ledger import RedisLedger
 from orchestrator.adapters.spec_files import read_instrument, twin_folders
 from orchestrator.domain.envelope import envelope_of
-from orchestrator.domain.errors import DeviceUnavailable, ExitCode, LabError, Unusable
+from orchestrator.domain.errors import (
+    DeviceUnavailable,
+    ExitCode,
+    LabError,
+    LedgerError,
+    NotDelivered,
+    Unusable,
+)
+from orchestrator.domain.notice_words import example
+from orchestrator.domain.notices import Notice, NoticeRules
 from orchestrator.domain.spec import InstrumentSpec
 from orchestrator.domain.state import fold
 from orchestrator.domain.trial import TrialState
-from orchestrator.ledger_access import ledger_at, open_ledger, server_url
-from orchestrator.ports import Executor, Gate, InstrumentState, Lab
+from orchestrator.heartbeat import Heartbeat
+from orchestrator.ledger_access import check_server, ledger_at, server_url
+from orchestrator.parts import add_notifier, add_twin, add_worker, is_served
+from orchestrator.ports import Executor, Gate, InstrumentState, Lab, NoticeChannel
 from orchestrator.settings import Settings
 from orchestrator.supervisor import Supervisor
 
@@ -43,6 +58,8 @@ HOST_LOCKS = Path("/tmp/labwright-locks")
 """Folder of the locks on real instruments, shared by all users of this host."""
 SOFTWARE = ("labwright", "bluesky", "ophyd", "numpy")
 """Packages whose versions go into every RunStart document."""
+STEP_S = 0.1
+"""Seconds between two looks at the processes."""
 
 
 class SystemClock:
@@ -64,12 +81,6 @@ def versions() -> dict[str, str]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
     return found
-
-
-def spec_digest(instrument_spec: Mapping[str, Any]) -> str:
-    """The same for two workers when they own an instrument by the same file and mode."""
-    text = json.dumps(dict(instrument_spec), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 # The live documents
@@ -112,6 +123,7 @@ def campaign_lab(
         plan_deadline_s=settings.plan_deadline_s,
         suggestion_deadline_s=settings.suggestion_deadline_s,
         versions={},
+        announce=lambda _: None,
         **absent,
     )
 
@@ -134,7 +146,17 @@ def run_campaign(settings: Settings, campaign_id: str) -> None:
 
 
 def gate_for(settings: Settings, instrument: InstrumentSpec) -> Gate:
-    """What keeps a second driver off; for a real instrument one lock of the host per PV prefix.
+    """What keeps a second driver off; a twin's server is told of every claim, for its notes."""
+    from orchestrator.adapters.gate_fence_pv import FencePv, FencePvGate, ToldGate
+
+    if instrument.gate == "fence_pv":
+        return FencePvGate(FencePv())
+    gate = _gate_of_host(settings, instrument)
+    return ToldGate(gate, FencePv()) if is_served(instrument) else gate
+
+
+def _gate_of_host(settings: Settings, instrument: InstrumentSpec) -> Gate:
+    """The gate on this host; for a real instrument one lock of the host per PV prefix.
 
     So two files that share a single device exclude each other, whatever they call the instrument.
     """
@@ -151,7 +173,12 @@ def gate_for(settings: Settings, instrument: InstrumentSpec) -> Gate:
 
 
 def worker_lab(
-    settings: Settings, ledger: RedisLedger, instrument: InstrumentSpec, executor: Executor
+    settings: Settings,
+    ledger: RedisLedger,
+    instrument: InstrumentSpec,
+    executor: Executor,
+    worker: str,
+    announce: Callable[[float], None],
 ) -> Lab:
     """The bundle of a worker: everything but the optimizer."""
     from orchestrator.adapters.outbox import FileOutbox
@@ -166,17 +193,20 @@ def worker_lab(
         reducer=DocumentReducer(settings.data_dir),
         clock=SystemClock(),
         instrument=instrument,
-        worker=child.worker_name(),
+        worker=worker,
         lease_s=settings.lease_s,
         plan_deadline_s=settings.plan_deadline_s,
         suggestion_deadline_s=settings.suggestion_deadline_s,
         versions=versions(),
+        announce=announce,
         **absent,
     )
 
 
-def run_worker(settings: Settings, instrument: InstrumentSpec) -> None:
+def run_worker(settings: Settings, instrument: InstrumentSpec, *, standby: bool = False) -> None:
     """Own an instrument and run its trials until this process must be replaced.
+
+    With ``standby`` it waits, all loaded, while another worker drives the instrument.
 
     Raises:
         Unusable: another worker drives it, or its twin is not there.
@@ -186,13 +216,14 @@ def run_worker(settings: Settings, instrument: InstrumentSpec) -> None:
 
     ledger = ledger_at(settings, server_url(settings))
     executor = executor_for(settings, ledger, instrument)
-    lab = worker_lab(settings, ledger, instrument, executor)
-
+    name = child.worker_name()
     signal.signal(signal.SIGTERM, _leave)
-    with _beating(settings, ledger, lab) as announce:
-        worker = Worker(lab, observe_s=settings.connect_timeout_s, announce=announce)
+    with contextlib.closing(heartbeat(settings, ledger, instrument.name, name)) as beat:
+        lab = worker_lab(settings, ledger, instrument, executor, name, beat.announce)
+        worker = Worker(lab, settings.connect_timeout_s, standby=standby)
         try:
             worker.begin()
+            beat.wait()
             worker.work()
         except (SystemExit, KeyboardInterrupt):
             executor.quiet()
@@ -215,7 +246,7 @@ def executor_for(
     importlib.import_module("bluesky.run_engine")
     importlib.import_module("pandas")
     twin: dict[str, Any] = {}
-    if instrument.mode == "twin" and instrument.twin is not None:
+    if is_served(instrument):
         twin = find_twin(ledger, instrument.name, settings.connect_timeout_s)
         confine_to_loopback(twin["port"])
     publisher = DocumentPublisher(document_address(settings, instrument.name))
@@ -230,42 +261,24 @@ def executor_for(
     )
 
 
-@contextlib.contextmanager
-def _beating(
-    settings: Settings, ledger: RedisLedger, lab: Lab
-) -> Iterator[Callable[[float], None]]:
-    """A heartbeat child for as long as this process works; gives what announces a deadline."""
-    arguments = [
-        "orchestrator.beat",
-        ledger.url,
-        settings.lab,
-        lab.instrument.name,
-        lab.worker,
-        str(os.getpid()),
-        str(settings.lease_s),
-        str(settings.beat_s),
-    ]
-    log_file = settings.data_dir / "logs" / f"beat-{lab.instrument.name}.log"
-    beat = child.start_module(arguments, log=log_file, stdin=subprocess.PIPE)
-    told = beat.stdin
-    assert told is not None  # noqa: S101 (a pipe was asked for)
-    about = {
-        "role": "beat",
-        "instrument": lab.instrument.name,
-        "started": child.started_at(beat.pid) or time.time(),
-    }
-    ledger.set_process(beat.pid, about)
+def heartbeat(settings: Settings, ledger: RedisLedger, instrument: str, worker: str) -> Heartbeat:
+    """A heartbeat for this process's hold on an instrument."""
+    arguments = ["orchestrator.beat", ledger.url, settings.lab, instrument, worker]
+    arguments += [str(os.getpid()), *map(str, (settings.lease_s, settings.beat_s, settings.hung_s))]
+    log_file = settings.data_dir / "logs" / f"beat-{instrument}.log"
 
-    def announce(deadline: float) -> None:
-        with contextlib.suppress(BrokenPipeError):  # without its beat the worker only loses time
-            os.write(told.fileno(), f"{deadline}\n".encode())
+    def start() -> "subprocess.Popen[bytes]":
+        pipe = subprocess.PIPE
+        return child.start_module(arguments, log=log_file, stdin=pipe, stdout=pipe)
 
-    try:
-        yield announce
-    finally:
-        told.close()
-        # It stays listed until somebody looks whether it lives: the server may be gone already.
-        child.end(beat, 1.0)
+    def publish(pid: int) -> None:
+        started = child.started_at(pid)
+        if started is not None:
+            about = {"role": "beat", "instrument": instrument, "started": started}
+            with contextlib.suppress(LedgerError):  # for screens; the beat works without
+                ledger.set_process(pid, about)
+
+    return Heartbeat(start, publish)
 
 
 def _has_twin(ledger: RedisLedger, instrument: str) -> bool:
@@ -306,7 +319,84 @@ def confine_to_loopback(port: int) -> None:
     }
 
 
+# The notifier
+
+
+def notice_channels(settings: Settings) -> list[NoticeChannel]:
+    """Every way to call for help that the settings name; empty when they name none.
+
+    Raises:
+        Unusable: one is named and cannot work; no secret is in the message.
+    """
+    from orchestrator.adapters.notify_email import EmailChannel, MailServer, addresses
+    from orchestrator.adapters.notify_webhook import WebhookChannel
+
+    channels: list[NoticeChannel] = []
+    if settings.notify_email:
+        if not settings.smtp_url:
+            raise Unusable(
+                "LABWRIGHT_NOTIFY_EMAIL names whom to call, but LABWRIGHT_SMTP_URL names no mail "
+                "server; write smtp://host:25, smtps://user@host:465 or smtp+starttls://user@host"
+            )
+        recipients = addresses(settings.notify_email, "LABWRIGHT_NOTIFY_EMAIL")
+        server = MailServer.from_url(settings.smtp_url, settings.mail_password())
+        own = server.user if server.user and "@" in server.user else f"labwright@{_host()}"
+        sender = addresses(settings.notify_from or own, "LABWRIGHT_NOTIFY_FROM")[0]
+        channels.append(EmailChannel(server, recipients, sender))
+    if settings.notify_webhook:
+        channels.append(WebhookChannel(settings.notify_webhook.reveal()))
+    return channels
+
+
+def notice_rules(settings: Settings) -> NoticeRules:
+    """What is worth a message, and what its reader must know of this lab."""
+    options = ["--data-dir", str(settings.data_dir.resolve())]
+    if settings.redis_url is not None and urlsplit(settings.redis_url).password is None:
+        options += ["--redis", settings.redis_url]
+    suspended_s = settings.notify_suspended_min * 60
+    return NoticeRules(suspended_s=suspended_s, host=_host(), options=shlex.join(options))
+
+
+def run_notifier(settings: Settings) -> None:
+    """Call for help until SIGTERM, and send what is due then."""
+    from orchestrator.notifier import Notifier, until_terminated
+
+    pause = until_terminated()
+    with contextlib.closing(
+        RedisLedger(server_url(settings), lab=settings.lab, patience_s=1.0)
+    ) as ledger:
+        channels, rules = notice_channels(settings), notice_rules(settings)
+        Notifier(ledger, channels, rules, SystemClock(), child.worker_name()).run(pause)
+
+
+def _host() -> str:
+    return platform.node() or "localhost"
+
+
 # What a person starts by hand
+
+
+def send_test_notice(settings: Settings) -> list[dict[str, Any]]:
+    """Send a test through every channel; for each its name, whom it reaches, and what went wrong.
+
+    Raises:
+        Unusable: none is configured, or one cannot work.
+    """
+    channels = notice_channels(settings)
+    if not channels:
+        raise Unusable(
+            "nobody would be called: set LABWRIGHT_NOTIFY_EMAIL and LABWRIGHT_SMTP_URL, or "
+            "LABWRIGHT_NOTIFY_WEBHOOK; docs/how-to/call-for-help.md shows how"
+        )
+    notice = example(child.worker_name(), time.time(), _host())
+    return [{"channel": c.name, "to": c.where, "error": _problem(c, notice)} for c in channels]
+
+
+def _problem(channel: NoticeChannel, notice: Notice) -> str | None:
+    try:
+        return channel.send(notice) or None
+    except NotDelivered as error:
+        return str(error)
 
 
 def reduce_again(
@@ -341,25 +431,48 @@ def reduce_again(
     return {one.trial_id: str(after.trials[one.trial_id].state) for one in waiting}
 
 
-def serve_worker(settings: Settings, instrument: InstrumentSpec) -> int:
-    """Work on an instrument until SIGTERM; starts the server and the twin when none is there.
+def serve_worker(settings: Settings, instrument: InstrumentSpec, *, standby: bool = False) -> int:
+    """Keep a worker on an instrument, with its server and twin when none is there, until SIGTERM.
 
-    Gives the exit code: 0 after an order to end, 1 when this process must be replaced.
+    A second call with ``standby`` keeps a second worker, which takes over when the first dies.
+    Gives the exit code.
+
+    Raises:
+        Unusable: another worker drives the instrument, or this one cannot or keeps dying.
     """
-    signal.signal(signal.SIGTERM, _leave)
-    with open_ledger(settings, must_exist=False) as ledger, _twin_for(settings, ledger, instrument):
-        about = {
-            "role": "worker",
-            "instrument": instrument.name,
-            "started": child.started_at(os.getpid()),
-            "spec": spec_digest(instrument.to_data()),
-        }
-        ledger.set_process(os.getpid(), about)
+    check_server(settings)
+    prepare_folder(settings.data_dir)
+    ledger = RedisLedger(server_url(settings), lab=settings.lab, patience_s=1.0)
+    embedded = settings.redis_url is None
+    supervisor = Supervisor(settings.data_dir, ledger, embedded, frozen_s=settings.lease_s)
+    stop = threading.Event()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, lambda *_: stop.set())
+    with contextlib.closing(ledger):
         try:
-            run_worker(settings, instrument)
-        except (SystemExit, KeyboardInterrupt):
-            return 0
-    return 1
+            supervisor.step()
+            if not standby:
+                _refuse_second(ledger, instrument.name)
+            add_worker(supervisor, settings, instrument, waits=standby, standby=standby)
+            add_twin(supervisor, settings, instrument)
+            if settings.calls_for_help:
+                add_notifier(supervisor, settings)
+            while not stop.is_set():
+                supervisor.step()
+                stop.wait(STEP_S)
+        finally:
+            supervisor.stop()
+    return 0
+
+
+def _refuse_second(ledger: RedisLedger, instrument: str) -> None:
+    for pid, about in ledger.processes().items():
+        mine = about["role"] == "worker" and about["instrument"] == instrument
+        if mine and child.is_same_process(pid, about["started"]):
+            raise Unusable(
+                f"another worker already drives instrument {instrument!r} (process {pid}); "
+                "--standby starts one that waits for its turn"
+            )
 
 
 def park_instrument(settings: Settings, ledger: RedisLedger, instrument: InstrumentSpec) -> None:
@@ -388,16 +501,14 @@ def _twin_for(
     settings: Settings, ledger: RedisLedger, instrument: InstrumentSpec
 ) -> Iterator[None]:
     """The instrument's twin: a live one, or one of our own while the context lasts."""
-    if instrument.mode != "twin" or instrument.twin is None:
+    if not is_served(instrument):
         yield
         return
     if _has_twin(ledger, instrument.name):
         yield
         return
     supervisor = Supervisor(settings.data_dir, ledger, embedded=False)
-    compression = settings.time_compression
-    options = ["--time-compression", str(compression)] if compression else []
-    supervisor.add_twin(instrument.name, [instrument.twin.replace("_", "-"), *options], {})
+    add_twin(supervisor, settings, instrument)
     supervisor.step()
     try:
         yield
@@ -461,13 +572,16 @@ def main(arguments: list[str]) -> int:
         from simulators.serve import main as serve
 
         return serve([subject, *rest])
-    error_name = subject if role == "campaign" else json.loads(subject)["name"]
+    error_name = json.loads(subject)["name"] if role == "worker" else subject
     error_file = settings.data_dir / "logs" / f"{role}-{error_name}.error"
     try:
         if role == "campaign":
             run_campaign(settings, subject)
+        elif role == "notifier":
+            run_notifier(settings)
         else:
-            run_worker(settings, InstrumentSpec.from_data(json.loads(subject)))
+            instrument = InstrumentSpec.from_data(json.loads(subject))
+            run_worker(settings, instrument, standby="--standby" in rest)
     except SystemExit:
         return 0
     except (Unusable, DeviceUnavailable) as error:

@@ -2,14 +2,18 @@
 
 A process of its own, so that Python code which holds the worker's interpreter lock does not stop
 the beat, while a freeze does. It renews only while the worker lives, is not stopped, and is
-younger than the deadline it has announced on this process's standard input (Unix seconds, one
-number a line; an empty line means no trial is running).
+younger than the deadline it has announced on this process's standard input (seconds of the
+monotonic clock, which all processes of a host share; one number a line), with some time on top in
+which a worker that is late may come to an end by itself. Then it is hung, and killed: nobody can
+use the instrument before.
 """
 
+import logging
 import os
 import select
 import sys
 import time
+from dataclasses import dataclass
 
 import psutil
 
@@ -17,19 +21,63 @@ from orchestrator.adapters import child
 from orchestrator.adapters.redis_ledger import RedisLedger
 from orchestrator.domain.errors import LedgerError
 
+log = logging.getLogger(__name__)
+
+_STOPPED = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP, psutil.STATUS_ZOMBIE)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """The worker that this process beats for."""
+
+    instrument: str
+    worker: str
+    process: psutil.Process
+    lease_s: float
+
+    def is_frozen(self) -> bool:
+        """True when it was stopped, or has just ended."""
+        try:
+            return self.process.status() in _STOPPED
+        except psutil.Error:
+            return True
+
+    def renew(self, ledger: RedisLedger, deadline: float) -> None:
+        """Prolong what the worker holds, a lease or a recovery."""
+        until = time.time() + deadline - time.monotonic()
+        try:
+            record = ledger.instrument(self.instrument)
+            if record.holder == self.worker:
+                ledger.renew(self.instrument, self.worker, record.fence, self.lease_s, until)
+        except LedgerError:
+            return  # the server is away: the next beat tries again
+
 
 def main(arguments: list[str]) -> None:
-    """Beat until the worker ends: URL, lab, instrument, worker, worker's pid, lease, interval."""
-    url, lab, instrument, worker, pid, lease_s, beat_s = arguments
+    """Beat until the worker ends.
+
+    The arguments are the server's URL, lab, instrument, worker, the worker's pid, and in seconds
+    the lease, the interval between beats, and the time on top.
+    """
+    url, lab, instrument, worker, pid, lease_s, beat_s, hung_s = arguments
     child.die_with_parent(int(pid))
     ledger = RedisLedger(url, lab=lab, patience_s=0)
-    watched, deadline = psutil.Process(int(pid)), None
+    watched = Watched(instrument, worker, psutil.Process(int(pid)), float(lease_s))
+    deadline = None
+    sys.stdout.write("beats\n")
+    sys.stdout.flush()
     while True:
         heard, deadline = _listen(float(beat_s), deadline)
-        if not heard or not watched.is_running():
+        if not heard or not watched.process.is_running():
             return
-        if deadline is not None and _is_well(watched, deadline):
-            _renew(ledger, instrument, worker, float(lease_s))
+        if deadline is None or watched.is_frozen():
+            continue
+        if time.monotonic() < deadline + float(hung_s):
+            watched.renew(ledger, deadline)
+        else:
+            log.error("worker %s is hung: %s s past its deadline; killed", worker, hung_s)
+            watched.process.kill()
+            return
 
 
 def _listen(timeout_s: float, deadline: float | None) -> tuple[bool, float | None]:
@@ -40,26 +88,9 @@ def _listen(timeout_s: float, deadline: float | None) -> tuple[bool, float | Non
     data = os.read(sys.stdin.fileno(), 65536)
     if not data:
         return False, None
-    newest = data.decode().split("\n")[-2]
-    return True, float(newest) if newest else None
-
-
-def _is_well(worker: psutil.Process, deadline: float) -> bool:
-    stopped = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP, psutil.STATUS_ZOMBIE)
-    try:
-        return worker.status() not in stopped and time.time() < deadline
-    except psutil.Error:
-        return False
-
-
-def _renew(ledger: RedisLedger, instrument: str, worker: str, lease_s: float) -> None:
-    try:
-        record = ledger.instrument(instrument)
-        if record.holder == worker:
-            ledger.renew(instrument, worker, record.fence, lease_s)
-    except LedgerError:
-        return  # the server is away: the next beat tries again
+    return True, float(data.decode().split("\n")[-2])
 
 
 if __name__ == "__main__":
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     main(sys.argv[1:])

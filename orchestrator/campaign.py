@@ -8,16 +8,20 @@ There is no call that gives a result to the optimizer: the result is an event, a
 suggestion is made from the fold of all events.
 """
 
+import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 
 from orchestrator.domain import events as ev
 from orchestrator.domain.envelope import admit, device_settings, envelope_of
 from orchestrator.domain.errors import (
     EnvelopeError,
     ExecutionError,
+    LeaseLost,
     LedgerUnavailable,
     OptimizerError,
     PlanAborted,
+    PlanFailed,
     ReductionError,
 )
 from orchestrator.domain.proposal import Knowledge, Suggestion, knowledge
@@ -30,6 +34,10 @@ from orchestrator.ports import InstrumentState, Lab, Lease, Ledger, PlanRequest,
 
 POLL_S = 1.0
 """Longest wait without a look at the clock: deadlines have no event of their own."""
+
+SELF_FENCE = 0.8
+"""Part of a lease without an answer of the ledger after which a worker that can be replaced
+while it lives stops by itself."""
 
 _LIVE = (
     TrialState.QUEUED,
@@ -147,11 +155,10 @@ def execute(
         acquired = lab.outbox.find(campaign_id, lease.trial_id, attempt)
         if acquired is None:  # else the ledger was lost after it was measured: not again
             acquired = _measure(lab, lease, spec, attempt)
-            lab.outbox.put(campaign_id, acquired)
     except (EnvelopeError, ExecutionError) as error:
         _fail(lab, lease, spec, error)
         return True
-    lab.ledger.acquired(lease, acquired)
+    _hand_in(lab, lease, acquired)
     told = (campaign_id, spec, lease.trial_id, acquired.documents)
     beside(lambda: reduce_trial(lab.ledger, lab.reducer, *told))
     return True
@@ -160,7 +167,9 @@ def execute(
 def _measure(lab: Lab, lease: Lease, spec: CampaignSpec, attempt: int) -> ev.Acquired:
     """Run the plan; its documents are safe on disk afterwards."""
     request = _request(lab, lease, spec, attempt)
-    evidence = lab.executor.run(request, lambda: _order(lab, lease.campaign_id))
+    deadline_s = lab.executor.deadline_s(request)
+    lab.announce(deadline_s)
+    evidence = lab.executor.run(replace(request, deadline_s=deadline_s), _Orders(lab, lease))
     return ev.Acquired(
         trial_id=lease.trial_id,
         attempt=attempt,
@@ -168,6 +177,27 @@ def _measure(lab: Lab, lease: Lease, spec: CampaignSpec, attempt: int) -> ev.Acq
         documents=evidence.documents,
         sha256=evidence.sha256,
     )
+
+
+def _hand_in(lab: Lab, lease: Lease, acquired: ev.Acquired) -> None:
+    """Make the result safe and count it, unless somebody else has driven meanwhile.
+
+    Raises:
+        LeaseLost: somebody has; the documents are noted as a late result, for people.
+    """
+    try:
+        lab.gate.confirm(lease.fence)
+        lab.outbox.put(lease.campaign_id, acquired)
+        lab.ledger.acquired(lease, acquired)
+    except LeaseLost:
+        late = ev.LateResult(
+            trial_id=lease.trial_id,
+            attempt=acquired.attempt,
+            run_uid=acquired.run_uid,
+            documents=acquired.documents,
+        )
+        lab.ledger.late(lease, late)
+        raise
 
 
 def reduce_trial(
@@ -208,12 +238,32 @@ def _conditions_allow(lab: Lab, campaign_id: str) -> bool:
     return True
 
 
-def _order(lab: Lab, campaign_id: str) -> str | None:
-    """What a person ordered meanwhile; with the ledger out of reach the plan simply goes on."""
-    try:
-        return lab.ledger.status(campaign_id)
-    except LedgerUnavailable:
-        return None
+class _Orders:
+    """What a person ordered meanwhile; asked several times a second while the plan runs."""
+
+    def __init__(self, lab: Lab, lease: Lease) -> None:
+        self._lab = lab
+        self._lease = lease
+        self._heard = lab.clock.now()
+
+    def __call__(self) -> str | None:
+        """The campaign's status; None with the ledger out of reach: the plan simply goes on.
+
+        Raises:
+            LeaseLost: under a gate that lets others take over, the instrument is no longer ours.
+        """
+        lab, lease = self._lab, self._lease
+        now = lab.clock.now()
+        try:
+            status = lab.ledger.status(lease.campaign_id)
+            if lab.gate.yields and lab.ledger.instrument(lease.instrument).fence != lease.fence:
+                raise LeaseLost(f"another worker has taken over {lease.instrument!r}")
+        except LedgerUnavailable:
+            if lab.gate.yields and now - self._heard > lab.lease_s * SELF_FENCE:
+                raise LeaseLost("the lease cannot be renewed, so others may take over") from None
+            return None
+        self._heard = now
+        return status
 
 
 def _request(lab: Lab, lease: Lease, spec: CampaignSpec, attempt: int) -> PlanRequest:
@@ -245,7 +295,13 @@ def _request(lab: Lab, lease: Lease, spec: CampaignSpec, attempt: int) -> PlanRe
 def _fail(
     lab: Lab, lease: Lease, spec: CampaignSpec, error: EnvelopeError | ExecutionError
 ) -> None:
-    """After an odd end: quiet, hold, and record why."""
+    """After an odd end: quiet, hold, and record why.
+
+    Raises:
+        LeaseLost: somebody else drives now, so hands off.
+    """
+    with contextlib.suppress(PlanFailed):  # a device server that is gone cannot tell
+        lab.gate.confirm(lease.fence)
     lab.executor.quiet()
     reason = error.reason if isinstance(error, ExecutionError) else "outside_envelope"
     crash = reason == "device_disconnected"

@@ -11,6 +11,7 @@ an optimizer.
 import json as json_module
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -313,6 +314,7 @@ def status(campaign_id: str | None = None, /, *, common: Common | None = None) -
     """
     from orchestrator import service
     from orchestrator.domain.state import CampaignStatus, fold
+    from orchestrator.standing import standing
 
     common = common or Common()
     with _ledger(common) as (_, ledger):
@@ -322,16 +324,27 @@ def status(campaign_id: str | None = None, /, *, common: Common | None = None) -
             common.say({"campaign_id": None, "processes": processes}, "no campaigns yet")
             return 0
         log = ledger.events(service.find(ledger, campaign_id))
-    state = fold(log)
+        state = fold(log)
+        record = ledger.instrument(state.instrument)
+    served = (state.instrument, state.campaign_id)
+    roles = {process["role"] for process in processes if process["instrument"] in served}
+    stands = standing(state, record, roles, time.time())
     if common.json:
         from orchestrator.domain.summary import summary
 
-        print(json_module.dumps({**summary(log), "processes": processes}))
+        told = {"sentence": stands.sentence, "alarm": stands.is_alarm}
+        print(json_module.dumps({**summary(log), **told, "processes": processes}))
     else:
         _print_states(common, [state], {})
+        print(f"\n{_red(stands.sentence) if stands.is_alarm else stands.sentence}\n")
         for process in processes:
             print(f"  {process['role']:8} pid {process['pid']}  {process['instrument'] or ''}")
     return ExitCode.NEEDS_PERSON if state.status is CampaignStatus.NEEDS_PERSON else 0
+
+
+def _red(text: str) -> str:
+    """The text in red, where that can be seen."""
+    return f"\033[31m{text}\033[0m" if sys.stdout.isatty() else f"! {text}"
 
 
 def _processes(ledger: "RedisLedger") -> list[dict[str, Any]]:
@@ -643,7 +656,13 @@ def report(campaign_id: str | None = None, /, *, common: Common | None = None) -
 
 @app.command
 def worker(
-    instrument: str, /, *, hardware: bool = False, twin: bool = False, common: Common | None = None
+    instrument: str,
+    /,
+    *,
+    hardware: bool = False,
+    twin: bool = False,
+    standby: bool = False,
+    common: Common | None = None,
 ) -> int:
     """Own an instrument and run its trials: a process by itself, for a lab that stays up.
 
@@ -651,6 +670,7 @@ def worker(
         instrument: Instrument file, or the name of a shipped twin.
         hardware: Allow a real instrument to move.
         twin: Run a real instrument's file on its twin.
+        standby: Keep a second worker ready, which takes over when the first has died.
         common: Options of every verb.
     """
     from orchestrator import launcher
@@ -659,7 +679,7 @@ def worker(
     common = common or Common()
     spec = launcher.read_instrument_file(instrument, on_twin=twin)
     launcher.check_mode(spec, hardware=hardware)
-    return serve_worker(common.settings(), spec)
+    return serve_worker(common.settings(), spec, standby=standby)
 
 
 @app.command
@@ -717,6 +737,30 @@ def twins(*, common: Common | None = None) -> int:
     text = "\n".join(f"{name:20} {folder}" for name, folder in sorted(folders.items()))
     common.say({"twins": sorted(folders)}, text)
     return 0
+
+
+@app.command
+def notify(*, test: bool = False, common: Common | None = None) -> int:
+    """Send a test to everybody whom a campaign would call for help, and say what happened.
+
+    Args:
+        test: Do send it; there is nothing else to send by hand.
+        common: Options of every verb.
+    """
+    from orchestrator.app import send_test_notice
+    from orchestrator.domain.errors import Unusable
+
+    common = common or Common()
+    if not test:
+        raise Unusable("say 'labwright notify --test' to send a test to everybody concerned")
+    sent = send_test_notice(common.settings())
+    ok = all(one["error"] is None for one in sent)
+    text = "\n".join(
+        f"FAIL  {one['error']}" if one["error"] else f"ok    {one['channel']} to {one['to']}"
+        for one in sent
+    )
+    common.say({"ok": ok, "channels": sent}, text)
+    return ExitCode.DONE if ok else ExitCode.WRONG
 
 
 @app.command

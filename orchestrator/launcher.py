@@ -23,15 +23,17 @@ from orchestrator.adapters.spec_files import (
     read_campaign,
     read_instrument,
 )
-from orchestrator.app import spec_digest, versions
+from orchestrator.app import notice_channels, versions
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import ExitCode, LedgerUnavailable, Problem, SpecError, Unusable
+from orchestrator.domain.notices import followed_key
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.summary import columns, rows, summary
 from orchestrator.domain.together import disagreements
 from orchestrator.domain.trial import Trial, TrialState
 from orchestrator.ledger_access import check_server, server_url
+from orchestrator.parts import add_campaign, add_notifier, add_twin, add_worker, spec_digest
 from orchestrator.ports import Ledger
 from orchestrator.settings import Settings
 from orchestrator.supervisor import Supervisor
@@ -147,10 +149,13 @@ class Launcher:
             Unusable: a resource that cannot be used; the campaign can be resumed.
         """
         check_server(self.settings)
+        notice_channels(self.settings)  # better refused now than silent at night
         prepare_folder(self.settings.data_dir)
         ledger = RedisLedger(server_url(self.settings), lab=self.settings.lab, patience_s=1.0)
         embedded = self.settings.redis_url is None
-        supervisor = Supervisor(self.settings.data_dir, ledger, embedded)
+        supervisor = Supervisor(
+            self.settings.data_dir, ledger, embedded, frozen_s=self.settings.lease_s
+        )
         with self._signals(), contextlib.closing(ledger):
             try:
                 self._open(supervisor, ledger, open_campaign)
@@ -189,24 +194,13 @@ class Launcher:
     def _add_parts(self, supervisor: Supervisor) -> None:
         settings, state = self.settings, self.state
         instrument = InstrumentSpec.from_data(state.instrument_spec)
-        environment = {
-            "LABWRIGHT_DATA_DIR": str(settings.data_dir.resolve()),
-            **({"LABWRIGHT_REDIS_URL": settings.redis_url} if settings.redis_url else {}),
-            **({"LABWRIGHT_ALLOW_UNSAFE_SERVER": "1"} if settings.allow_unsafe_server else {}),
-        }
-        digest = spec_digest(state.instrument_spec)
-        self._refuse_stranger(supervisor.ledger, instrument, digest)
-        arguments = [json.dumps(dict(state.instrument_spec))]
-        about = {"spec": digest}
-        supervisor.add("worker", instrument.name, arguments, environment, about)
-        supervisor.add("campaign", self.campaign_id, [self.campaign_id], environment)
-        # Last, because its start is waited for; the worker loads meanwhile and looks for it.
-        if instrument.mode == "twin" and instrument.twin is not None:
-            arguments = [instrument.twin.replace("_", "-")]
-            arguments += ["--seed", str(state.spec["optimizer"]["seed"])]
-            if settings.time_compression is not None:
-                arguments += ["--time-compression", str(settings.time_compression)]
-            supervisor.add_twin(instrument.name, arguments, environment)
+        self._refuse_stranger(supervisor.ledger, instrument, spec_digest(state.instrument_spec))
+        add_worker(supervisor, settings, instrument)
+        add_campaign(supervisor, settings, self.campaign_id)
+        add_twin(supervisor, settings, instrument, seed=state.spec["optimizer"]["seed"])
+        if settings.calls_for_help:
+            supervisor.ledger.confirm_notice(followed_key(self.campaign_id))
+            add_notifier(supervisor, settings)
 
     def _refuse_stranger(self, ledger: Ledger, instrument: InstrumentSpec, digest: str) -> None:
         """Pass unless a live worker owns the instrument by another file, or in another mode.

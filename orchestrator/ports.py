@@ -17,6 +17,7 @@ from orchestrator.domain.events import (
     Event,
     Failed,
     Invalidated,
+    LateResult,
     Measured,
     Opened,
     Proposed,
@@ -26,6 +27,7 @@ from orchestrator.domain.trial import Outcome, ParameterValue
 
 if TYPE_CHECKING:
     from orchestrator.domain.envelope import Envelope
+    from orchestrator.domain.notices import Notice
     from orchestrator.domain.proposal import Knowledge, Suggestion
     from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 
@@ -73,7 +75,11 @@ class InstrumentRecord:
     campaign_id: str | None = None
     trial_id: int | None = None
     until: float | None = None
-    """Unix time at which the lease ends unless it is renewed; None when not leased."""
+    """Unix time at which the lease or recovery ends unless it is renewed; None when not held."""
+    seen: float | None = None
+    """Unix time of the holder's last sign of life; None when not held."""
+    deadline: float | None = None
+    """Unix time by which the holder means to be done; None when it has not said."""
     envelope: Envelope | None = None
     """The envelope as the worker published it; None before any worker has started."""
     reason: str = ""
@@ -135,8 +141,18 @@ class Ledger(Protocol):
         """
         ...
 
-    def renew(self, instrument: str, worker: str, fence: int, ttl_s: float) -> bool:
-        """Prolong the lease to ``ttl_s`` from now; False when it is no longer this worker's."""
+    def renew(
+        self,
+        instrument: str,
+        worker: str,
+        fence: int,
+        ttl_s: float,
+        deadline: float | None = None,
+    ) -> bool:
+        """Prolong a lease or a recovery to ``ttl_s`` from now; False when it is not this worker's.
+
+        ``deadline`` (Unix time) is by when the worker means to be done; None leaves it as it is.
+        """
         ...
 
     def acquired(self, lease: Lease, acquired: Acquired) -> None:
@@ -145,6 +161,10 @@ class Ledger(Protocol):
         Raises:
             LeaseLost: the lease is no longer this worker's.
         """
+        ...
+
+    def late(self, lease: Lease, late: LateResult) -> None:
+        """Note documents whose attempt had lost its lease: kept for people, never counted."""
         ...
 
     def fail(self, lease: Lease, failed: Failed, instrument: InstrumentState) -> None:
@@ -207,11 +227,21 @@ class Ledger(Protocol):
         ...
 
     def recover(
-        self, instrument: str, worker: str, state: InstrumentState, *, floor: int, reason: str
+        self,
+        instrument: str,
+        worker: str,
+        state: InstrumentState,
+        *,
+        floor: int,
+        ttl_s: float,
+        reason: str,
+        dead: str | None = None,
     ) -> InstrumentRecord:
         """Take an unknown instrument into recovery (RECOVERING), or end that (READY or FAULT).
 
-        Taking it draws a new fence above ``floor``.
+        Taking it draws a new fence above ``floor`` and holds it for ``ttl_s``, as a lease does. A
+        recovery by another worker can be taken over when its time is over, or when that worker is
+        ``dead``; only the worker that recovers can end it.
 
         Raises:
             LeaseLost: the instrument is in no state from which this can happen.
@@ -231,6 +261,22 @@ class Ledger(Protocol):
 
     def processes(self) -> dict[int, dict[str, Any]]:
         """The published processes by pid; some may have died since."""
+        ...
+
+    def claim_notice(self, key: str, by: str, ttl_s: float) -> bool:
+        """Become for ``ttl_s`` the only one who sends a notice; False when it may not be sent now.
+
+        That is when it was sent already, or another has claimed it and the time is not over. Who
+        has claimed it and claims it again prolongs the claim.
+        """
+        ...
+
+    def confirm_notice(self, key: str) -> None:
+        """Record that a notice was sent; nobody can claim it any more."""
+        ...
+
+    def is_confirmed(self, key: str) -> bool:
+        """True when ``confirm_notice`` was called with this key."""
         ...
 
 
@@ -319,6 +365,14 @@ class Executor(Protocol):
         """
         ...
 
+    def deadline_s(self, request: PlanRequest) -> float:
+        """Seconds after which this plan counts as hung; at most ``request.deadline_s``.
+
+        Raises:
+            PlanFailed: the plan's own estimate raised.
+        """
+        ...
+
     def run(self, request: PlanRequest, order: Callable[[], str | None]) -> Evidence:
         """Run one fresh plan to its end and give its documents, already safe on disk.
 
@@ -381,6 +435,11 @@ class Gate(Protocol):
         ...
 
     @property
+    def yields(self) -> bool:
+        """True when another worker may take over while this one still lives."""
+        ...
+
+    @property
     def floor(self) -> int:
         """Highest fence ever claimed here; 0 when none was."""
         ...
@@ -390,6 +449,14 @@ class Gate(Protocol):
 
         Raises:
             LeaseLost: a higher fence was claimed before.
+        """
+        ...
+
+    def confirm(self, fence: int) -> None:
+        """Pass when nobody else has driven the instrument since this fence was claimed.
+
+        Raises:
+            LeaseLost: a higher fence was claimed since.
         """
         ...
 
@@ -413,6 +480,31 @@ class Reduction:
     outcomes: Mapping[str, Outcome]
     invalid: str | None
     """The validity rule that does not hold; None when the trial is valid."""
+
+
+class NoticeChannel(Protocol):
+    """One way to reach the people on duty."""
+
+    @property
+    def name(self) -> str:
+        """A short fixed word, such as ``email``; unique among the channels of a lab."""
+        ...
+
+    @property
+    def where(self) -> str:
+        """Whom it reaches and by which server, without any secret."""
+        ...
+
+    def send(self, notice: Notice) -> str:
+        """Hand the notice over; when this returns, the server has taken it.
+
+        Gives what did not go well all the same, such as an address that was refused; mostly empty.
+
+        Raises:
+            NotDelivered: the server did not answer in time, or refused; the message holds no
+                secret.
+        """
+        ...
 
 
 class Clock(Protocol):
@@ -449,3 +541,5 @@ class Lab:
     """Longest time the instrument may wait for a suggestion, at lookahead 1 or more."""
     versions: Mapping[str, str]
     """Versions of the software that measures, for the documents."""
+    announce: Callable[[float], None]
+    """Tells the heartbeat for how many seconds from now this process may be busy."""

@@ -6,8 +6,10 @@ A plain dataclass: importing pydantic-settings would cost every verb a quarter o
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, fields, replace
+import stat
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any, Self
 
 from orchestrator.domain.errors import Unusable
@@ -15,9 +17,28 @@ from orchestrator.domain.errors import Unusable
 PREFIX = "LABWRIGHT_"
 
 
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A text that is not shown: logs, messages and ``repr`` have three stars instead."""
+
+    _text: str = field(repr=False)
+
+    def reveal(self) -> str:
+        """The text, for the one place that needs it."""
+        return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What may differ between a laptop, a test and a beamline. All times in seconds."""
+    """What may differ between a laptop, a test and a beamline. Times in seconds, or as named."""
 
     data_dir: Path = Path("labwright-data")
     """Folder of everything that Labwright keeps."""
@@ -31,6 +52,8 @@ class Settings:
     """Seconds that a lease lasts without renewal."""
     beat_s: float = 5.0
     """Seconds between renewals."""
+    hung_s: float = 120.0
+    """How long after its deadline a worker may still come to an end by itself; then it is hung."""
     ledger_patience_s: float = 30.0
     """How long a process waits for a server that does not answer."""
     connect_timeout_s: float = 10.0
@@ -43,6 +66,20 @@ class Settings:
     """Lab seconds that pass on a twin in one second; None takes the twin's own."""
     log_level: str = "WARNING"
     """Least level of what goes into the log files."""
+    notify_email: str | None = None
+    """Addresses to call for help, parted by commas; None sends no e-mail."""
+    notify_from: str | None = None
+    """Sender of e-mails; None takes the login name, or ``labwright`` on this machine."""
+    smtp_url: str | None = field(default=None, repr=False)
+    """Server that takes mail: ``smtp://``, ``smtps://`` or ``smtp+starttls://user@host:port``."""
+    smtp_password: Secret | None = None
+    """Password of the user in ``smtp_url``."""
+    smtp_password_file: Path | None = None
+    """File with that password, which only its owner can read."""
+    notify_webhook: Secret | None = None
+    """URL that takes notices as JSON; None calls none."""
+    notify_suspended_min: float = 10.0
+    """Minutes that a suspension must last before it is told."""
 
     @classmethod
     def from_environment(cls, **given: Any) -> Self:
@@ -58,15 +95,46 @@ class Settings:
         }
         return replace(cls(), **{**found, **given})
 
+    @property
+    def calls_for_help(self) -> bool:
+        """True when somebody is to be told of what a person must know."""
+        return bool(self.notify_email or self.notify_webhook)
+
+    def mail_password(self) -> str | None:
+        """The mail server's password from where it is kept; None when there is none.
+
+        Raises:
+            Unusable: it is given twice, or its file is missing, empty or open to others.
+        """
+        path = self.smtp_password_file
+        if path is None:
+            return self.smtp_password.reveal() if self.smtp_password else None
+        variable = f"{PREFIX}SMTP_PASSWORD_FILE"
+        if self.smtp_password:
+            raise Unusable(f"give {PREFIX}SMTP_PASSWORD or {variable}, not both")
+        try:
+            with path.open() as file:
+                others = stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077
+                password = file.readline().rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise Unusable(f"{variable}: {path} cannot be read ({type(error).__name__})") from None
+        if others:
+            raise Unusable(f"{variable}: others can read {path}; say: chmod 600 {quote(str(path))}")
+        if not password:
+            raise Unusable(f"{variable}: {path} holds no password in its first line")
+        return password
+
 
 def _read(variable: str, kind: str) -> Any:
     text = os.environ[variable]
+    if kind.startswith("Secret"):
+        return Secret(text)
     if kind.startswith("bool"):
         if text.lower() not in ("0", "1", "true", "false"):
             raise Unusable(f"{variable}={text!r} must be 1 or 0")
         return text.lower() in ("1", "true")
     if not kind.startswith("float"):
-        return Path(text) if kind == "Path" else text
+        return Path(text) if kind.startswith("Path") else text
     try:
         seconds = float(text)
     except ValueError:

@@ -7,9 +7,10 @@ What somebody else already runs in the same lab is used as it is.
 import json
 import logging
 import select
+import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,10 @@ MOST_QUICK_DEATHS = 8
 """Quick deaths in a row after which the supervisor gives up."""
 MOST_REFUSALS = 1
 """Refusals of a process, with nothing else amiss, after which the next one is believed."""
+KILLED_S = 0.1
+"""Wait before a process that was killed from outside is started again."""
+BYSTANDER_WAIT_S = 60.0
+"""Wait before a bystander that keeps dying is started again."""
 TWIN_START_S = 30.0
 """Longest time that a twin may take to serve."""
 
@@ -49,6 +54,10 @@ class Part:
     """How often it said that it cannot work here."""
     not_before: float = 0.0
     error_file: Path | None = None
+    standby: bool = False
+    """True for a second worker, which waits until the instrument is free."""
+    is_bystander: bool = False
+    """True for a part that the campaign goes on without, and that has a last word at the end."""
 
     def is_alive(self) -> bool:
         """True when it was started and has not ended."""
@@ -64,9 +73,13 @@ class Supervisor:
     embedded: bool
     """True when the lab uses the server inside its data folder."""
     parts: list[Part] = field(default_factory=list[Part])
+    frozen_s: float | None = None
+    """Seconds after which a child that is stopped (SIGSTOP) is killed and replaced; None: never."""
     server: "subprocess.Popen[bytes] | None" = None
     has_lost: bool = False
     """True once a process had to be replaced: then one that cannot start may do so later."""
+    _frozen_since: dict[int, float] = field(default_factory=dict[int, float])
+    """By pid, since when (monotonic seconds) a child is stopped."""
 
     def add_twin(
         self, instrument: str, arguments: list[str], environment: Mapping[str, str]
@@ -90,14 +103,25 @@ class Supervisor:
         arguments: list[str],
         environment: Mapping[str, str],
         about: Mapping[str, Any] | None = None,
+        *,
+        standby: bool = False,
+        is_bystander: bool = False,
     ) -> None:
-        """See that a worker or a campaign process is there; ``about`` is published with it."""
+        """See that a process of ours is there; ``about`` is published with it.
+
+        A bystander may die as often as it likes: nothing else depends on it. When it is dead at
+        the end it is started once more, so that it can have its last word.
+        """
+        published = {**(about or {}), "standby": standby}
+        held = (signal.SIGTERM,) if is_bystander else ()
 
         def start() -> "tuple[subprocess.Popen[bytes], Mapping[str, Any]]":
-            return self._module(role, name, arguments, environment, False), about or {}
+            return self._module(role, name, arguments, environment, False, held), published
 
-        error_file = self.data_dir / "logs" / f"{role}-{name}.error"
-        self.parts.append(Part(role, name, start, error_file=error_file))
+        error_file = None if standby else self.data_dir / "logs" / f"{role}-{name}.error"
+        part = Part(role, name, start, error_file=error_file)
+        part.standby, part.is_bystander = standby, is_bystander
+        self.parts.append(part)
 
     def step(self) -> None:
         """Look once, and start what is missing.
@@ -105,21 +129,41 @@ class Supervisor:
         Raises:
             Unusable: a part cannot work here, or keeps dying.
         """
+        self._end_frozen()
         try:
             self._keep_server()
-            for part in self.parts:
-                self._keep(part)
+            for part in list(self.parts):
+                if part.is_bystander:
+                    self._keep_bystander(part)
+                else:
+                    self._keep(part)
         except LedgerUnavailable as error:
             log.warning("the server does not answer: %s", error)  # the next look starts it again
 
     def stop(self, patience_s: float = 20.0) -> None:
         """End what this process started, in the order of its start, the server last."""
         for part in self.parts:
+            if part.is_bystander:
+                self._let_speak(part)
             if part.process is not None:
                 child.end(part.process, patience_s)
                 self._forget(part.process.pid)
         if self.server is not None:
             child.end(self.server, patience_s)
+
+    def _end_frozen(self) -> None:
+        """Kill children that have been stopped for too long: they hold what others wait for."""
+        now = time.monotonic()
+        children = [self.server, *(part.process for part in self.parts)]
+        stopped = {
+            one.pid: one for one in children if one is not None and child.is_stopped(one.pid)
+        }
+        self._frozen_since = {pid: self._frozen_since.get(pid, now) for pid in stopped}
+        for pid, since in self._frozen_since.items():
+            if self.frozen_s is not None and now - since > self.frozen_s:
+                log.error("process %s was frozen for %.0f s: killed", pid, now - since)
+                stopped[pid].kill()
+                stopped[pid].wait()
 
     def _keep_server(self) -> None:
         if not self.embedded or (self.server is not None and self.server.poll() is None):
@@ -136,7 +180,11 @@ class Supervisor:
             return
         if part.process is not None:
             self._note_death(part, part.process)
-        if time.monotonic() < part.not_before or self._is_served_elsewhere(part):
+        if (
+            part not in self.parts
+            or time.monotonic() < part.not_before
+            or self._is_served_elsewhere(part)
+        ):
             return
         if part.error_file is not None:
             part.error_file.unlink(missing_ok=True)
@@ -147,6 +195,25 @@ class Supervisor:
             self.has_lost = True
             self._put_off(part, 0.0, str(error))
         self._make_known(part)
+
+    def _keep_bystander(self, part: Part) -> None:
+        """As ``_keep``, but what goes wrong with it is nobody else's concern."""
+        has_lost = self.has_lost
+        try:
+            self._keep(part)
+        except (Unusable, OSError) as error:
+            log.error("going on without %s: %s", part.role, error)
+            part.not_before = time.monotonic() + BYSTANDER_WAIT_S
+        self.has_lost = has_lost
+
+    def _let_speak(self, part: Part) -> None:
+        """See that a bystander is there for the end, when nobody else's is."""
+        try:
+            self._keep_bystander(part)  # notes its death and puts off the next start
+            part.not_before = 0.0
+            self._keep_bystander(part)
+        except LedgerUnavailable as error:
+            log.warning("%s %s has no last word: %s", part.role, part.name, error)
 
     def _make_known(self, part: Part) -> None:
         """Publish a process; again at the next look when the server did not answer."""
@@ -160,19 +227,25 @@ class Supervisor:
         part.process = None
         log.warning("%s %s ended with code %s after %.1f s", part.role, part.name, code, lived)
         reason = _error_text(part)
+        if code == ExitCode.DONE and part.role == "campaign":
+            self.parts.remove(part)  # it is over
+            return
         if code != ExitCode.WRONG:
             self.has_lost = True
         elif reason and part.refusals == MOST_REFUSALS and not self.has_lost:
             raise Unusable(reason)  # it never could work here, rather than no longer
         else:
             part.refusals += 1  # one search for a PV may go astray: a second look tells
-        self._put_off(part, 0.0 if code == ExitCode.WRONG else lived, reason)
+        if code == -signal.SIGKILL:  # killed from outside: that says nothing against a next one
+            part.not_before = time.monotonic() + KILLED_S
+        else:
+            self._put_off(part, 0.0 if code == ExitCode.WRONG else lived, reason)
 
     def _put_off(self, part: Part, lived: float, reason: str) -> None:
         """Wait longer before the next start the more often it died quickly.
 
         Raises:
-            Unusable: it keeps dying.
+            Unusable: it keeps dying by itself.
         """
         part.quick_deaths = part.quick_deaths + 1 if lived < QUICK_S else 0
         if part.quick_deaths > MOST_QUICK_DEATHS:
@@ -185,7 +258,8 @@ class Supervisor:
     def _is_served_elsewhere(self, part: Part) -> bool:
         """True when another launcher of this lab already runs this part."""
         return any(
-            about["role"] == part.role and about["instrument"] == part.name
+            (about["role"], about["instrument"], about.get("standby", False))
+            == (part.role, part.name, part.standby)
             for pid, about in self.ledger.processes().items()
             if child.is_same_process(pid, about["started"])
         )
@@ -197,12 +271,14 @@ class Supervisor:
         arguments: list[str],
         environment: Mapping[str, str],
         piped: bool,
+        held_back: Collection[signal.Signals] = (),
     ) -> "subprocess.Popen[bytes]":
         return child.start_module(
             ["orchestrator.app", role, *arguments],
             log=self.data_dir / "logs" / f"{role}-{name}.log",
             environment=environment,
             stdout=subprocess.PIPE if piped else None,
+            held_back=held_back,
         )
 
     def _publish(self, role: str, name: str | None, pid: int, about: Mapping[str, Any]) -> None:
@@ -212,8 +288,11 @@ class Supervisor:
             self.ledger.set_process(pid, known)
 
     def _forget(self, pid: int) -> None:
+        """Take a process off the list, and its own children that have died with it."""
         try:
-            self.ledger.set_process(pid, None)
+            for listed, about in self.ledger.processes().items():
+                if listed == pid or not child.is_same_process(listed, about["started"]):
+                    self.ledger.set_process(listed, None)
         except LedgerUnavailable:
             log.warning("the server is gone; process %s stays listed until the next start", pid)
 

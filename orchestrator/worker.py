@@ -3,32 +3,30 @@
 It is never trusted after an odd end: quiet, exit, and the supervisor starts a new one.
 """
 
+import contextlib
 import logging
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.adapters.child import is_proven_dead
-from orchestrator.campaign import execute, reduce_trial
-from orchestrator.domain import events as ev
+from orchestrator.campaign import execute
 from orchestrator.domain.envelope import envelope_of
-from orchestrator.domain.errors import DeviceUnavailable, LedgerUnavailable, Unusable
-from orchestrator.domain.rules import TAKES_TRIALS, after_failure
+from orchestrator.domain.errors import LeaseLost, LedgerUnavailable, Unusable
 from orchestrator.domain.spec import CampaignSpec
-from orchestrator.domain.state import CampaignState, CampaignStatus, fold
-from orchestrator.domain.trial import Trial, TrialState
+from orchestrator.domain.state import CampaignState, fold
 from orchestrator.ports import InstrumentState, Lab
+from orchestrator.recovery import recover
 
 log = logging.getLogger(__name__)
 
 IDLE_S = 1.0
 """Longest wait for news of known campaigns; conditions are looked at again afterwards."""
-LEASE_MARGIN_S = 5.0
-"""Added to a lease before its holder is believed to be alive elsewhere."""
-MARGIN_S = 60.0
-"""Added to a plan's deadline before the heartbeat takes the worker for hung."""
+BUSY_S = 60.0
+"""Longest time that anything beside a plan may take, waiting for the ledger included."""
+STANDBY_S = 0.05
+"""Wait between looks whether the instrument is free."""
 NO_CAMPAIGN_S = 0.1
 """Wait between looks for a first campaign."""
 
@@ -40,8 +38,8 @@ class Worker:
     lab: Lab
     observe_s: float
     """Longest time that the instrument may take to stand still during recovery."""
-    announce: Callable[[float], None]
-    """Tells the heartbeat child until when (Unix time) this process may be busy."""
+    standby: bool = False
+    """True to wait while another worker drives the instrument, instead of refusing to start."""
     _reducer: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "reducer"))
     _reducing: "Future[None] | None" = None
     """The reduction that is under way."""
@@ -52,7 +50,7 @@ class Worker:
     _states: dict[str, CampaignState] = field(default_factory=dict[str, CampaignState])
 
     def begin(self) -> None:
-        """Become the instrument's only driver, connect, publish the envelope, recover.
+        """Become the instrument's driver, connect, publish the envelope, recover.
 
         Raises:
             Unusable: another worker drives the instrument.
@@ -60,15 +58,19 @@ class Worker:
         """
         lab = self.lab
         self._own = lab.instrument.to_data()
-        if not lab.gate.enter():
-            raise Unusable(f"another worker already drives instrument {lab.instrument.name!r}")
+        while not lab.gate.enter():
+            if not self.standby:
+                raise Unusable(f"another worker already drives instrument {lab.instrument.name!r}")
+            lab.clock.sleep(STANDBY_S)
+        lab.announce(BUSY_S + self.observe_s)
         lab.executor.connect()
         lab.ledger.register(lab.instrument.name, lab.worker, envelope_of(lab.instrument))
-        self.recover()
+        recover(lab, self.observe_s, standby=self.standby)
 
     def work(self) -> None:
         """Run trials, oldest campaign first, until the process must be replaced."""
         while self._is_fit():
+            self.lab.announce(BUSY_S)
             try:
                 if not self._drain():
                     self._wait()
@@ -103,7 +105,7 @@ class Worker:
                 continue  # opened for another file or mode: not for these devices
             spec = self._spec(campaign_id)
             while self._is_fit():
-                self.announce(lab.clock.now() + lab.plan_deadline_s + MARGIN_S)
+                lab.announce(BUSY_S)
                 if not execute(lab, campaign_id, spec, self._beside):
                     break
                 has_worked = True
@@ -113,6 +115,7 @@ class Worker:
         """Until something happens in a campaign; looks whether the instrument may still be used."""
         self._await_reduction()
         lab, name = self.lab, self.lab.instrument.name
+        self._take_over()
         state = lab.ledger.instrument(name).state
         self._is_barred = state not in (InstrumentState.READY, InstrumentState.LEASED)
         campaigns = lab.ledger.open_campaigns(name)
@@ -126,6 +129,22 @@ class Worker:
         elif not campaigns:
             lab.clock.sleep(NO_CAMPAIGN_S)
 
+    def _take_over(self) -> None:
+        """Under a gate that allows it: recover what another worker has died over or let go of."""
+        lab, name = self.lab, self.lab.instrument.name
+        record = lab.ledger.instrument(name)
+        if not lab.gate.yields or record.holder in (None, lab.worker):
+            return
+        if record.state is InstrumentState.LEASED:
+            dead = record.holder if is_proven_dead(record.holder) else None
+            lab.ledger.expire(name, dead=dead)
+        if lab.ledger.instrument(name).state in (
+            InstrumentState.UNKNOWN,
+            InstrumentState.RECOVERING,
+        ):
+            with contextlib.suppress(LeaseLost):  # another standby was faster
+                recover(lab, self.observe_s, standby=True)
+
     def _follow(self, campaign_id: str) -> CampaignState:
         known = self._states.get(campaign_id, CampaignState())
         state = fold(self.lab.ledger.events(campaign_id, known.last_id), known)
@@ -134,105 +153,3 @@ class Worker:
 
     def _spec(self, campaign_id: str) -> CampaignSpec:
         return CampaignSpec.from_data(self._states[campaign_id].spec)
-
-    # Recovery: observe first
-
-    def recover(self) -> None:
-        """Put right what an earlier worker left behind, on the instrument and in the ledger."""
-        lab, name = self.lab, self.lab.instrument.name
-        record = lab.ledger.instrument(name)
-        if record.state is InstrumentState.LEASED and record.holder:
-            self._end_lease(record.holder)
-            record = lab.ledger.instrument(name)
-        if record.state is InstrumentState.FAULT:
-            raise Unusable(f"instrument {name!r} is in fault; staff must clear it: {record.reason}")
-        if record.state is not InstrumentState.READY:
-            self._recover_instrument()
-        for campaign_id in lab.ledger.open_campaigns(name):
-            state = self._follow(campaign_id)
-            for trial in state.in_state(TrialState.SUSPECT):
-                self._decide_suspect(campaign_id, trial)
-            for trial in self._follow(campaign_id).in_state(TrialState.ACQUIRED):
-                self._reduce_left_over(campaign_id, trial)
-
-    def _end_lease(self, holder: str) -> None:
-        """End the lease of a dead worker at once, of one on another host when its time is over.
-
-        Raises:
-            Unusable: it is renewed, so another host drives the instrument.
-        """
-        lab, name = self.lab, self.lab.instrument.name
-        if is_proven_dead(holder):
-            lab.ledger.expire(name, dead=holder)
-            return
-        give_up = time.monotonic() + lab.lease_s + LEASE_MARGIN_S
-        while not lab.ledger.expire(name):
-            if time.monotonic() >= give_up:
-                raise Unusable(f"worker {holder} drives instrument {name!r}; its lease is renewed")
-            lab.clock.sleep(0.2)
-
-    def _recover_instrument(self) -> None:
-        lab, name = self.lab, self.lab.instrument.name
-        reason = "a worker died or a device was lost: observing"
-        record = lab.ledger.recover(
-            name, lab.worker, InstrumentState.RECOVERING, reason=reason, floor=lab.gate.floor
-        )
-        lab.gate.claim(record.fence)
-        lab.executor.quiet()
-        give_up = time.monotonic() + self.observe_s
-        while (why := lab.executor.observe()) is not None:
-            if time.monotonic() >= give_up:
-                raise DeviceUnavailable(f"instrument {name!r} is not at rest: {why}")
-            lab.clock.sleep(0.1)
-        self._await_person()
-        reason = "every device answers and stands still"
-        lab.ledger.recover(
-            name, lab.worker, InstrumentState.READY, reason=reason, floor=lab.gate.floor
-        )
-
-    def _await_person(self) -> None:
-        """With a device marked ``takeover: person`` somebody must look and resume."""
-        lab = self.lab
-        wary = [n for n, device in lab.instrument.devices.items() if device.takeover == "person"]
-        if not wary:
-            return
-        for campaign_id in lab.ledger.open_campaigns(lab.instrument.name):
-            reason = f"look at {', '.join(wary)} after the crash, then 'labwright resume'"
-            order = ev.NeedsPerson(by="worker", reason=reason)
-            lab.ledger.order(campaign_id, order, TAKES_TRIALS)
-            while lab.ledger.status(campaign_id) == CampaignStatus.NEEDS_PERSON:
-                lab.clock.sleep(0.5)
-
-    def _decide_suspect(self, campaign_id: str, trial: Trial) -> None:
-        """Evidence first: a result that is safe on disk counts, whatever happened afterwards."""
-        lab, spec = self.lab, self._spec(campaign_id)
-        found = lab.outbox.find(campaign_id, trial.trial_id, trial.attempts)
-        if found is not None:
-            lab.ledger.resolve(campaign_id, replace(found, salvaged=True))
-            return
-        if spec.policy.consumes_sample:
-            reason = f"did trial {trial.trial_id} consume its sample? 'labwright resolve' decides"
-            order = ev.NeedsPerson(by="worker", reason=reason)
-            lab.ledger.order(campaign_id, order, TAKES_TRIALS)
-            return
-        then = after_failure(
-            spec.policy, attempts=trial.attempts, crashes=trial.crashes, crash=True
-        )
-        failed = ev.Failed(
-            trial_id=trial.trial_id,
-            reason="worker_died",
-            message="the worker ended while the trial ran; no documents were found",
-            crash=True,
-            then=then,
-        )
-        lab.ledger.resolve(campaign_id, failed)
-
-    def _reduce_left_over(self, campaign_id: str, trial: Trial) -> None:
-        found = self.lab.outbox.find(campaign_id, trial.trial_id, trial.attempts)
-        if found is None:
-            reason = "its documents are not on this machine, or damaged"
-            unreduced = ev.Unreduced(trial_id=trial.trial_id, reason=reason)
-            self.lab.ledger.settle(campaign_id, unreduced)
-            return
-        told = (campaign_id, self._spec(campaign_id), trial.trial_id, found.documents)
-        reduce_trial(self.lab.ledger, self.lab.reducer, *told)

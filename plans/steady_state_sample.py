@@ -86,6 +86,21 @@ def steady_state_sample(
     yield from sample()
 
 
+def estimate_steady_state_sample(
+    settings: Mapping[str, float],
+    settle_residence_times: float = 0,
+    settle_s: float = 0,
+    stable: Any = None,
+    readings: int = 1,
+    stable_timeout_s: float = 3600,
+    **_: Any,
+) -> tuple[float, int]:
+    """Seconds that the plan waits beside its moves and readings, and how often it reads."""
+    minutes = [value for name, value in settings.items() if name.endswith("residence_time")]
+    settle = settle_s + 60 * settle_residence_times * max(minutes, default=0.0)
+    return settle + (stable_timeout_s if stable is not None else 0.0), readings
+
+
 def until_stable(
     signal: Readable[Any], relative_std: float, window: int, interval_s: float, timeout_s: float
 ) -> MsgGenerator[None]:

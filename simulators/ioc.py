@@ -19,6 +19,7 @@ from caproto import (
 )
 from caproto.asyncio.server import Context
 
+from simulators.fence import CLAIM, Circuit, Fence
 from simulators.loopback import LOOPBACK, PortInUse
 from simulators.pv import Instrument, Pv, Sleep
 
@@ -38,7 +39,16 @@ class _Channel(ChannelData):
     def __init__(self, pv: Pv, accept: Callable[[Pv, float], Any], **metadata: Any) -> None:
         super().__init__(value=pv.value, **metadata)
         self.pv = pv
+        self.fence: Fence | None = None
+        """Asked before each client's put; None admits all."""
         self._accept = accept
+
+    async def auth_write(self, *args: Any, user_address: Circuit, **kwargs: Any) -> Any:
+        """A client's put, with the circuit it came through."""
+        if self.fence is not None and self.pv.put is not None:
+            data: Any = args[2]  # hostname, username, data
+            self.fence.admit(self.pv, _plain(data), user_address)
+        return await super().auth_write(*args, user_address=user_address, **kwargs)
 
     def check_access(self, hostname: str, username: str) -> AccessRights:
         """What a client may do: only what has a put handler can be written."""
@@ -66,6 +76,34 @@ class _String(_Channel, ChannelString): ...
 class _Text(_Channel, ChannelChar): ...
 
 
+class _Claim(_String):
+    """The channel through which a client claims the instrument."""
+
+    async def auth_write(self, *args: Any, user_address: Circuit, **_: Any) -> Any:
+        """Bind the fence in the text to the circuit that it came through."""
+        assert self.fence is not None  # noqa: S101 (the server gives it one)
+        text = _plain(args[2])
+        self.fence.claim(text.decode() if isinstance(text, bytes) else str(text), user_address)
+        await self.post()
+
+
+class _Context(Context):
+    """Tells the fence which circuits are gone."""
+
+    fence: Fence
+
+    async def circuit_disconnected(self, circuit: Any) -> None:
+        """The client has left."""
+        self.fence.forget(circuit.circuit.address)
+        await super().circuit_disconnected(circuit)
+
+
+def _plain(data: Any) -> Any:
+    """The first element of what a client sent, as a Python object."""
+    first: Any = data if isinstance(data, (str, bytes)) else data[0]
+    return first.item() if hasattr(first, "item") else first
+
+
 def _channel(pv: Pv, accept: Callable[[Pv, float], Any]) -> _Channel:
     if isinstance(pv.value, str):
         if len(pv.value) <= CA_STRING:
@@ -86,15 +124,24 @@ class Ioc:
         create: makes the instrument, given what waits for lab time.
         extra: further process variables, such as those that say who serves.
         time_compression: lab seconds per wall second.
+        fence: who may drive.
     """
 
     def __init__(
-        self, create: Callable[[Sleep], Instrument], extra: Iterable[Pv], time_compression: float
+        self,
+        create: Callable[[Sleep], Instrument],
+        extra: Iterable[Pv],
+        time_compression: float,
+        fence: Fence,
     ) -> None:
         self._compression = time_compression
+        self._fence = fence
         self._instrument = create(self._sleep)
-        pvs = (*self._instrument.pvs, *extra)
+        pvs = (*self._instrument.pvs, *extra, *fence.pvs)
         self._channels = {pv.name: _channel(pv, self._accept) for pv in pvs}
+        self._channels[CLAIM] = _Claim(fence.claim_pv, self._accept)
+        for channel in self._channels.values():
+            channel.fence = fence
         self._moved = asyncio.Event()
         self._stepped_at = time.monotonic()
 
@@ -108,7 +155,8 @@ class Ioc:
         Raises:
             PortInUse: someone took the port in the meantime.
         """
-        context = Context(self._channels, [LOOPBACK])
+        context = _Context(self._channels, [LOOPBACK])
+        context.fence = self._fence
         ready = asyncio.Event()
 
         async def started(_: Any) -> None:

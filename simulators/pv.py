@@ -31,6 +31,7 @@ class Pv:
         precision: digits after the point that a screen shows.
         put: called with each accepted value; the put is complete when it returns. It is the one
             who changes `value`. None: clients may only read.
+        anyone: True when every client may put it, whoever drives: it stops something.
         heartbeat: published anew every second, so that its age says that the server lives.
     """
 
@@ -41,6 +42,7 @@ class Pv:
     limits: tuple[float, float] | None = None
     precision: int = 4
     put: Callable[[float], Awaitable[None]] | None = None
+    anyone: bool = False
     heartbeat: bool = False
     changed: bool = False
 

@@ -13,8 +13,10 @@ import signal
 import sys
 import uuid
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+from simulators.fence import Fence
 from simulators.loopback import PortInUse, confine_epics, free_port
 from simulators.twins import TwinModule, UnknownTwin, describe, identity, twin_module
 
@@ -27,6 +29,7 @@ def serve(
     seed: int = 0,
     time_compression: float | None = None,
     port: int | None = None,
+    fence: Fence | None = None,
     on_ready: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:
     """Serve a twin on the loopback interface until SIGTERM or SIGINT.
@@ -39,6 +42,7 @@ def serve(
         seed: of the measurement noise, not negative.
         time_compression: lab seconds per wall second; None takes the twin's own.
         port: of TCP and UDP; None takes a free one.
+        fence: who may drive; None lets everybody.
         on_ready: called once with `ready, twin, port, instance, pid, time_compression, seed`.
 
     Raises:
@@ -52,6 +56,7 @@ def serve(
         seed=seed,
         time_compression=time_compression,
         port=port,
+        fence=fence,
         on_ready=on_ready,
     )
 
@@ -63,6 +68,7 @@ def serve_module(
     seed: int = 0,
     time_compression: float | None = None,
     port: int | None = None,
+    fence: Fence | None = None,
     on_ready: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:
     """Serve a twin given by its `instrument` module; all else as in `serve`."""
@@ -82,11 +88,14 @@ def serve_module(
         "time_compression": compression,
         "seed": seed,
     }
-    asyncio.run(_run(module, about, on_ready or (lambda _: None)))
+    asyncio.run(_run(module, about, fence or Fence(), on_ready or (lambda _: None)))
 
 
 async def _run(
-    module: TwinModule, about: dict[str, Any], on_ready: Callable[[dict[str, Any]], None]
+    module: TwinModule,
+    about: dict[str, Any],
+    fence: Fence,
+    on_ready: Callable[[dict[str, Any]], None],
 ) -> None:
     from simulators.ioc import Ioc  # imports caproto, which must see the confined environment
 
@@ -96,6 +105,7 @@ async def _run(
         lambda sleep: module.create(seed, sleep),
         identity(about["instance"], compression, seed),
         compression,
+        fence,
     )
     serving = asyncio.create_task(ioc.serve(about["port"], lambda: on_ready(about)))
     loop = asyncio.get_running_loop()
@@ -116,16 +126,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the measurement noise")
     parser.add_argument("--time-compression", type=float, help="lab seconds per wall second")
     parser.add_argument("--port", type=int, help="TCP and UDP port; any free one if not given")
+    parser.add_argument(
+        "--fence-file", type=Path, help="refuse all but the newest claim; its fence is kept here"
+    )
+    parser.add_argument("--witness", type=Path, help="file that gets a line for each put")
     options = parser.parse_args(arguments)
     try:
+        fence = Fence(
+            enforce=options.fence_file is not None, file=options.fence_file, witness=options.witness
+        )
         serve(
             options.name,
             seed=options.seed,
             time_compression=options.time_compression,
             port=options.port,
+            fence=fence,
             on_ready=_print_line,
         )
-    except (PortInUse, UnknownTwin, ValueError) as error:
+    except (OSError, PortInUse, UnknownTwin, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     return 0

@@ -44,7 +44,13 @@ class SetpointPair:
         )
         self._readback = Pv(f"{prefix}:RB", start, unit, f"{what}: readback")
         self._stop = Pv(
-            f"{prefix}:STOP", 0, "", f"{what}: 1 holds at the readback", (0, 1), put=self._put_stop
+            f"{prefix}:STOP",
+            0,
+            "",
+            f"{what}: 1 holds at the readback",
+            (0, 1),
+            put=self._put_stop,
+            anyone=True,
         )
         self.pvs = (self._setpoint, self._readback, self._stop)
 

@@ -6,6 +6,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Protocol
 
+from simulators.fence import Fence
 from simulators.pv import Instrument, Pv, Sleep
 
 GROUP = "labwright.twins"
@@ -67,5 +68,6 @@ def describe(name: str) -> list[tuple[str, str, str]]:
     async def no_sleep(_: float) -> None:
         return
 
-    pvs = (*module.create(0, no_sleep).pvs, *identity("", module.TIME_COMPRESSION, 0))
+    own = module.create(0, no_sleep).pvs
+    pvs = (*own, *identity("", module.TIME_COMPRESSION, 0), *Fence().pvs)
     return [(pv.name, pv.unit, pv.what) for pv in pvs]

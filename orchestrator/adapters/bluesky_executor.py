@@ -87,6 +87,12 @@ class BlueskyExecutor:
         )
         self._parts = (devices, EngineThread())
 
+    def deadline_s(self, request: PlanRequest) -> float:
+        """See ports.Executor."""
+        from orchestrator.adapters.plan_deadline import plan_deadline
+
+        return plan_deadline(request, self._instrument, self._time_scale)
+
     def run(self, request: PlanRequest, order: Callable[[], str | None]) -> Evidence:
         """Run one fresh plan to its end and give its documents, already safe on disk.
 

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -58,13 +58,15 @@ def start_module(
     environment: Mapping[str, str] | None = None,
     stdin: int = subprocess.DEVNULL,
     stdout: "int | IO[Any] | None" = None,
+    held_back: Collection[signal.Signals] = (),
 ) -> "subprocess.Popen[bytes]":
     """Start ``python -m`` with these arguments as a child in a session of its own.
 
     The child's standard error goes to ``log``; the child itself calls ``die_with_parent``.
+    Signals that are ``held_back`` wait until the child unblocks them, however early they come.
     """
     full = {**os.environ, **(environment or {}), "LABWRIGHT_PARENT": str(os.getpid())}
-    with log.open("ab") as output:
+    with log.open("ab") as output, _blocked(held_back):
         return subprocess.Popen(
             [sys.executable, "-m", *arguments],
             stdin=stdin,
@@ -73,6 +75,16 @@ def start_module(
             env=full,
             start_new_session=True,
         )
+
+
+@contextlib.contextmanager
+def _blocked(signals: Collection[signal.Signals]) -> Iterator[None]:
+    """Block signals in this thread, and so in the children that it starts meanwhile."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def parent_from_environment() -> int:
@@ -93,6 +105,13 @@ def is_same_process(pid: int, start: float) -> bool:
     """True when the process with this pid is the one that started at ``start``."""
     found = started_at(pid)
     return found is not None and abs(found - start) < 1.0
+
+
+def is_stopped(pid: int) -> bool:
+    """True when the process is there and stopped (SIGSTOP)."""
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    return False
 
 
 def end(process: "subprocess.Popen[bytes]", patience_s: float) -> None:

@@ -57,6 +57,11 @@ class FlockGate:
         return True
 
     @property
+    def yields(self) -> bool:
+        """False: the lock is held until this process ends."""
+        return False
+
+    @property
     def floor(self) -> int:
         """Highest fence ever claimed here; 0 when none was."""
         return self._last().fence
@@ -79,6 +84,15 @@ class FlockGate:
             raise LeaseLost(f"fence {fence} is below {floor}, which was claimed before")
         if fence > floor:
             self._write(fence)
+
+    def confirm(self, fence: int) -> None:
+        """Pass when no higher fence was claimed since; nobody else can while the lock is held.
+
+        Raises:
+            LeaseLost: one was.
+        """
+        if self.floor > fence:
+            raise LeaseLost(f"fence {self.floor} was claimed after {fence}")
 
     def _open(self) -> int:
         try:
@@ -145,6 +159,11 @@ class FlockGates:
         return all(gate.enter() for gate in self._gates)
 
     @property
+    def yields(self) -> bool:
+        """See ports.Gate."""
+        return False
+
+    @property
     def floor(self) -> int:
         """See ports.Gate."""
         return max(gate.floor for gate in self._gates)
@@ -153,3 +172,8 @@ class FlockGates:
         """See ports.Gate."""
         for gate in self._gates:
             gate.claim(fence)
+
+    def confirm(self, fence: int) -> None:
+        """See ports.Gate."""
+        for gate in self._gates:
+            gate.confirm(fence)

@@ -14,6 +14,11 @@ class NoGate:
         return True
 
     @property
+    def yields(self) -> bool:
+        """True: nothing is kept out."""
+        return True
+
+    @property
     def floor(self) -> int:
         """Highest fence claimed by this process; 0 when none was."""
         return self._floor
@@ -27,3 +32,6 @@ class NoGate:
         if fence < self._floor:
             raise LeaseLost(f"fence {fence} is below {self._floor}, which was claimed before")
         self._floor = fence
+
+    def confirm(self, fence: int) -> None:
+        """Always pass: nothing here knows of others."""

@@ -7,7 +7,7 @@
 --
 -- A trial is kept as fields '<id>:state', ':attempts', ':crashes', ':grants', ':fence',
 -- ':failed' (fence of the last failed attempt), ':unreduced' (what the reducer failed with last),
--- ':parameters'. The grants are those since it was last started.
+-- ':late:<run uid>' (documents that came too late), ':parameters'.
 -- Parameters stay the text that Python wrote: Lua's JSON would cut the last digits of floats.
 -- Answers: {'ok', ...}; {'no', why} changes nothing; {'lost', why} means the lease is gone.
 
@@ -29,6 +29,18 @@ local function set(id, field, value) redis.call('HSET', trials, id .. ':' .. fie
 local function count(id, field) return tonumber(get(id, field) or '0') end
 local function about(field) return redis.call('HGET', instrument, field) or nil end
 local function status() return redis.call('HGET', campaign, 'status') or nil end
+
+local function is_over(time) return tonumber(time or '0') < tonumber(now()) end
+
+-- The holder is alive until then unless it says so again; 'deadline' is by when it means to be done.
+local function alive(ttl, deadline)
+  local seen = now()
+  local till = string.format('%.6f', tonumber(seen) + tonumber(ttl))
+  redis.call('HSET', instrument, 'until', till, 'seen', seen)
+  if deadline ~= '' then redis.call('HSET', instrument, 'deadline', deadline) end
+end
+
+local function released() redis.call('HDEL', instrument, 'until', 'seen', 'deadline') end
 
 local function is_in(value, list)
   for word in string.gmatch(list, '[^,]+') do
@@ -96,20 +108,20 @@ function ops.acquire(id, worker, floor, ttl, most_grants)
   local trial = redis.call('LINDEX', queue, 0)
   if not trial then return { 'no', 'empty' } end
   redis.call('LPOP', queue)
-  if count(trial, 'grants') >= tonumber(most_grants) then
+  if count(trial, 'grants') - count(trial, 'attempts') >= tonumber(most_grants) then
     set(trial, 'state', 'abandoned')
     emit('abandoned', '{"reason":"leased ' .. most_grants .. ' times without a start"}',
          'trial_id', trial)
     return ops.acquire(id, worker, floor, ttl, most_grants)
   end
   local fence = string.format('%d', next_fence(floor))
-  local time = redis.call('TIME')
   redis.call('HINCRBY', trials, trial .. ':grants', 1)
   if permits then redis.call('HINCRBY', campaign, 'permits', -1) end
   set(trial, 'state', 'leased')
   set(trial, 'fence', fence)
   redis.call('HSET', instrument, 'state', 'leased', 'holder', worker, 'fence', fence,
-             'campaign', id, 'trial', trial, 'until', tostring(time[1] + tonumber(ttl)))
+             'campaign', id, 'trial', trial)
+  alive(ttl, '')
   emit('leased', '{}', 'trial_id', trial, 'fence', fence, 'worker', worker)
   return { 'ok', trial, fence, get(trial, 'attempts') or '0', get(trial, 'crashes') or '0',
            get(trial, 'parameters') }
@@ -121,17 +133,15 @@ function ops.start(id, fence, worker)
   if state == 'running' then return { 'ok', get(id, 'attempts') } end
   if state ~= 'leased' then return { 'lost', 'trial is ' .. state } end
   local attempt = redis.call('HINCRBY', trials, id .. ':attempts', 1)
-  redis.call('HDEL', trials, id .. ':grants')
   set(id, 'state', 'running')
   emit('started', '{}', 'trial_id', id, 'attempt', attempt, 'fence', fence)
   return { 'ok', tostring(attempt) }
 end
 
-function ops.renew(worker, fence, ttl)
-  if about('state') ~= 'leased' or about('holder') ~= worker or about('fence') ~= fence then
-    return { 'no', 'lease' }
-  end
-  redis.call('HSET', instrument, 'until', tostring(redis.call('TIME')[1] + tonumber(ttl)))
+function ops.renew(worker, fence, ttl, deadline)
+  local held = is_in(about('state'), 'leased,recovering')
+  if not held or about('holder') ~= worker or about('fence') ~= fence then return { 'no', 'lease' } end
+  alive(ttl, deadline)
   return { 'ok' }
 end
 
@@ -143,8 +153,17 @@ function ops.acquired(id, fence, worker, data)
   if not holds(id, fence, worker) or state ~= 'running' then return { 'lost', 'lease' } end
   set(id, 'state', 'acquired')
   redis.call('HSET', instrument, 'state', 'ready')
-  redis.call('HDEL', instrument, 'until')
+  released()
   emit('acquired', data)
+  return { 'ok' }
+end
+
+-- Documents of an attempt that had lost its lease: written down for people, never counted.
+function ops.late(id, run_uid, data)
+  if not get(id, 'state') then return { 'no', 'unknown trial' } end
+  if get(id, 'late:' .. run_uid) then return { 'ok' } end
+  set(id, 'late:' .. run_uid, '1')
+  emit('late_result', data)
   return { 'ok' }
 end
 
@@ -157,7 +176,7 @@ function ops.fail(id, fence, worker, next_state, crash, instrument_state, data)
   place(id, next_state)
   if crash == '1' then redis.call('HINCRBY', trials, id .. ':crashes', 1) end
   redis.call('HSET', instrument, 'state', instrument_state)
-  redis.call('HDEL', instrument, 'until')
+  released()
   emit('failed', data)
   if instrument_state ~= 'ready' then
     emit('instrument_changed', '{"state":"' .. instrument_state .. '"}')
@@ -215,13 +234,13 @@ end
 function ops.expire(id, dead)
   if about('state') ~= 'leased' or about('campaign') ~= id then return { 'no', 'not leased' } end
   if dead == '' then
-    if tonumber(about('until')) >= tonumber(redis.call('TIME')[1]) then return { 'no', 'valid' } end
+    if not is_over(about('until')) then return { 'no', 'valid' } end
   elseif dead ~= about('holder') then
     return { 'no', 'other holder' }
   end
   local trial = about('trial')
   local moved = get(trial, 'state') == 'running'
-  redis.call('HDEL', instrument, 'until')
+  released()
   if moved then
     set(trial, 'state', 'suspect')
     redis.call('HSET', instrument, 'state', 'unknown')
@@ -234,16 +253,22 @@ function ops.expire(id, dead)
   return { 'ok' }
 end
 
-function ops.recover(worker, next_state, floor, expected, data)
-  if about('state') == next_state and about('holder') == worker then return { 'ok' } end
-  if not is_in(about('state'), expected) then return { 'lost', 'instrument is ' .. (about('state') or 'new') } end
-  if next_state ~= 'recovering' and about('holder') ~= worker then
-    return { 'lost', about('holder') .. ' recovers it' }
-  end
-  if next_state == 'recovering' then
-    redis.call('HSET', instrument, 'fence', string.format('%d', next_fence(floor)))
+-- 'dead' is a worker known to have died in the middle of its recovery, or empty.
+function ops.recover(worker, next_state, floor, expected, ttl, dead, data)
+  local state, holder = about('state'), about('holder')
+  if state == next_state and holder == worker then return { 'ok' } end
+  if not is_in(state, expected) then return { 'lost', 'instrument is ' .. (state or 'new') } end
+  if state == 'recovering' and holder ~= worker
+     and (next_state ~= 'recovering' or (holder ~= dead and not is_over(about('until')))) then
+    return { 'lost', holder .. ' recovers it' }
   end
   redis.call('HSET', instrument, 'state', next_state, 'holder', worker)
+  if next_state == 'recovering' then
+    redis.call('HSET', instrument, 'fence', string.format('%d', next_fence(floor)))
+    alive(ttl, '')
+  else
+    released()
+  end
   if redis.call('EXISTS', campaign) == 1 then emit('instrument_changed', data) end
   return { 'ok' }
 end

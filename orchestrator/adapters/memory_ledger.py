@@ -41,6 +41,8 @@ class MemoryLedger:
         self._campaigns: dict[str, _Campaign] = {}
         self._instruments: dict[str, InstrumentRecord] = {}
         self._processes: dict[int, dict[str, Any]] = {}
+        self._claims: dict[str, tuple[str, float]] = {}
+        self._confirmed: set[str] = set()
         self._changed = threading.Condition(threading.RLock())
 
     # Campaigns and their log
@@ -124,7 +126,7 @@ class MemoryLedger:
             if not campaign.queue or campaign.permits == 0:
                 return None
             trial = campaign.state.trials[campaign.queue.pop(0)]
-            if campaign.grants.get(trial.trial_id, 0) >= MOST_GRANTS:
+            if campaign.grants.get(trial.trial_id, 0) - trial.attempts >= MOST_GRANTS:
                 reason = f"leased {MOST_GRANTS} times without a start"
                 self._append(campaign, ev.Abandoned(trial_id=trial.trial_id, reason=reason))
                 return self.acquire(campaign_id, instrument, worker, floor=floor, ttl_s=ttl_s)
@@ -139,6 +141,8 @@ class MemoryLedger:
                 campaign_id=campaign_id,
                 trial_id=trial.trial_id,
                 until=self._clock.now() + ttl_s,
+                seen=self._clock.now(),
+                deadline=None,
             )
             self._append(campaign, ev.Leased(trial_id=trial.trial_id, worker=worker, fence=fence))
             return _lease(campaign_id, instrument, worker, trial, fence)
@@ -168,22 +172,30 @@ class MemoryLedger:
             if trial.state is not TrialState.LEASED:
                 raise LeaseLost(f"trial {lease.trial_id} is {trial.state}")
             attempt = trial.attempts + 1
-            campaign.grants.pop(lease.trial_id, None)
             started = ev.Started(trial_id=lease.trial_id, attempt=attempt, fence=lease.fence)
             self._append(campaign, started)
             return attempt
 
-    def renew(self, instrument: str, worker: str, fence: int, ttl_s: float) -> bool:
+    def renew(
+        self,
+        instrument: str,
+        worker: str,
+        fence: int,
+        ttl_s: float,
+        deadline: float | None = None,
+    ) -> bool:
         """See ports.Ledger."""
         with self._changed:
-            record = self.instrument(instrument)
-            if (record.state, record.holder, record.fence) != (
-                InstrumentState.LEASED,
-                worker,
-                fence,
-            ):
+            record, now = self.instrument(instrument), self._clock.now()
+            held = record.state in (InstrumentState.LEASED, InstrumentState.RECOVERING)
+            if not held or (record.holder, record.fence) != (worker, fence):
                 return False
-            self._instruments[instrument] = replace(record, until=self._clock.now() + ttl_s)
+            self._instruments[instrument] = replace(
+                record,
+                until=now + ttl_s,
+                seen=now,
+                deadline=record.deadline if deadline is None else deadline,
+            )
             return True
 
     def acquired(self, lease: Lease, acquired: ev.Acquired) -> None:
@@ -201,7 +213,21 @@ class MemoryLedger:
 
     def _leave(self, instrument: str, state: InstrumentState) -> None:
         record = self.instrument(instrument)
-        self._instruments[instrument] = replace(record, state=state, until=None)
+        self._instruments[instrument] = replace(
+            record, state=state, until=None, seen=None, deadline=None
+        )
+
+    def late(self, lease: Lease, late: ev.LateResult) -> None:
+        """See ports.Ledger."""
+        with self._changed:
+            campaign = self._get(lease.campaign_id)
+            known = any(
+                isinstance(event, ev.LateResult)
+                and (event.trial_id, event.run_uid) == (late.trial_id, late.run_uid)
+                for event in campaign.log
+            )
+            if late.trial_id in campaign.state.trials and not known:
+                self._append(campaign, late)
 
     def fail(self, lease: Lease, failed: ev.Failed, instrument: InstrumentState) -> None:
         """See ports.Ledger."""
@@ -328,28 +354,50 @@ class MemoryLedger:
             return True
 
     def recover(
-        self, instrument: str, worker: str, state: InstrumentState, *, floor: int, reason: str
+        self,
+        instrument: str,
+        worker: str,
+        state: InstrumentState,
+        *,
+        floor: int,
+        ttl_s: float,
+        reason: str,
+        dead: str | None = None,
     ) -> InstrumentRecord:
         """See ports.Ledger."""
         with self._changed:
-            record = self.instrument(instrument)
+            record, now = self.instrument(instrument), self._clock.now()
             if (record.state, record.holder) == (state, worker):
                 return record
             begins = state is InstrumentState.RECOVERING
-            expected = {InstrumentState.RECOVERING}
-            if begins:
-                expected.add(InstrumentState.UNKNOWN)
-            if record.state not in expected:
-                raise LeaseLost(f"recover on {instrument}: instrument is {record.state}")
-            if not begins and record.holder != worker:
-                raise LeaseLost(f"recover on {instrument}: {record.holder} recovers it")
-            fence = max(record.fence, floor) + 1 if begins else record.fence
-            changed = replace(record, state=state, holder=worker, fence=fence, reason=reason)
+            self._check_recoverable(instrument, worker, begins, dead)
+            changed = replace(
+                record,
+                state=state,
+                holder=worker,
+                fence=max(record.fence, floor) + 1 if begins else record.fence,
+                until=now + ttl_s if begins else None,
+                seen=now if begins else None,
+                deadline=None,
+                reason=reason,
+            )
             self._instruments[instrument] = changed
             if record.campaign_id:
                 event = ev.InstrumentChanged(state=state, reason=reason)
                 self._append(self._get(record.campaign_id), event)
             return changed
+
+    def _check_recoverable(
+        self, instrument: str, worker: str, begins: bool, dead: str | None
+    ) -> None:
+        record = self.instrument(instrument)
+        expected = [InstrumentState.RECOVERING, *([InstrumentState.UNKNOWN] if begins else [])]
+        if record.state not in expected:
+            raise LeaseLost(f"recover on {instrument}: instrument is {record.state}")
+        is_over = record.until is None or record.until < self._clock.now()
+        foreign = record.state is InstrumentState.RECOVERING and record.holder != worker
+        if foreign and not (begins and (record.holder == dead or is_over)):
+            raise LeaseLost(f"recover on {instrument}: {record.holder} recovers it")
 
     def set_process(self, pid: int, about: Mapping[str, Any] | None) -> None:
         """See ports.Ledger."""
@@ -361,6 +409,26 @@ class MemoryLedger:
     def processes(self) -> dict[int, dict[str, Any]]:
         """See ports.Ledger."""
         return dict(self._processes)
+
+    def claim_notice(self, key: str, by: str, ttl_s: float) -> bool:
+        """See ports.Ledger."""
+        with self._changed:
+            now = self._clock.now()
+            holder, until = self._claims.get(key, (by, now))
+            if holder != by and until > now:
+                return False
+            self._claims[key] = (by, now + ttl_s)
+            return key not in self._confirmed
+
+    def confirm_notice(self, key: str) -> None:
+        """See ports.Ledger."""
+        with self._changed:
+            self._confirmed.add(key)
+
+    def is_confirmed(self, key: str) -> bool:
+        """See ports.Ledger."""
+        with self._changed:
+            return key in self._confirmed
 
 
 def _key(event_id: str) -> tuple[int, ...]:

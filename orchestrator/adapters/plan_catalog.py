@@ -57,6 +57,20 @@ def find_reducer(campaign: CampaignSpec) -> Callable[..., Any]:
     return reducer
 
 
+def find_estimate(plan_name: str) -> Callable[..., Any] | None:
+    """``estimate_<plan>`` in the module of a plan; None when there is none.
+
+    It takes ``settings`` (by dotted device name) and the plan's arguments as the campaign file has
+    them, and gives two numbers: seconds (of lab time) that the plan itself waits, and how often it
+    triggers its detectors.
+
+    Raises:
+        Unusable: there is no such plan.
+    """
+    plan = inspect.unwrap(find_plan(plan_name))
+    return getattr(sys.modules[plan.__module__], f"estimate_{plan.__name__}", None)
+
+
 def declared_outcomes(reducer: Callable[..., Any]) -> Mapping[str, str] | None:
     """Units by outcome as the reducer declares them; None when it declares nothing."""
     return getattr(reducer, "outcomes", None)

@@ -157,13 +157,26 @@ class RedisLedger:
         """See ports.Ledger."""
         return int(self._held(lease, "start")[1])
 
-    def renew(self, instrument: str, worker: str, fence: int, ttl_s: float) -> bool:
+    def renew(
+        self,
+        instrument: str,
+        worker: str,
+        fence: int,
+        ttl_s: float,
+        deadline: float | None = None,
+    ) -> bool:
         """See ports.Ledger."""
-        return self._call("-", instrument, "renew", worker, fence, ttl_s)[0] == "ok"
+        until = "" if deadline is None else deadline
+        return self._call("-", instrument, "renew", worker, fence, ttl_s, until)[0] == "ok"
 
     def acquired(self, lease: Lease, acquired: ev.Acquired) -> None:
         """See ports.Ledger."""
         self._held(lease, "acquired", ev.to_json(acquired))
+
+    def late(self, lease: Lease, late: ev.LateResult) -> None:
+        """See ports.Ledger."""
+        args = (lease.trial_id, late.run_uid, ev.to_json(late))
+        self._call(lease.campaign_id, lease.instrument, "late", *args)
 
     def fail(self, lease: Lease, failed: ev.Failed, instrument: InstrumentState) -> None:
         """See ports.Ledger."""
@@ -251,6 +264,8 @@ class RedisLedger:
             campaign_id=found.get("campaign"),
             trial_id=int(found["trial"]) if "trial" in found else None,
             until=float(found["until"]) if "until" in found else None,
+            seen=float(found["seen"]) if "seen" in found else None,
+            deadline=float(found["deadline"]) if "deadline" in found else None,
             envelope=Envelope.from_json(envelope) if envelope else None,
         )
 
@@ -263,14 +278,22 @@ class RedisLedger:
         return self._call(record.campaign_id, instrument, "expire", *args)[0] == "ok"
 
     def recover(
-        self, instrument: str, worker: str, state: InstrumentState, *, floor: int, reason: str
+        self,
+        instrument: str,
+        worker: str,
+        state: InstrumentState,
+        *,
+        floor: int,
+        ttl_s: float,
+        reason: str,
+        dead: str | None = None,
     ) -> InstrumentRecord:
         """See ports.Ledger."""
         record = self.instrument(instrument)
         begins = state is InstrumentState.RECOVERING
         expected = "unknown,recovering" if begins else "recovering"
         event = ev.InstrumentChanged(state=state, reason=reason)
-        args = (worker, state, floor, expected, ev.to_json(event))
+        args = (worker, state, floor, expected, ttl_s, dead or "", ev.to_json(event))
         self._call(record.campaign_id or "-", instrument, "recover", *args)
         return replace(self.instrument(instrument), reason=reason)
 
@@ -290,6 +313,29 @@ class RedisLedger:
         key = f"{self._lab}:processes"
         found: Any = self._patiently(lambda: self._redis.hgetall(key))
         return {int(pid): json.loads(text) for pid, text in found.items()}
+
+    # Notices
+
+    def claim_notice(self, key: str, by: str, ttl_s: float) -> bool:
+        """See ports.Ledger."""
+        claim, lasts = f"{self._lab}:notice:{key}", max(1, int(ttl_s * 1000))
+
+        def take() -> bool:
+            if not self._redis.set(claim, by, nx=True, px=lasts):
+                if self._redis.get(claim) != by or not self._redis.pexpire(claim, lasts):
+                    return False
+            # After the claim: whoever held it before has confirmed before it ended.
+            return not self._redis.hexists(f"{self._lab}:notices", key)
+
+        return self._patiently(take)
+
+    def confirm_notice(self, key: str) -> None:
+        """See ports.Ledger."""
+        self._patiently(lambda: self._redis.hsetnx(f"{self._lab}:notices", key, str(time.time())))
+
+    def is_confirmed(self, key: str) -> bool:
+        """See ports.Ledger."""
+        return self._patiently(lambda: bool(self._redis.hexists(f"{self._lab}:notices", key)))
 
     # The server itself
 

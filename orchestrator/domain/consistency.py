@@ -36,6 +36,9 @@ def instrument_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
     if data.get("mode") == "real" and data.get("gate") == "none":
         message = "mode real needs a gate that keeps a second driver out, such as 'gate: flock'"
         yield ("gate",), message
+    if data.get("gate") == "fence_pv" and (data.get("mode") == "real" or not data.get("twin")):
+        message = "fence_pv needs a server that binds fences, as twins have: use 'gate: flock'"
+        yield ("gate",), message
     for index, condition in enumerate(_list(data.get("conditions"))):
         if _is_mapping(condition):
             yield from _condition_findings(("conditions", index), condition)

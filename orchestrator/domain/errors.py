@@ -15,6 +15,7 @@ LabError
 │   ├── PlanFailed        the plan ended with an error
 │   └── PlanAborted       a person ordered abort or halt while the plan ran
 ├── ReductionError        the data are safe, but the reducer gave no usable outcomes
+├── NotDelivered          a notice did not reach the people on duty
 └── Unusable              a port, folder, process or option that cannot be used as asked
 """
 
@@ -139,6 +140,10 @@ class PlanAborted(ExecutionError):
 
 class ReductionError(LabError):
     """The reducer raised, or gave outcomes that cannot be used."""
+
+
+class NotDelivered(LabError):
+    """A notice was not taken by the server that should carry it."""
 
 
 class Unusable(LabError):

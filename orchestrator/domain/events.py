@@ -113,6 +113,16 @@ class Acquired(TrialEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LateResult(TrialEvent):
+    """Documents came after the attempt had lost its lease: kept for people, never counted."""
+
+    attempt: int
+    run_uid: str
+    documents: str
+    """Document file, relative to the data folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measured(TrialEvent):
     """The reducer turned the documents into outcomes."""
 
@@ -221,6 +231,7 @@ _TYPES: dict[str, type[Event]] = {
     "lease_expired": LeaseExpired,
     "failed": Failed,
     "acquired": Acquired,
+    "late_result": LateResult,
     "measured": Measured,
     "invalidated": Invalidated,
     "unreduced": Unreduced,

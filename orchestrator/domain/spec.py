@@ -382,8 +382,9 @@ class InstrumentSpec(_Strict):
     conditions: tuple[ConditionSpec, ...] = ()
     quiet: tuple[QuietStep, ...] = ()
     park: tuple[ParkStep, ...] = ()
-    gate: Literal["flock", "none"] = "flock"
-    """How a second driver is kept out; ``none`` is for twins only."""
+    gate: Literal["flock", "fence_pv", "none"] = "flock"
+    """How a second driver is kept out: a lock of this host, the EPICS server of a twin, nothing
+    (twins only)."""
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:

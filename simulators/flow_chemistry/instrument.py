@@ -53,6 +53,7 @@ class FlowChemistry:
             (-PRESSURE, 20.0),
             precision=2,
             put=self._put_fault,
+            anyone=True,
         )
         channels = {name.upper(): ("mol/L", f"{name} at the outlet") for name in SPECIES}
         hplc = TriggeredChannels(

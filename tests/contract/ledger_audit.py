@@ -46,7 +46,7 @@ class CampaignAudit:
     """Folded piece by piece, as the events came."""
     queue: list[int] = field(default_factory=list[int])
     grants: Counter[int] = field(default_factory=Counter[int])
-    """Leases of a trial since it was last started."""
+    """Leases of a trial so far."""
     results: Counter[int] = field(default_factory=Counter[int])
     ended: dict[int, TrialState] = field(default_factory=dict[int, TrialState])
     """The terminal state that a trial reached first."""
@@ -69,7 +69,8 @@ class CampaignAudit:
             told = (trial.state, trial.attempts, trial.crashes, trial.fence, self.grants[number])
             found = (kept.state, kept.attempts, kept.crashes, kept.fence, kept.grants)
             assert found == told, f"trial {number} is stored as {found}, events say {told}"
-            assert kept.grants <= most_grants, f"trial {number} was leased without end"
+            idle = kept.grants - kept.attempts
+            assert 0 <= idle <= most_grants, f"trial {number}: {idle} leases without a start"
             assert self.results[number] <= 1, f"trial {number} has two results"
             assert self.ended.get(number, trial.state) == trial.state, (
                 f"trial {number} left its end"
@@ -127,6 +128,8 @@ class Audit:
         """The instrument stands where the events say; no trial is under way anywhere else."""
         assert record.state == self.instrument, f"{record.state}, events say {self.instrument}"
         assert record.fence == self.fence, f"fence {record.fence}, {self.fence} was drawn last"
+        is_held = record.state in ("leased", "recovering")
+        assert is_held == (record.until is not None), f"{record.state} until {record.until}"
         under_way = {
             (name, trial.trial_id)
             for name, campaign in self.campaigns.items()
@@ -134,8 +137,6 @@ class Audit:
         }
         if self.grant is None:
             assert not under_way, f"{under_way} are under way on an instrument that is not leased"
-            over = record.until is None or record.state == "recovering"
-            assert over, "nothing is leased, and yet there is a time at which that ends"
             return
         assert under_way == {self.grant[:2]}, f"{under_way} are under way under {self.grant}"
         found = (record.campaign_id, record.trial_id, record.fence, record.holder)
@@ -190,8 +191,6 @@ def _follow_queue(campaign: CampaignAudit, event: ev.TrialEvent) -> None:
             assert queue[:1] == [number], f"trial {number} is not first of {queue}"
             queue.pop(0)
             campaign.grants[number] += 1
-        case ev.Started():
-            campaign.grants[number] = 0
         case ev.LeaseExpired(moved=False) | ev.Failed(then=TrialState.QUEUED):
             queue.insert(0, number)
         case ev.Cancelled() | ev.Abandoned() if number in queue:

@@ -34,7 +34,7 @@ from tests.contract.ledger_audit import Audit
 from tests.contract.ledger_rigs import CAMPAIGNS, INSTRUMENT, Rig
 
 WORKERS = ("a", "b", "c")
-MOST_GRANTS = 3
+MOST_GRANTS = 2
 """Instead of the 20 of real ledgers, so that the machine gets there; whoever runs it sets it."""
 ENVELOPE = Envelope(INSTRUMENT, {"x": Limit(0.0, 1.0, "mm")}, ())
 OUTCOMES = {"y": Outcome(1 / 3, 0.1, "V")}
@@ -49,7 +49,7 @@ ORDERS: dict[str, tuple[ev.CampaignEvent, Sequence[str]]] = {
     "halt": (ev.AbortRequested(by="me", halt=True), [*TAKES_TRIALS, "finishing"]),
 }
 """Orders and the statuses that they expect, as the project's own callers give them."""
-_REMARKS: tuple[type[ev.Event], ...] = ()
+_REMARKS = (ev.LateResult,)
 """Events that are for people only: they may come where nothing else may change."""
 
 
@@ -68,7 +68,7 @@ _CAMPAIGN = [*CAMPAIGNS[:1] * 6, *CAMPAIGNS]
 _BACK = [0, 0, 0, 0, 0, 1, 1, 2, 3, 5]
 _TTL = [1000.0, 1000.0, -10.0]
 _THEN = ["queued", "queued", "queued", "abandoned", "cancelled"]
-_GOAL = [*["next"] * 8, *["recovering"] * 2, *["ready"] * 2, "fault"]
+_GOAL = [*["next"] * 8, *["recovering"] * 5, *["ready"] * 2, "fault"]
 _AFTERWARDS = [*["ready"] * 10, *["unknown"] * 4, "fault"]
 _FREELY, _PICK = [False, True], range(6)
 
@@ -83,16 +83,18 @@ def _deeds() -> Iterator[Deed]:
 
     hold, wind_down = ["resume"] * 9 + ["pause", "suspend", "ask"], ["finish", "abort", "halt"]
     found, dead = ["found", "found", *_THEN], ["holder"] * 4 + ["late"] * 3 + [*WORKERS]
-    someone = ["holder"] * 6 + [*WORKERS]
+    someone, died = ["holder"] * 4 + [*WORKERS], [None, None, None, "holder", *WORKERS]
     yield from some(8, "acquire", campaign=_CAMPAIGN, worker=WORKERS, floored=_FREELY, ttl=_TTL)
     yield from some(9, "start", back=_BACK)
     yield from some(6, "acquired", back=_BACK)
     yield from some(4, "fail", back=_BACK, then=_THEN, crash=_FREELY, afterwards=_AFTERWARDS)
+    yield from some(1, "late", back=_BACK, run_uid=["u", "v"])
     yield from some(2, "renew", back=_BACK, ttl=_TTL)
+    yield from some(2, "beat", off=[0, 0, 1], ttl=_TTL)
     yield from some(8, "propose", campaign=_CAMPAIGN, off=[0] * 6 + [-1, 1], x=_PICK)
     yield from some(5, "settle", campaign=_CAMPAIGN, pick=_PICK, kind=range(4), again=_FREELY)
     yield from some(4, "expire", dead=dead, again=_FREELY)
-    yield from some(8, "recover", worker=someone, goal=_GOAL, floored=_FREELY)
+    yield from some(9, "recover", worker=someone, goal=_GOAL, floored=_FREELY, dead=died, ttl=_TTL)
     yield from some(3, "resolve", campaign=_CAMPAIGN, pick=_PICK, then=found, again=_FREELY)
     yield from some(2, "cancel", campaign=_CAMPAIGN, pick=_PICK, again=_FREELY)
     yield from some(3, "order", campaign=_CAMPAIGN, order=hold, again=_FREELY)
@@ -210,13 +212,13 @@ class LedgerMachine(RuleBasedStateMachine):
             news.append([_bare(event) for events in look.news.values() for event in events])
         return news
 
-    def seen(self) -> list[Any]:
-        """All that an operation without effect leaves alone."""
+    def seen(self, *, remarks: bool = True) -> list[Any]:
+        """All that an operation without effect leaves alone; without remarks, nearly without."""
         return [
             (
                 look.campaigns,
                 _told(look.instrument),
-                {name: _weight(one.log) for name, one in audit.campaigns.items()},
+                {name: _weight(one.log, remarks) for name, one in audit.campaigns.items()},
             )
             for look, audit in zip(self.looks, self.audits, strict=True)
         ]
@@ -225,6 +227,10 @@ class LedgerMachine(RuleBasedStateMachine):
         """The campaign by its events; empty when it was not opened."""
         audited = self.audits[0].campaigns.get(campaign)
         return audited.state if audited else CampaignState()
+
+    def _log(self, campaign: str) -> list[ev.Event]:
+        audited = self.audits[0].campaigns.get(campaign)
+        return audited.log if audited else []
 
     def is_in(self, campaign: str, number: int, *states: str) -> bool:
         """True when the trial exists and is in one of these states."""
@@ -365,12 +371,35 @@ class LedgerMachine(RuleBasedStateMachine):
         event, state = _failed(lease.trial_id, then, crash), InstrumentState(afterwards)
         self._by(lease, lambda rig, _: rig.ledger.fail(lease, event, state), is_due=True)
 
-    def renew(self, back: int, ttl: float) -> None:
+    def late(self, back: int, run_uid: str) -> None:
         if (lease := self._lease(back)) is None:
             return
-        told = (INSTRUMENT, lease.worker, lease.fence, ttl)
-        if self._by(lease, lambda rig, _: rig.ledger.renew(*told), is_due=True):
-            self.is_late = ttl < 0
+        event = ev.LateResult(
+            trial_id=lease.trial_id, attempt=1, run_uid=run_uid, documents=f"runs/{run_uid}"
+        )
+        before, log = self.seen(remarks=False), self.state(lease.campaign_id).last_id
+        known = any(_bare(one) == event for one in self._log(lease.campaign_id))
+        self.send(lambda rig, _: rig.ledger.late(lease, event), again=True, alike=True)
+        assert self.seen(remarks=False) == before, "a late result counted for something"
+        assert not known or log == self.state(lease.campaign_id).last_id, "it was noted before"
+
+    def renew(self, back: int, ttl: float) -> None:
+        if (lease := self._lease(back)) is not None:
+            self._renew(lease.worker, lease.fence, ttl)
+
+    def beat(self, off: int, ttl: float) -> None:
+        """The heartbeat of whoever holds or recovers the instrument, or of one before."""
+        self._renew(self.record.holder or WORKERS[0], self.record.fence - off, ttl)
+
+    def _renew(self, worker: str, fence: int, ttl: float) -> None:
+        before, record = self.seen(), self.record
+        is_held = record.state in (InstrumentState.LEASED, InstrumentState.RECOVERING)
+        due = is_held and (record.holder, record.fence) == (worker, fence)
+        told = (INSTRUMENT, worker, fence, ttl)
+        reply = self.send(lambda rig, _: rig.ledger.renew(*told), again=True, alike=True)
+        assert reply.value == due, f"renewed by {worker} with {fence}: {reply.value}"
+        assert self.seen() == before, "a renewal changed more than a time"
+        self.is_late = ttl < 0 if due else self.is_late
 
     def _lease(self, back: int) -> Lease | None:
         return self.leases[-1 - back % len(self.leases)] if self.leases else None
@@ -428,31 +457,43 @@ class LedgerMachine(RuleBasedStateMachine):
         due = record.state is InstrumentState.LEASED and is_over
         assert reply.value == due, f"{record.holder}'s lease, ended for {dead}: {reply.value}"
 
-    def recover(self, worker: str, goal: str, floored: bool) -> None:
+    def recover(self, worker: str, goal: str, floored: bool, dead: str | None, ttl: float) -> None:
         before, seen = self.record, self.floor(floored)
         if goal == "next":
             goal = "ready" if before.state is InstrumentState.RECOVERING else "recovering"
         state = InstrumentState(goal)
         who = worker if worker != "holder" else before.holder or WORKERS[0]
+        died = before.holder if dead == "holder" else dead
+        told = {"floor": seen, "ttl_s": ttl, "reason": "looked", "dead": died}
+        due = self._may_recover(before, who, state, died)
 
         def op(rig: Rig, audit: Audit) -> object:
-            record = rig.ledger.recover(INSTRUMENT, who, state, floor=seen, reason="looked")
+            record = rig.ledger.recover(INSTRUMENT, who, state, **told)
             if record.fence != audit.fence:
                 audit.draw(record.fence)
             return _told(record)
 
         reply = self.send(op, again=True, alike=True)
-        if reply.refused:
-            return
+        assert reply.refused != due, f"{who}, {before.state} of {before.holder} to {state}: {reply}"
         after = self.record
-        assert (after.state, after.holder) == (state, who)
-        if _told(after) == _told(before):
+        if reply.refused or _told(after) == _told(before):
             return
+        assert (after.state, after.holder) == (state, who)
         if state is InstrumentState.RECOVERING:
             assert after.fence > seen, f"fence {after.fence} is not above {seen}"
-            self.claimed = max(self.claimed, after.fence)
-        else:
-            assert before.holder == who, f"{who} ended the recovery of {before.holder}"
+            self.claimed, self.is_late = max(self.claimed, after.fence), ttl < 0
+
+    def _may_recover(
+        self, record: InstrumentRecord, who: str, goal: InstrumentState, dead: str | None
+    ) -> bool:
+        """True when ``who`` may bring the instrument there, or has done so already."""
+        mine, recovering = record.holder == who, record.state is InstrumentState.RECOVERING
+        if record.state is goal and mine:
+            return True
+        if goal is not InstrumentState.RECOVERING:
+            return recovering and mine
+        takeover = recovering and (dead == record.holder or self.is_late)
+        return record.state is InstrumentState.UNKNOWN or takeover
 
     def remember(self) -> None:
         kept = [rig.save() for rig in self.rigs]
@@ -482,9 +523,9 @@ def _bare(event: ev.Event) -> ev.Event:
     return replace(event, id="", at=0.0)
 
 
-def _weight(log: Sequence[ev.Event]) -> int:
-    """How many events there are that decide something."""
-    return sum(not isinstance(event, _REMARKS) for event in log)
+def _weight(log: Sequence[ev.Event], remarks: bool) -> int:
+    """How many events there are, remarks counted or not."""
+    return sum(remarks or not isinstance(event, _REMARKS) for event in log)
 
 
 def _told(record: InstrumentRecord) -> tuple[Any, ...]:
@@ -507,7 +548,10 @@ EXAMPLES_PER_SEED = 10
 def run_machine(
     make: Callable[[], Sequence[Rig]], number: int, *, steps: int, shrink: bool
 ) -> None:
-    """Run programs of so many steps; the same ones for the same seed, as long as this file is."""
+    """Run programs of so many steps: the same ones for the same seed in the same run of tests.
+
+    Other test modules may change them, as hypothesis likes numbers that it finds in loaded code.
+    """
     phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
     run_state_machine_as_test(
         seed(number)(lambda: LedgerMachine(make())),  # type: ignore[arg-type]
@@ -518,6 +562,6 @@ def run_machine(
             database=None,
             deadline=None,
             report_multiple_bugs=False,
-            suppress_health_check=list(HealthCheck),
+            suppress_health_check=[*HealthCheck],  # type: ignore[list-item]
         ),
     )

@@ -27,7 +27,7 @@ class StoredTrial:
     attempts: int
     crashes: int
     grants: int
-    """Leases since it was last started."""
+    """Leases so far."""
     fence: int | None
     failed: int | None
     """Fence of the last attempt that was reported as failed."""
@@ -102,7 +102,9 @@ class RedisRig:
             pipe.hgetall(f"{self._lab}:i:{INSTRUMENT}")
             for name in CAMPAIGNS:
                 key, log, queue, trials = self.ledger._campaign_keys(name)
-                pipe.hgetall(key).lrange(queue, 0, -1).hgetall(trials)
+                pipe.hgetall(key)
+                pipe.lrange(queue, 0, -1)
+                pipe.hgetall(trials)
                 pipe.xrange(log, f"({known[name]}" if name in known else "-", "+")
             instrument, *answers = pipe.execute()
         found = dict(zip(CAMPAIGNS, zip(*[iter(answers)] * 4, strict=True), strict=True))

@@ -17,7 +17,7 @@ import pytest
 
 from orchestrator.adapters.memory_ledger import MemoryLedger
 from orchestrator.domain import events as ev
-from orchestrator.domain.errors import LeaseLost
+from orchestrator.domain.errors import IllegalTransition, LeaseLost
 from orchestrator.domain.trial import TrialState
 from orchestrator.ports import InstrumentRecord, InstrumentState, Lease
 from tests.conftest import ToldClock
@@ -137,6 +137,12 @@ def test_every_order_of_what_may_happen(chances: dict[str, int]) -> None:
     assert not stuck, f"no way out of {len(stuck)} worlds, such as {stuck[0].key()}"
 
 
+def test_control_a_ledger_without_its_fence_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MemoryLedger, "_held", MemoryLedger._leased)
+    with pytest.raises((AssertionError, IllegalTransition)):
+        test_every_order_of_what_may_happen({"freezes": 1})
+
+
 def _first() -> World:
     rig = MemoryRig(ToldClock())
     rig.ledger.open_campaign(
@@ -165,6 +171,11 @@ def _moves(world: World) -> Iterator[World]:
     if world.freezes and world.record.state is InstrumentState.LEASED:
         over, _ = _do(world, lambda ledger: ledger.expire(INSTRUMENT), later=True)
         yield replace(over, freezes=world.freezes - 1)
+    if world.freezes and world.record.state is InstrumentState.RECOVERING:
+        for worker in world.workers:  # the one that recovers is frozen, another takes over
+            if worker.step == "idle" and worker.name != world.record.holder:
+                fewer = replace(world, freezes=world.freezes - 1)
+                yield _taken(fewer, worker, later=True)
     if world.losses and world.before:
         kept = world.before
         yield replace(
@@ -205,7 +216,7 @@ def _do(
 def _idle(world: World, worker: Worker) -> Iterator[World]:
     """First what an earlier worker left behind, then the next trial."""
     record = world.record
-    is_alive = record.holder in [one.name for one in world.workers if one.step != "dead"]
+    is_alive = _dead_holder(world) is None
     suspects = world.trials(TrialState.SUSPECT)
     if record.state is InstrumentState.RECOVERING and record.holder == worker.name:
         yield _with(world, Worker(worker.place, worker.life + 1))  # barred, so it is replaced
@@ -214,11 +225,7 @@ def _idle(world: World, worker: Worker) -> Iterator[World]:
     elif record.state is InstrumentState.UNKNOWN or (
         record.state is InstrumentState.RECOVERING and not is_alive
     ):
-        goal = InstrumentState.RECOVERING
-        after, taken = _do(world, lambda ledger: _recover(ledger, world, worker, goal))
-        if taken:
-            after = replace(after, floor=max(world.floor, taken.fence))
-        yield _with(after, replace(worker, step="recovering"))
+        yield _taken(world, worker)
     elif suspects and record.state is InstrumentState.READY:
         event = _verdict(world, suspects[0])
         yield _do(world, lambda ledger: ledger.resolve(CAMPAIGN, event))[0]
@@ -235,8 +242,23 @@ def _idle(world: World, worker: Worker) -> Iterator[World]:
         yield _with(after, replace(worker, step="leased", lease=lease)) if lease else after
 
 
+def _dead_holder(world: World) -> str | None:
+    """Who held the instrument last, if it is proven dead."""
+    alive = [one.name for one in world.workers if one.step != "dead"]
+    return None if world.record.holder in alive else world.record.holder
+
+
+def _taken(world: World, worker: Worker, *, later: bool = False) -> World:
+    goal = InstrumentState.RECOVERING
+    after, taken = _do(world, lambda ledger: _recover(ledger, world, worker, goal), later=later)
+    assert taken is not None, "recovery was refused where it was due"
+    after = replace(after, floor=max(world.floor, taken.fence))
+    return _with(after, replace(worker, step="recovering"))
+
+
 def _recover(ledger: MemoryLedger, world: World, worker: Worker, goal: InstrumentState) -> Any:
-    return ledger.recover(INSTRUMENT, worker.name, goal, floor=world.floor, reason="")
+    told = {"floor": world.floor, "ttl_s": TTL_S, "reason": "", "dead": _dead_holder(world)}
+    return ledger.recover(INSTRUMENT, worker.name, goal, **told)
 
 
 def _recovering(world: World, worker: Worker) -> Iterator[World]:

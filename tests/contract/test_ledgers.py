@@ -1,6 +1,9 @@
 """One suite over both ledgers: what it proves of the one in memory holds for the real one."""
 
+import contextlib
 import math
+import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -9,11 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from orchestrator.adapters.embedded_server import LiveServer
 from orchestrator.adapters.memory_ledger import MemoryLedger
 from orchestrator.adapters.redis_ledger import RedisLedger
 from orchestrator.domain import events as ev
 from orchestrator.domain.envelope import Envelope, Limit
 from orchestrator.domain.errors import LeaseLost, LedgerError
+from orchestrator.domain.rules import MOST_GRANTS, TAKES_TRIALS
 from orchestrator.domain.state import CampaignStatus, fold
 from orchestrator.domain.trial import Outcome, Trial, TrialState
 from orchestrator.ports import InstrumentState, Lease, Ledger
@@ -107,6 +112,8 @@ def test_an_unknown_campaign_is_named(ledger: Ledger) -> None:
         ledger.status("nowhere")
     with pytest.raises(LedgerError, match="no campaign 'nowhere'"):
         ledger.propose("nowhere", _proposed(1))
+    with pytest.raises(LedgerError, match="no campaign 'nowhere'"):
+        ledger.acquire("nowhere", INSTRUMENT, WORKER, floor=0, ttl_s=30.0)
 
 
 def test_one_trial_from_proposal_to_outcome(opened: Ledger) -> None:
@@ -161,6 +168,21 @@ def test_nothing_is_leased_unless_all_is_ready(opened: Ledger) -> None:
     assert _acquire(opened) is not None
 
 
+def test_an_instrument_that_nobody_registered_is_not_leased(ledger: Ledger) -> None:
+    ledger.open_campaign(_opened())
+    ledger.propose(CAMPAIGN, _proposed(1))
+    assert _acquire(ledger) is None
+
+
+@pytest.mark.parametrize("ttl_s", [0.25, 30.0, 0.9])
+def test_a_lease_lasts_as_long_as_was_asked_for(opened: Ledger, ttl_s: float) -> None:
+    opened.propose(CAMPAIGN, _proposed(1))
+    assert _acquire(opened, ttl_s=ttl_s) is not None
+    until = opened.instrument(INSTRUMENT).until
+    granted = opened.events(CAMPAIGN)[-1].at
+    assert until == pytest.approx(granted + ttl_s, rel=0, abs=0.01)
+
+
 def test_a_campaign_in_steps_leases_only_what_is_permitted(ledger: Ledger) -> None:
     ledger.open_campaign(replace(_opened(), step=True))
     ledger.register(INSTRUMENT, WORKER, ENVELOPE)
@@ -193,14 +215,15 @@ def test_start_is_idempotent_and_counts_one_attempt(opened: Ledger) -> None:
 
 def test_a_lease_that_is_over_moves_nothing(opened: Ledger) -> None:
     lease = _leased(opened)
-    stale = replace(lease, fence=lease.fence - 1)
-    for operation in (
-        lambda: opened.start(stale),
-        lambda: opened.acquired(stale, _evidence(stale)),
-        lambda: opened.fail(stale, _failed(stale), InstrumentState.READY),
-    ):
+    earlier = replace(lease, fence=lease.fence - 1)
+    foreign = replace(lease, worker="drew the same fence before writes were lost")
+    for stale in (earlier, foreign):
         with pytest.raises(LeaseLost):
-            operation()
+            opened.start(stale)
+        with pytest.raises(LeaseLost):
+            opened.acquired(stale, _evidence(stale))
+        with pytest.raises(LeaseLost):
+            opened.fail(stale, _failed(stale), InstrumentState.READY)
     assert _trial(opened).state is TrialState.LEASED
     assert not opened.renew(INSTRUMENT, "somebody", lease.fence, 30)
     assert opened.renew(INSTRUMENT, WORKER, lease.fence, 30)
@@ -236,8 +259,8 @@ def test_a_crash_is_counted_apart(opened: Ledger) -> None:
     opened.fail(lease, _failed(lease, crash=True), InstrumentState.UNKNOWN)
     assert opened.instrument(INSTRUMENT).state is InstrumentState.UNKNOWN
     assert _acquire(opened) is None, "an unknown instrument takes nothing"
-    opened.recover(INSTRUMENT, WORKER, InstrumentState.RECOVERING, floor=0, reason="")
-    opened.recover(INSTRUMENT, WORKER, InstrumentState.READY, floor=0, reason="all still")
+    opened.recover(INSTRUMENT, WORKER, InstrumentState.RECOVERING, floor=0, ttl_s=30, reason="")
+    opened.recover(INSTRUMENT, WORKER, InstrumentState.READY, floor=0, ttl_s=30, reason="all still")
     again = _acquire(opened)
     assert again is not None
     assert (again.attempts, again.crashes) == (1, 1)
@@ -280,6 +303,21 @@ def test_a_trial_that_had_started_becomes_suspect(opened: Ledger) -> None:
         opened.acquired(lease, _evidence(lease))
 
 
+def test_only_leases_without_a_start_wear_a_trial_out(opened: Ledger) -> None:
+    """Its attempts are counted by the policy; this is for workers that die before they start."""
+    opened.propose(CAMPAIGN, _proposed(1))
+    for _ in range(MOST_GRANTS + 2):
+        lease = _acquire(opened)
+        assert lease is not None
+        opened.start(lease)
+        opened.fail(lease, _failed(lease), InstrumentState.READY)
+    for _ in range(MOST_GRANTS):
+        assert _acquire(opened) is not None
+        opened.expire(INSTRUMENT, dead=WORKER)
+    assert _acquire(opened) is None
+    assert _trial(opened).state is TrialState.ABANDONED
+
+
 @pytest.mark.parametrize("found", [True, False])
 def test_evidence_decides_a_suspect_trial(opened: Ledger, found: bool) -> None:
     lease = _running(opened)
@@ -294,13 +332,128 @@ def test_evidence_decides_a_suspect_trial(opened: Ledger, found: bool) -> None:
 
 def test_an_instrument_recovers_only_from_where_it_can(opened: Ledger) -> None:
     with pytest.raises(LeaseLost):
-        opened.recover(INSTRUMENT, WORKER, InstrumentState.RECOVERING, floor=0, reason="")
+        opened.recover(INSTRUMENT, WORKER, InstrumentState.RECOVERING, floor=0, ttl_s=30, reason="")
     _running(opened)
     opened.expire(INSTRUMENT, dead=WORKER)
     with pytest.raises(LeaseLost):
-        opened.recover(INSTRUMENT, WORKER, InstrumentState.READY, floor=0, reason="")
-    record = opened.recover(INSTRUMENT, "b", InstrumentState.RECOVERING, floor=7, reason="")
+        opened.recover(INSTRUMENT, WORKER, InstrumentState.READY, floor=0, ttl_s=30, reason="")
+    record = opened.recover(
+        INSTRUMENT, "b", InstrumentState.RECOVERING, floor=7, ttl_s=30, reason=""
+    )
     assert (record.state, record.fence, record.holder) == (InstrumentState.RECOVERING, 8, "b")
+
+
+def _unknown(ledger: Ledger) -> Lease:
+    lease = _running(ledger)
+    ledger.expire(INSTRUMENT, dead=WORKER)
+    return lease
+
+
+def _recover(
+    ledger: Ledger, worker: str, state: InstrumentState = InstrumentState.RECOVERING, **terms: Any
+) -> Any:
+    terms = {"floor": 0, "ttl_s": 30, "reason": "", **terms}
+    return ledger.recover(INSTRUMENT, worker, state, **terms)
+
+
+def test_only_one_worker_recovers_an_instrument(opened: Ledger) -> None:
+    _unknown(opened)
+    record = _recover(opened, "b")
+    assert _recover(opened, "b").fence == record.fence, "sent again after a lost reply"
+    with pytest.raises(LeaseLost, match="b recovers it"):
+        _recover(opened, "c")
+    with pytest.raises(LeaseLost, match="b recovers it"):
+        _recover(opened, "c", InstrumentState.READY)
+    assert opened.renew(INSTRUMENT, "b", record.fence, 30)
+    assert _recover(opened, "b", InstrumentState.READY).state is InstrumentState.READY
+
+
+@pytest.mark.parametrize("terms", [{"dead": "b"}, {"ttl_s": -10}])
+def test_a_recovery_passes_to_another_worker_when_its_own_is_gone(
+    opened: Ledger, terms: dict[str, Any]
+) -> None:
+    """Either that worker is known to have died, or its time is over."""
+    _unknown(opened)
+    first = _recover(opened, "b", **({"ttl_s": -10} if "ttl_s" in terms else {}))
+    second = _recover(opened, "c", **({"dead": "b"} if "dead" in terms else {}))
+    assert (second.holder, second.fence) == ("c", first.fence + 1)
+    assert not opened.renew(INSTRUMENT, "b", first.fence, 30)
+    with pytest.raises(LeaseLost):
+        _recover(opened, "b", InstrumentState.READY)
+
+
+def test_a_worn_out_trial_gives_way_to_the_next_one(opened: Ledger) -> None:
+    """In one step: sent again after a lost reply, it must not lease what it did not before."""
+    opened.propose(CAMPAIGN, _proposed(1))
+    opened.propose(CAMPAIGN, _proposed(2))
+    for _ in range(MOST_GRANTS):
+        assert _acquire(opened) is not None
+        assert opened.expire(INSTRUMENT, dead=WORKER)
+    lease = _acquire(opened)
+    assert lease is not None
+    assert lease.trial_id == 2
+    assert _acquire(opened) == lease
+    assert _trial(opened).state is TrialState.ABANDONED
+
+
+def test_an_expiry_meant_for_one_campaign_leaves_another_alone(
+    server: LiveServer, lab_name: str
+) -> None:
+    """Whoever ends a lease looks first which campaign it is for; it may be another one since."""
+    with contextlib.closing(RedisLedger(server.url, lab=lab_name)) as ledger:
+        ledger.register(INSTRUMENT, WORKER, ENVELOPE)
+        for name in (CAMPAIGN, "scan-2"):
+            ledger.open_campaign(_opened(name))
+            ledger.propose(name, _proposed(1))
+        lease = _running(ledger, 2)  # trial 1 is first in the queue
+        seen = ledger.instrument(INSTRUMENT)
+        ledger.fail(lease, _failed(lease), InstrumentState.READY)
+        assert ledger.acquire("scan-2", INSTRUMENT, WORKER, floor=0, ttl_s=-1.0) is not None
+        known = [ledger.events(name) for name in (CAMPAIGN, "scan-2")]
+        ledger.instrument = lambda _: seen  # type: ignore[method-assign]
+        assert not ledger.expire(INSTRUMENT)
+        assert [ledger.events(name) for name in (CAMPAIGN, "scan-2")] == known
+
+
+def test_a_sign_of_life_tells_until_when(opened: Ledger) -> None:
+    lease = _running(opened)
+    before = opened.instrument(INSTRUMENT)
+    assert opened.renew(INSTRUMENT, WORKER, lease.fence, 60, 1_900_000_000.5)
+    after = opened.instrument(INSTRUMENT)
+    assert after.until > before.until
+    assert after.deadline == 1_900_000_000.5
+    assert not opened.renew(INSTRUMENT, WORKER, lease.fence + 1, 60)
+    assert not opened.renew(INSTRUMENT, "other", lease.fence, 60)
+    opened.acquired(lease, _evidence(lease))
+    free = opened.instrument(INSTRUMENT)
+    assert (free.until, free.seen, free.deadline) == (None, None, None)
+    assert not opened.renew(INSTRUMENT, WORKER, lease.fence, 60)
+
+
+def test_a_late_result_is_written_down_and_changes_nothing(opened: Ledger) -> None:
+    lease = _unknown(opened)
+    late = ev.LateResult(trial_id=1, attempt=1, run_uid="u", documents="runs/1.jsonl")
+    opened.late(lease, late)
+    opened.late(lease, late)  # a lost reply, sent again
+    found = [one for one in opened.events(CAMPAIGN) if isinstance(one, ev.LateResult)]
+    assert [one.run_uid for one in found] == ["u"]
+    assert _trial(opened).state is TrialState.SUSPECT
+
+
+def test_what_is_sent_twice_is_written_once(opened: Ledger) -> None:
+    """Also where the state that an operation leads to is one that it may begin in."""
+    lease = _running(opened)
+    opened.acquired(lease, _evidence(lease))
+    order = ev.NeedsPerson(by="worker", reason="look")
+    unreduced = ev.Unreduced(trial_id=1, reason="raised")
+    for _ in range(2):
+        assert opened.order(CAMPAIGN, order, TAKES_TRIALS)
+        assert opened.settle(CAMPAIGN, unreduced)
+    assert opened.settle(CAMPAIGN, replace(unreduced, reason="raised otherwise"))
+    assert opened.order(CAMPAIGN, ev.Resumed(by="me"), ["needs_person"])
+    assert opened.order(CAMPAIGN, order, TAKES_TRIALS), "asked anew"
+    counts = Counter(map(ev.type_of, opened.events(CAMPAIGN)))
+    assert (counts["unreduced"], counts["needs_person"]) == (2, 2)
 
 
 def test_orders_compare_the_status_first(opened: Ledger) -> None:
@@ -364,6 +517,37 @@ def test_processes_come_and_go(ledger: Ledger) -> None:
     assert ledger.processes() == {12: {"role": "worker", "instrument": "stage", "started": 1.5}}
     ledger.set_process(12, None)
     assert ledger.processes() == {}
+
+
+def test_one_at_a_time_may_send_a_notice(ledger: Ledger) -> None:
+    assert ledger.claim_notice("scan-1/7-0/over/email", "one", 30.0)
+    assert not ledger.claim_notice("scan-1/7-0/over/email", "two", 30.0)
+    assert ledger.claim_notice("scan-1/7-0/over/email", "one", 30.0), "its owner prolongs it"
+    assert ledger.claim_notice("scan-1/7-0/over/webhook", "two", 30.0), "another notice is free"
+    assert not ledger.is_confirmed("scan-1/7-0/over/email"), "claimed is not sent"
+
+
+def test_a_confirmed_notice_is_never_sent_again(ledger: Ledger) -> None:
+    ledger.claim_notice("key", "one", 0.01)
+    ledger.confirm_notice("key")
+    ledger.confirm_notice("key")
+    assert ledger.is_confirmed("key")
+    assert not ledger.claim_notice("key", "one", 30.0)
+    assert not ledger.claim_notice("key", "two", 30.0)
+
+
+def test_the_claim_of_a_dead_notifier_ends_by_itself(
+    ledger: Ledger, request: pytest.FixtureRequest
+) -> None:
+    assert ledger.claim_notice("key", "dead", 0.2)
+    assert not ledger.claim_notice("key", "heir", 30.0)
+    told: Any = request.getfixturevalue("clock")
+    give_up = time.monotonic() + 5.0
+    while not ledger.claim_notice("key", "heir", 30.0):
+        assert time.monotonic() < give_up
+        told.sleep(0.05)  # the ledger in memory goes by this clock, the real one by its own
+        time.sleep(0.01)
+    assert not ledger.claim_notice("key", "dead", 30.0)
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))

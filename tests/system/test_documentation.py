@@ -1,11 +1,13 @@
 """What the documentation shows is what happens: commands and output of its pages are run here."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.post_office import Behaviour, Webhook, certificate, mail_server, webhook_server
 from tests.system.lab import LABWRIGHT, environment
 
 pytestmark = pytest.mark.system
@@ -48,6 +50,56 @@ def test_your_first_campaign(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stdout
         assert fits(output, done.stdout), f"{command}\nshown:\n{output}\nsaid:\n{done.stdout}"
+
+
+def test_call_for_help(tmp_path: Path) -> None:
+    """The page's own commands, with two local servers in the place of the ones it names."""
+    page = "how-to/call-for-help.md"
+    keep, *settings = blocks(page, "bash")
+    assert len(settings) == 2
+    context, trusted = certificate(tmp_path)
+    post, hook = Behaviour(login=("labwright", "s3cret"), starttls=context), Webhook()
+    with mail_server(post) as mail, webhook_server(hook) as web:
+        places = {
+            "mail.example.org:587": f"localhost:{mail}",
+            "https://hooks.example.org": f"http://localhost:{web}",
+            "webhook to hooks.example.org": "webhook to localhost",
+        }
+
+        def here(text: str) -> str:
+            for there, local in places.items():
+                text = text.replace(there, local)
+            return text
+
+        more = {"HOME": str(tmp_path), "no_proxy": "localhost", "SSL_CERT_FILE": str(trusted)}
+        more["PATH"] = f"{Path(LABWRIGHT).parent}{os.pathsep}{os.environ['PATH']}"
+        _bash(keep, tmp_path, more, said_to_it="s3cret\n")
+        for block in blocks(page, "console"):
+            command, _, output = block.partition("\n")
+            script = here("".join(settings)) + command.removeprefix("$ ")
+            said = _bash(script, tmp_path, more)
+            assert fits(here(output), said), f"{command}\nshown:\n{here(output)}\nsaid:\n{said}"
+    kinds = [content["kind"] for _, content in hook.posts]
+    assert kinds == ["test", "over"]
+    (message,) = blocks(page, "text")
+    assert fits(message, hook.posts[1][1]["text"])
+    assert len(post.mails) == 2
+
+
+def _bash(script: str, folder: Path, more: dict[str, str], said_to_it: str = "") -> str:
+    done = subprocess.run(
+        ["bash", "-euc", script],
+        cwd=folder,
+        env=environment(COLUMNS="200", **more),
+        input=said_to_it,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
 
 
 def test_a_page_that_shows_something_else_is_noticed() -> None:

@@ -15,6 +15,7 @@ from orchestrator.campaign import execute as execute_beside
 from orchestrator.domain import events as ev
 from orchestrator.domain.envelope import Envelope, envelope_of
 from orchestrator.domain.errors import (
+    LeaseLost,
     LedgerUnavailable,
     OptimizerError,
     PlanAborted,
@@ -66,12 +67,17 @@ class ToldExecutor:
     is_reusable: bool = True
     is_connected: bool = True
     unrest: str | None = None
+    order: Callable[[], str | None] = lambda: None
 
     def connect(self) -> None:
         return
 
+    def deadline_s(self, request: PlanRequest) -> float:
+        return request.deadline_s
+
     def run(self, request: PlanRequest, order: Callable[[], str | None]) -> Evidence:
         self.requests.append(request)
+        self.order = order
         order()
         told = self.tell.get(request.metadata["trial_id"], _succeed)
         return told(request)
@@ -151,15 +157,21 @@ class ToldOutbox:
 
 class OpenGate:
     floor = 0
+    yields = False
 
     def __init__(self) -> None:
         self.claimed: list[int] = []
+        self.overtaken = False
 
     def enter(self) -> bool:
         return True
 
     def claim(self, fence: int) -> None:
         self.claimed.append(fence)
+
+    def confirm(self, fence: int) -> None:
+        if self.overtaken:
+            raise LeaseLost("somebody else drives")
 
 
 @pytest.fixture
@@ -178,6 +190,7 @@ def lab(clock: Any) -> Lab:
         plan_deadline_s=60.0,
         suggestion_deadline_s=5.0,
         versions={"labwright": "test"},
+        announce=lambda _: None,
     )
 
 
@@ -392,7 +405,7 @@ def _left_running(lab: Lab, campaign: CampaignSpec, *, documents: bool) -> None:
 
 
 def _recover(lab: Lab) -> CampaignState:
-    Worker(lab, observe_s=1.0, announce=lambda _: None).begin()
+    Worker(lab, observe_s=1.0).begin()
     return fold(lab.ledger.events(ID))
 
 
@@ -425,7 +438,7 @@ def test_the_instrument_is_quieted_and_seen_to_stand_still_before_it_is_ready(la
     _left_running(lab, spec(), documents=False)
     lab.executor.unrest = "x is moving"  # type: ignore[attr-defined]
     with pytest.raises(Exception, match="not at rest: x is moving"):
-        Worker(lab, observe_s=0.0, announce=lambda _: None).begin()
+        Worker(lab, observe_s=0.0).begin()
     assert lab.executor.quieted == 1  # type: ignore[attr-defined]
     assert lab.ledger.instrument(INSTRUMENT.name).state is InstrumentState.RECOVERING
     lab.executor.unrest = None  # type: ignore[attr-defined]
@@ -482,9 +495,79 @@ def test_a_worker_leaves_campaigns_of_another_mode_alone(lab: Lab) -> None:
         ID, ev.Proposed(trial_id=1, parameters={"x": 0.5}, source="person", basis="0", seed=0)
     )
     real = replace(lab, instrument=INSTRUMENT.model_copy(update={"mode": "real"}))
-    worker = Worker(real, observe_s=1.0, announce=lambda _: None)
+    worker = Worker(real, observe_s=1.0)
     worker.begin()
     assert not worker._drain()
-    twin = Worker(lab, observe_s=1.0, announce=lambda _: None)
+    twin = Worker(lab, observe_s=1.0)
     twin.begin()
     assert twin._drain()
+
+
+# Who drives when two might
+
+
+def test_a_result_after_a_takeover_is_noted_and_not_counted(lab: Lab) -> None:
+    campaign = spec()
+    open_campaign(lab, campaign)
+    lab.gate.overtaken = True  # type: ignore[attr-defined]
+    with pytest.raises(LeaseLost):
+        execute_next(lab, campaign)
+    log = lab.ledger.events(ID)
+    assert [one.run_uid for one in log if isinstance(one, ev.LateResult)] == ["uid-1"]
+    assert fold(log).trials[1].state is TrialState.RUNNING, "its new holder decides"
+    assert lab.outbox.find(ID, 1, 1) is None, "nobody may salvage what somebody else drove into"
+
+
+def test_who_was_taken_over_stops_nothing_afterwards(lab: Lab) -> None:
+    campaign = spec()
+    open_campaign(lab, campaign)
+    lab.executor.tell[1] = _raise(PlanFailed("a move was refused", "not_in_position"))  # type: ignore[attr-defined]
+    lab.gate.overtaken = True  # type: ignore[attr-defined]
+    with pytest.raises(LeaseLost):
+        execute_next(lab, campaign)
+    assert lab.executor.quieted == 0  # type: ignore[attr-defined]
+
+
+def test_a_worker_that_can_be_replaced_stops_when_it_hears_nothing(lab: Lab, clock: Any) -> None:
+    """Before its lease is over, so before another may begin."""
+    campaign = spec()
+    open_campaign(lab, campaign)
+    lab.gate.yields = True  # type: ignore[attr-defined]
+    heard: list[str] = []
+
+    def cut_off(_: Any) -> Any:
+        lab.ledger.status = _raise(LedgerUnavailable("no answer"))  # type: ignore[method-assign]
+        order = lab.executor.order  # type: ignore[attr-defined]
+        for _ in range(5):
+            clock.sleep(lab.lease_s / 6)
+            order()
+            heard.append("goes on")
+        raise AssertionError("it drove until the lease was over")
+
+    lab.executor.tell[1] = cut_off  # type: ignore[attr-defined]
+    with pytest.raises(LeaseLost, match="others may take over"):
+        execute_next(lab, campaign)
+    assert len(heard) == 4
+
+
+def test_a_standby_takes_over_what_another_has_let_go_of(lab: Lab, clock: Any) -> None:
+    lab.gate.yields = True  # type: ignore[attr-defined]
+    campaign = spec()
+    open_campaign(lab, campaign)
+    lab.ledger.propose(
+        ID, ev.Proposed(trial_id=1, parameters={"x": 0.5}, source="person", basis="0", seed=0)
+    )
+    frozen = lab.ledger.acquire(ID, INSTRUMENT.name, "elsewhere-1-a", floor=0, ttl_s=30)
+    assert frozen is not None
+    lab.ledger.start(frozen)
+    worker = Worker(lab, 1.0, standby=True)
+    worker.begin()
+    worker._wait()
+    assert fold(lab.ledger.events(ID)).trials[1].state is TrialState.RUNNING, "it may still work"
+    clock.sleep(31)
+    worker._wait()
+    assert worker._drain()
+    worker._await_reduction()
+    trial = fold(lab.ledger.events(ID)).trials[1]
+    assert (trial.state, trial.attempts, trial.crashes) == (TrialState.MEASURED, 2, 1)
+    assert trial.fence > frozen.fence + 1, "claimed for the recovery and again for the trial"

@@ -51,6 +51,14 @@ def test_second_process_is_kept_out_until_the_first_is_dead(path, driver):
     assert FlockGate(path).floor == 8
 
 
+def test_control_without_the_lock_a_second_driver_gets_in(path, driver, monkeypatch):
+    """The test above can fail; and the ledger plays no part in either."""
+    monkeypatch.setattr("orchestrator.adapters.gate_flock.fcntl.flock", lambda *_: None)
+    gate = FlockGate(path)
+    assert gate.enter()
+    assert gate.holder == os.getpid() != driver.pid
+
+
 def test_lock_is_not_inherited(path):
     """Neither by a program that is started, nor by a forked child that outlives its parent."""
     code = f"""

@@ -1,0 +1,70 @@
+"""By when a plan must be done: its own estimate, and the time-outs of the devices it uses."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from orchestrator.adapters.plan_catalog import find_estimate
+from orchestrator.domain.errors import PlanFailed
+from orchestrator.domain.spec import InstrumentSpec
+from orchestrator.ports import PlanRequest
+
+SLACK = 1.5
+"""How much longer than estimated a plan may wait."""
+MARGIN_S = 30.0
+"""Added for everything that no estimate knows: reading, writing, a busy computer."""
+
+UNSTATED_S = 300.0
+"""For a device whose time-out the instrument file leaves to its class."""
+
+
+def plan_deadline(request: PlanRequest, instrument: InstrumentSpec, time_scale: float) -> float:
+    """Seconds after which the plan counts as hung; never more than ``request.deadline_s``.
+
+    A plan whose module has ``estimate_<plan>`` is given 1.5 times what it means to wait, the
+    time-outs of all that it moves, and of its detectors for each reading. Any other plan is given
+    ``request.deadline_s``.
+
+    Args:
+        request: the attempt.
+        instrument: the instrument file, for the time-outs.
+        time_scale: seconds of lab time in one second.
+
+    Raises:
+        PlanFailed: the estimate raised.
+    """
+    estimate = find_estimate(request.campaign.plan.name)
+    if estimate is None:
+        return request.deadline_s
+    waits, readings = _asked(estimate, request)
+    moved = sum(_timeouts(request.settings, instrument))
+    read = sum(_timeouts(_texts(request.campaign.plan.args), instrument))
+    return min(request.deadline_s, SLACK * waits / time_scale + moved + readings * read + MARGIN_S)
+
+
+def _asked(estimate: Callable[..., Any], request: PlanRequest) -> tuple[float, int]:
+    arguments = {**request.campaign.plan.args, **request.arguments}
+    try:
+        waits, readings = estimate(dict(request.settings), **arguments)
+        return float(waits), int(readings)
+    except Exception as error:  # a lab's own code may raise anything
+        message = f"{estimate.__name__} raised {type(error).__name__}: {error}"
+        raise PlanFailed(message) from error
+
+
+def _timeouts(paths: Any, instrument: InstrumentSpec) -> Iterator[float]:
+    """Time-out of each device in a collection of dotted names; other texts count nothing."""
+    for path in paths:
+        device = instrument.devices.get(path) or instrument.devices.get(path.split(".")[0])
+        if device is not None:
+            yield UNSTATED_S if device.timeout_s is None else device.timeout_s
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _texts(one)

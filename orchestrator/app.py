@@ -275,6 +275,7 @@ def heartbeat(settings: Settings, ledger: RedisLedger, instrument: str, worker: 
         started = child.started_at(pid)
         if started is not None:
             about = {"role": "beat", "instrument": instrument, "started": started}
+            about["host"] = platform.node()
             with contextlib.suppress(LedgerError):  # for screens; the beat works without
                 ledger.set_process(pid, about)
 

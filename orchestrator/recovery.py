@@ -16,6 +16,8 @@ from orchestrator.domain.state import CampaignStatus, fold
 from orchestrator.domain.trial import Trial, TrialState
 from orchestrator.ports import InstrumentState, Lab
 
+PERSON_S = 60.0
+"""Announced again and again while a person is waited for."""
 LEASE_MARGIN_S = 5.0
 """Added to a lease before its holder is believed to be alive elsewhere."""
 
@@ -94,6 +96,7 @@ def _await_person(lab: Lab) -> None:
         order = ev.NeedsPerson(by="worker", reason=reason)
         lab.ledger.order(campaign_id, order, TAKES_TRIALS)
         while lab.ledger.status(campaign_id) == CampaignStatus.NEEDS_PERSON:
+            lab.announce(PERSON_S)  # waiting is not hanging
             lab.clock.sleep(0.5)
 
 
@@ -125,4 +128,5 @@ def _reduce_left_over(lab: Lab, campaign_id: str, spec: CampaignSpec, trial: Tri
         reason = "its documents are not on this machine, or damaged"
         lab.ledger.settle(campaign_id, ev.Unreduced(trial_id=trial.trial_id, reason=reason))
         return
+    lab.announce(lab.plan_deadline_s)  # a reducer may take long
     reduce_trial(lab.ledger, lab.reducer, campaign_id, spec, trial.trial_id, found.documents)

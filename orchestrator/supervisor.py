@@ -6,6 +6,7 @@ What somebody else already runs in the same lab is used as it is.
 
 import json
 import logging
+import platform
 import select
 import signal
 import subprocess
@@ -285,13 +286,15 @@ class Supervisor:
         started = child.started_at(pid)
         if started is not None:
             known = {"role": role, "instrument": name, "started": started, **about}
+            known["host"] = platform.node()
             self.ledger.set_process(pid, known)
 
     def _forget(self, pid: int) -> None:
         """Take a process off the list, and its own children that have died with it."""
         try:
             for listed, about in self.ledger.processes().items():
-                if listed == pid or not child.is_same_process(listed, about["started"]):
+                here = about.get("host") == platform.node()
+                if listed == pid or (here and not child.is_same_process(listed, about["started"])):
                     self.ledger.set_process(listed, None)
         except LedgerUnavailable:
             log.warning("the server is gone; process %s stays listed until the next start", pid)

@@ -91,6 +91,7 @@ class Worker:
         """Until nothing is being reduced; what could not be recorded is left to the next worker."""
         if self._reducing is not None:
             under_way, self._reducing = self._reducing, None
+            self.lab.announce(self.lab.plan_deadline_s)  # a reducer may take long
             self._is_barred = True
             under_way.result()
             self._is_barred = False

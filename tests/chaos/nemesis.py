@@ -187,12 +187,19 @@ def freeze_server(nemesis: Nemesis) -> bool:
 
 def freeze_driver(nemesis: Nemesis) -> bool:
     """Stop the worker that drives now for longer than its lease, then wake it."""
-    instrument = nemesis.random.choice(INSTRUMENTS)
     seconds = nemesis.random.uniform(*FREEZE_S)
+    frozen = {
+        part.name
+        for part in nemesis.lab.parts("worker")
+        if part.process is not None and is_stopped(part.process.pid)
+    }
+    instrument = nemesis.random.choice(
+        [one for one in INSTRUMENTS if one not in frozen] or INSTRUMENTS
+    )
     driver = _await(lambda: nemesis.holder(instrument, driving=True))
     for part in nemesis.lab.parts("worker"):
-        awake = part.process is not None and not is_stopped(part.process.pid)
-        if awake and _is(driver, part) and _send(part, signal.SIGSTOP):
+        runs = part.process is not None and not is_stopped(part.process.pid)
+        if runs and _is(driver, part) and _send(part, signal.SIGSTOP):
             nemesis.later(seconds, lambda part=part: _send(part, signal.SIGCONT))
             return True
     return False

@@ -571,3 +571,29 @@ def test_a_standby_takes_over_what_another_has_let_go_of(lab: Lab, clock: Any) -
     trial = fold(lab.ledger.events(ID)).trials[1]
     assert (trial.state, trial.attempts, trial.crashes) == (TrialState.MEASURED, 2, 1)
     assert trial.fence > frozen.fence + 1, "claimed for the recovery and again for the trial"
+
+
+def test_waiting_for_a_person_is_not_hanging(lab: Lab) -> None:
+    """Who is silent for longer than it has announced is killed by its heartbeat."""
+    told: list[float] = []
+    wary = INSTRUMENT.model_copy(
+        update={
+            "devices": {
+                name: device.model_copy(update={"takeover": "person"})
+                for name, device in INSTRUMENT.devices.items()
+            }
+        }
+    )
+    patient = replace(lab, instrument=wary, announce=told.append)
+    _left_running(patient, spec(), documents=False)
+    naps: list[int] = []
+
+    def sleep(_: float) -> None:
+        naps.append(len(told))
+        if len(naps) == 5:
+            order = ev.Resumed(by="me")
+            patient.ledger.order(ID, order, [CampaignStatus.NEEDS_PERSON])
+
+    patient.clock.sleep = sleep  # type: ignore[method-assign]
+    Worker(patient, observe_s=1.0).begin()
+    assert naps == sorted(set(naps)), "each wait was announced anew"

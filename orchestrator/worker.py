@@ -133,8 +133,10 @@ class Worker:
     def _take_over(self) -> None:
         """Under a gate that allows it: recover what another worker has died over or let go of."""
         lab, name = self.lab, self.lab.instrument.name
+        if not lab.gate.yields:
+            return
         record = lab.ledger.instrument(name)
-        if not lab.gate.yields or record.holder in (None, lab.worker):
+        if record.holder in (None, lab.worker):
             return
         if record.state is InstrumentState.LEASED:
             dead = record.holder if is_proven_dead(record.holder) else None

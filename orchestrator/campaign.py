@@ -196,7 +196,7 @@ def _hand_in(lab: Lab, lease: Lease, acquired: ev.Acquired) -> None:
             run_uid=acquired.run_uid,
             documents=acquired.documents,
         )
-        lab.ledger.late(lease, late)
+        lab.ledger.remark(lease.campaign_id, late)
         raise
 
 

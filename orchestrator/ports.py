@@ -17,10 +17,10 @@ from orchestrator.domain.events import (
     Event,
     Failed,
     Invalidated,
-    LateResult,
     Measured,
     Opened,
     Proposed,
+    Remark,
     Unreduced,
 )
 from orchestrator.domain.trial import Outcome, ParameterValue
@@ -163,8 +163,11 @@ class Ledger(Protocol):
         """
         ...
 
-    def late(self, lease: Lease, late: LateResult) -> None:
-        """Note documents whose attempt had lost its lease: kept for people, never counted."""
+    def remark(self, campaign_id: str, remark: Remark) -> None:
+        """Write something down for people, once for each ``remark.key``; nothing else changes.
+
+        A late result of a trial that does not exist is left out.
+        """
         ...
 
     def fail(self, lease: Lease, failed: Failed, instrument: InstrumentState) -> None:

@@ -7,7 +7,7 @@
 --
 -- A trial is kept as fields '<id>:state', ':attempts', ':crashes', ':grants', ':fence',
 -- ':failed' (fence of the last failed attempt), ':unreduced' (what the reducer failed with last),
--- ':late:<run uid>' (documents that came too late), ':parameters'.
+-- ':parameters'. The campaign keeps ':remark:<key>' for each remark that is in its log.
 -- Parameters stay the text that Python wrote: Lua's JSON would cut the last digits of floats.
 -- Answers: {'ok', ...}; {'no', why} changes nothing; {'lost', why} means the lease is gone.
 
@@ -158,12 +158,12 @@ function ops.acquired(id, fence, worker, data)
   return { 'ok' }
 end
 
--- Documents of an attempt that had lost its lease: written down for people, never counted.
-function ops.late(id, run_uid, data)
-  if not get(id, 'state') then return { 'no', 'unknown trial' } end
-  if get(id, 'late:' .. run_uid) then return { 'ok' } end
-  set(id, 'late:' .. run_uid, '1')
-  emit('late_result', data)
+-- Written down for people, never counted; 'id' is the trial that it is about, or empty.
+function ops.remark(id, key, kind, data)
+  if redis.call('EXISTS', campaign) == 0 then return { 'no', 'unknown campaign' } end
+  if id ~= '' and not get(id, 'state') then return { 'no', 'unknown trial' } end
+  if redis.call('HSETNX', campaign, 'remark:' .. key, '1') == 0 then return { 'ok' } end
+  emit(kind, data)
   return { 'ok' }
 end
 

@@ -217,17 +217,14 @@ class MemoryLedger:
             record, state=state, until=None, seen=None, deadline=None
         )
 
-    def late(self, lease: Lease, late: ev.LateResult) -> None:
+    def remark(self, campaign_id: str, remark: ev.Remark) -> None:
         """See ports.Ledger."""
         with self._changed:
-            campaign = self._get(lease.campaign_id)
-            known = any(
-                isinstance(event, ev.LateResult)
-                and (event.trial_id, event.run_uid) == (late.trial_id, late.run_uid)
-                for event in campaign.log
-            )
-            if late.trial_id in campaign.state.trials and not known:
-                self._append(campaign, late)
+            campaign = self._get(campaign_id)
+            if isinstance(remark, ev.LateResult) and remark.trial_id not in campaign.state.trials:
+                return
+            if not any(isinstance(e, ev.Remark) and e.key == remark.key for e in campaign.log):
+                self._append(campaign, remark)
 
     def fail(self, lease: Lease, failed: ev.Failed, instrument: InstrumentState) -> None:
         """See ports.Ledger."""

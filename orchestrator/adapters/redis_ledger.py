@@ -173,10 +173,11 @@ class RedisLedger:
         """See ports.Ledger."""
         self._held(lease, "acquired", ev.to_json(acquired))
 
-    def late(self, lease: Lease, late: ev.LateResult) -> None:
+    def remark(self, campaign_id: str, remark: ev.Remark) -> None:
         """See ports.Ledger."""
-        args = (lease.trial_id, late.run_uid, ev.to_json(late))
-        self._call(lease.campaign_id, lease.instrument, "late", *args)
+        trial = remark.trial_id if isinstance(remark, ev.LateResult) else ""
+        args = (trial, remark.key, ev.type_of(remark), ev.to_json(remark))
+        self._on(campaign_id, "remark", *args)
 
     def fail(self, lease: Lease, failed: ev.Failed, instrument: InstrumentState) -> None:
         """See ports.Ledger."""

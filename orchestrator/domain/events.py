@@ -121,6 +121,11 @@ class LateResult(TrialEvent):
     documents: str
     """Document file, relative to the data folder."""
 
+    @property
+    def key(self) -> str:
+        """The same for the same documents: they are noted once."""
+        return self.run_uid
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured(TrialEvent):
@@ -223,6 +228,19 @@ class InstrumentChanged(Event):
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted(Event):
+    """Something that people should know: it changes nothing."""
+
+    by: str
+    text: str
+    key: str
+    """Unique to one note: the same note sent again is not written twice."""
+
+
+Remark = LateResult | Noted
+"""Events that are for people only; they may come at any time, the end included."""
+
 _TYPES: dict[str, type[Event]] = {
     "opened": Opened,
     "proposed": Proposed,
@@ -245,6 +263,7 @@ _TYPES: dict[str, type[Event]] = {
     "abort_requested": AbortRequested,
     "ended": Ended,
     "instrument_changed": InstrumentChanged,
+    "noted": Noted,
 }
 _NAMES = {cls: name for name, cls in _TYPES.items()}
 

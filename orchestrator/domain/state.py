@@ -99,8 +99,8 @@ def fold(log: Iterable[ev.Event], state: CampaignState | None = None) -> Campaig
     for event in log:
         changes["last_id"] = event.id
         changes["changed_at"] = event.at
-        if isinstance(event, ev.LateResult):
-            continue  # for people: it changes nothing
+        if isinstance(event, ev.Remark):
+            continue
         if isinstance(event, ev.TrialEvent):
             trials[event.trial_id] = _apply_to_trial(event, trials)
             if isinstance(event, ev.Started):

@@ -49,8 +49,6 @@ ORDERS: dict[str, tuple[ev.CampaignEvent, Sequence[str]]] = {
     "halt": (ev.AbortRequested(by="me", halt=True), [*TAKES_TRIALS, "finishing"]),
 }
 """Orders and the statuses that they expect, as the project's own callers give them."""
-_REMARKS = (ev.LateResult,)
-"""Events that are for people only: they may come where nothing else may change."""
 
 
 class Deed(NamedTuple):
@@ -88,7 +86,7 @@ def _deeds() -> Iterator[Deed]:
     yield from some(9, "start", back=_BACK)
     yield from some(6, "acquired", back=_BACK)
     yield from some(4, "fail", back=_BACK, then=_THEN, crash=_FREELY, afterwards=_AFTERWARDS)
-    yield from some(1, "late", back=_BACK, run_uid=["u", "v"])
+    yield from some(1, "remark", back=_BACK, key=["u", "v", "w"], late=_FREELY)
     yield from some(2, "renew", back=_BACK, ttl=_TTL)
     yield from some(2, "beat", off=[0, 0, 1], ttl=_TTL)
     yield from some(8, "propose", campaign=_CAMPAIGN, off=[0] * 6 + [-1, 1], x=_PICK)
@@ -371,16 +369,21 @@ class LedgerMachine(RuleBasedStateMachine):
         event, state = _failed(lease.trial_id, then, crash), InstrumentState(afterwards)
         self._by(lease, lambda rig, _: rig.ledger.fail(lease, event, state), is_due=True)
 
-    def late(self, back: int, run_uid: str) -> None:
+    def remark(self, back: int, key: str, late: bool) -> None:
         if (lease := self._lease(back)) is None:
             return
-        event = ev.LateResult(
-            trial_id=lease.trial_id, attempt=1, run_uid=run_uid, documents=f"runs/{run_uid}"
-        )
+        event: ev.Remark = ev.Noted(by="me", text="looked", key=key)
+        if late:
+            event = ev.LateResult(
+                trial_id=lease.trial_id, attempt=1, run_uid=key, documents=f"runs/{key}"
+            )
         before, log = self.seen(remarks=False), self.state(lease.campaign_id).last_id
-        known = any(_bare(one) == event for one in self._log(lease.campaign_id))
-        self.send(lambda rig, _: rig.ledger.late(lease, event), again=True, alike=True)
-        assert self.seen(remarks=False) == before, "a late result counted for something"
+        remarks = [one for one in self._log(lease.campaign_id) if isinstance(one, ev.Remark)]
+        known = any(one.key == key for one in remarks)
+        self.send(
+            lambda rig, _: rig.ledger.remark(lease.campaign_id, event), again=True, alike=True
+        )
+        assert self.seen(remarks=False) == before, "a remark counted for something"
         assert not known or log == self.state(lease.campaign_id).last_id, "it was noted before"
 
     def renew(self, back: int, ttl: float) -> None:
@@ -525,7 +528,7 @@ def _bare(event: ev.Event) -> ev.Event:
 
 def _weight(log: Sequence[ev.Event], remarks: bool) -> int:
     """How many events there are, remarks counted or not."""
-    return sum(remarks or not isinstance(event, _REMARKS) for event in log)
+    return sum(remarks or not isinstance(event, ev.Remark) for event in log)
 
 
 def _told(record: InstrumentRecord) -> tuple[Any, ...]:

@@ -42,8 +42,11 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
         ("(next_state ~= 'recovering' or (", "(next_state == 'recovering' and (")
     ],
     "recovery is taken from the living": [("and not is_over(about('until')))", "and false)")],
-    "a late result is counted": [
-        ("set(id, 'late:' .. run_uid, '1')", "set(id, 'state', 'acquired')"),
+    "a remark is counted": [
+        (
+            "redis.call('HSETNX', campaign, 'remark:' .. key, '1') == 0 then",
+            "id ~= '' and set(id, 'state', 'acquired') then",
+        ),
     ],
     "a valid lease expires": [("then return { 'no', 'valid' } end", "then end")],
     "somebody else's death ends a lease": [

@@ -430,14 +430,18 @@ def test_a_sign_of_life_tells_until_when(opened: Ledger) -> None:
     assert not opened.renew(INSTRUMENT, WORKER, lease.fence, 60)
 
 
-def test_a_late_result_is_written_down_and_changes_nothing(opened: Ledger) -> None:
-    lease = _unknown(opened)
+def test_a_remark_is_written_down_once_and_changes_nothing(opened: Ledger) -> None:
+    _unknown(opened)
     late = ev.LateResult(trial_id=1, attempt=1, run_uid="u", documents="runs/1.jsonl")
-    opened.late(lease, late)
-    opened.late(lease, late)  # a lost reply, sent again
-    found = [one for one in opened.events(CAMPAIGN) if isinstance(one, ev.LateResult)]
-    assert [one.run_uid for one in found] == ["u"]
+    unknown = replace(late, trial_id=7, run_uid="v")
+    noted = ev.Noted(by="me", text="the pump sounded odd", key="w")
+    for remark in (late, late, unknown, noted, noted):  # a lost reply, sent again
+        opened.remark(CAMPAIGN, remark)
+    found = [one for one in opened.events(CAMPAIGN) if isinstance(one, ev.Remark)]
+    assert [one.key for one in found] == ["u", "w"]
     assert _trial(opened).state is TrialState.SUSPECT
+    with pytest.raises(LedgerError):
+        opened.remark("nobody", noted)
 
 
 def test_what_is_sent_twice_is_written_once(opened: Ledger) -> None:

@@ -42,6 +42,7 @@ from orchestrator.domain.notices import Notice, NoticeRules
 from orchestrator.domain.spec import InstrumentSpec
 from orchestrator.domain.state import fold
 from orchestrator.domain.trial import TrialState
+from orchestrator.follow import counted
 from orchestrator.heartbeat import Heartbeat
 from orchestrator.ledger_access import check_server, ledger_at, server_url
 from orchestrator.parts import add_notifier, add_twin, add_worker, is_served
@@ -107,15 +108,15 @@ class _NotHere:
 def campaign_lab(
     settings: Settings, ledger: RedisLedger, instrument: InstrumentSpec, method: str
 ) -> Lab:
-    """The bundle of the campaign process: ledger and optimizer."""
+    """The bundle of the campaign process: ledger, optimizer, and what was measured already."""
     from orchestrator.adapters.optimizer_process import OptimizerProcess
+    from orchestrator.adapters.outbox import FileOutbox
 
-    absent: dict[str, Any] = {
-        port: _NotHere(port) for port in ("executor", "outbox", "gate", "reducer")
-    }
+    absent: dict[str, Any] = {port: _NotHere(port) for port in ("executor", "gate", "reducer")}
     return Lab(
         ledger=ledger,
         optimizer=OptimizerProcess(method),
+        outbox=FileOutbox(settings.data_dir),
         clock=SystemClock(),
         instrument=instrument,
         worker="",
@@ -220,7 +221,7 @@ def run_worker(settings: Settings, instrument: InstrumentSpec, *, standby: bool 
     signal.signal(signal.SIGTERM, _leave)
     with contextlib.closing(heartbeat(settings, ledger, instrument.name, name)) as beat:
         lab = worker_lab(settings, ledger, instrument, executor, name, beat.announce)
-        worker = Worker(lab, settings.connect_timeout_s, standby=standby)
+        worker = Worker(lab, standby=standby)
         try:
             worker.begin()
             beat.wait()
@@ -421,13 +422,13 @@ def reduce_again(
             raise Unusable(f"trial {trial_id} of {campaign_id!r} is not unreduced")
     outbox, reducer = FileOutbox(settings.data_dir), DocumentReducer(settings.data_dir)
     for trial in waiting:
-        found = outbox.find(campaign_id, trial.trial_id, trial.attempts)
+        found = counted(outbox.results(campaign_id, trial.trial_id), trial)
         if found is None:
             raise Unusable(
                 f"the documents of trial {trial.trial_id} are not in {settings.data_dir}"
             )
         spec = CampaignSpec.from_data(state.spec)
-        reduce_trial(ledger, reducer, campaign_id, spec, trial.trial_id, found.documents)
+        reduce_trial(ledger, reducer, campaign_id, spec, trial.trial_id, found.acquired.documents)
     after = fold(ledger.events(campaign_id))
     return {one.trial_id: str(after.trials[one.trial_id].state) for one in waiting}
 

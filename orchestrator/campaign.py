@@ -30,7 +30,8 @@ from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.stopping import verdict
 from orchestrator.domain.trial import TrialState
-from orchestrator.ports import InstrumentState, Lab, Lease, Ledger, PlanRequest, Reducer
+from orchestrator.follow import delivered, follow, propose_again
+from orchestrator.ports import InstrumentState, Lab, Lease, Ledger, PlanRequest, Reducer, Result
 
 POLL_S = 1.0
 """Longest wait without a look at the clock: deadlines have no event of their own."""
@@ -53,7 +54,7 @@ def decide(lab: Lab, campaign_id: str) -> CampaignState:
     state = fold(lab.ledger.events(campaign_id))
     spec = CampaignSpec.from_data(state.spec)
     while True:
-        state = fold(lab.ledger.events(campaign_id, state.last_id), state)
+        state = _now(lab, campaign_id, state)
         if state.is_over:
             return state
         if state.status is CampaignStatus.FINISHING:
@@ -65,6 +66,15 @@ def decide(lab: Lab, campaign_id: str) -> CampaignState:
             _propose(lab, state, spec)
         else:
             lab.ledger.wait({campaign_id: state.last_id}, POLL_S)
+
+
+def _now(lab: Lab, campaign_id: str, before: CampaignState) -> CampaignState:
+    """The state now; a log that has lost proposals of this process is told them again."""
+    state, _ = follow(lab.ledger, campaign_id, before)
+    if before.trials.keys() - state.trials.keys():
+        propose_again(lab.ledger, before, state)
+        state, _ = follow(lab.ledger, campaign_id, state)
+    return state
 
 
 def _wants_trial(state: CampaignState, spec: CampaignSpec) -> bool:
@@ -79,6 +89,9 @@ def _wants_trial(state: CampaignState, spec: CampaignSpec) -> bool:
 
 def _propose(lab: Lab, state: CampaignState, spec: CampaignSpec) -> None:
     """Suggest, admit, and put the trial into the queue."""
+    if results := lab.outbox.results(state.campaign_id, state.next_trial):
+        _tell_again(lab, state, results[0])
+        return
     known = knowledge(state, spec)
     if state.first_start is not None:
         lab.optimizer.warm_up(spec)  # not before: the instrument's own processes load first
@@ -102,6 +115,18 @@ def _propose(lab: Lab, state: CampaignState, spec: CampaignSpec) -> None:
             details=suggestion.details,
         ),
     )
+
+
+def _tell_again(lab: Lab, state: CampaignState, result: Result) -> None:
+    """Propose what was measured already, but is not in the log: the result follows by itself."""
+    trial_id = state.next_trial
+    text = (
+        f"the result of trial {trial_id} is on disk, but the log has lost the trial: it is "
+        "proposed again as it was, and counted without a second measurement"
+    )
+    note = ev.Noted(by="campaign", text=text, key=f"trial {trial_id} under fence {result.fence}")
+    lab.ledger.remark(state.campaign_id, note)
+    lab.ledger.propose(state.campaign_id, result.proposal)
 
 
 def _suggest(lab: Lab, known: Knowledge) -> Suggestion:
@@ -152,7 +177,8 @@ def execute(
         envelope_of(lab.instrument).check(device_settings(spec, lease.parameters))
         attempt = lab.ledger.start(lease)
         lab.gate.claim(lease.fence)
-        acquired = lab.outbox.find(campaign_id, lease.trial_id, attempt)
+        results = lab.outbox.results(campaign_id, lease.trial_id)
+        acquired = delivered(results, lease.parameters)
         if acquired is None:  # else the ledger was lost after it was measured: not again
             acquired = _measure(lab, lease, spec, attempt)
     except (EnvelopeError, ExecutionError) as error:
@@ -183,12 +209,11 @@ def _hand_in(lab: Lab, lease: Lease, acquired: ev.Acquired) -> None:
     """Make the result safe and count it, unless somebody else has driven meanwhile.
 
     Raises:
-        LeaseLost: somebody has; the documents are noted as a late result, for people.
+        LeaseLost: somebody has, and the documents are noted as a late result, for people; or the
+            ledger has ended the lease all the same, and who drives next finds the result.
     """
     try:
         lab.gate.confirm(lease.fence)
-        lab.outbox.put(lease.campaign_id, acquired)
-        lab.ledger.acquired(lease, acquired)
     except LeaseLost:
         late = ev.LateResult(
             trial_id=lease.trial_id,
@@ -198,6 +223,8 @@ def _hand_in(lab: Lab, lease: Lease, acquired: ev.Acquired) -> None:
         )
         lab.ledger.remark(lease.campaign_id, late)
         raise
+    lab.outbox.put(lease.campaign_id, Result(lease.proposal, acquired, lease.fence))
+    lab.ledger.acquired(lease, acquired)
 
 
 def reduce_trial(
@@ -287,9 +314,17 @@ def _request(lab: Lab, lease: Lease, spec: CampaignSpec, attempt: int) -> PlanRe
         settings=device_settings(spec, lease.parameters),
         arguments=arguments,
         metadata=metadata,
-        documents=f"runs/{lease.campaign_id}/{lease.trial_id:05d}-{attempt}.jsonl",
+        documents=documents_of(lease.campaign_id, lease.trial_id, attempt, lease.fence),
         deadline_s=lab.plan_deadline_s,
     )
+
+
+def documents_of(campaign_id: str, trial_id: int, attempt: int, fence: int) -> str:
+    """The document file of an attempt, relative to the data folder.
+
+    The fence makes it unique: a log that went back gives the number of an attempt a second time.
+    """
+    return f"runs/{campaign_id}/{trial_id:05d}-{attempt}-{fence}.jsonl"
 
 
 def _fail(

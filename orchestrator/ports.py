@@ -61,7 +61,22 @@ class Lease:
     attempts: int
     """How often the trial was started before."""
     crashes: int
-    parameters: Mapping[str, ParameterValue]
+    proposal: Proposed
+
+    @property
+    def parameters(self) -> Mapping[str, ParameterValue]:
+        """The settings of the trial."""
+        return self.proposal.parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What an attempt delivered, with all that a log which has lost it must be told again."""
+
+    proposal: Proposed
+    acquired: Acquired
+    fence: int
+    """Under which it was measured: unique among all attempts on the instrument, for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +122,11 @@ class Ledger(Protocol):
         ...
 
     def events(self, campaign_id: str, after: str = "0") -> list[Event]:
-        """The events after this id, oldest first; empty when there are none."""
+        """The events after this id, oldest first; empty when there are none.
+
+        Raises:
+            LogWentBack: the event of this id is gone, so the log has lost its newest events.
+        """
         ...
 
     def wait(self, cursors: Mapping[str, str], timeout_s: float) -> None:
@@ -244,11 +263,16 @@ class Ledger(Protocol):
 
         Taking it draws a new fence above ``floor`` and holds it for ``ttl_s``, as a lease does. A
         recovery by another worker can be taken over when its time is over, or when that worker is
-        ``dead``; only the worker that recovers can end it.
+        ``dead``; only the worker that recovers can end it. A ``floor`` above the ledger's fence
+        says that the log went back: then a ready instrument may be taken into recovery, too.
 
         Raises:
             LeaseLost: the instrument is in no state from which this can happen.
         """
+        ...
+
+    def clear_fault(self, instrument: str, reason: str) -> bool:
+        """Staff have looked: an instrument in fault is unknown now; False when it is in none."""
         ...
 
     def resolve(self, campaign_id: str, event: Acquired | Failed) -> bool:
@@ -357,6 +381,24 @@ class Evidence:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """What the last attempt on an instrument wrote down before each of its commands."""
+
+    campaign_id: str
+    trial_id: int
+    attempt: int
+    fence: int
+    documents: str
+    """Its document file, relative to the data folder."""
+    commands: tuple[str, ...]
+    """Such as ``set stage.x``, oldest first; empty when nothing was commanded."""
+    setpoints: Mapping[str, ParameterValue]
+    """Where each device was last sent, by dotted name."""
+    staged: Mapping[str, Any]
+    """What signals held before staging changed them, by dotted name, in the order to put back."""
+
+
 class Executor(Protocol):
     """Owns the devices of one instrument and runs plans on them."""
 
@@ -404,6 +446,26 @@ class Executor(Protocol):
         """Look without moving: None when every device answers and stands still, else why not."""
         ...
 
+    def traces(self) -> Traces | None:
+        """What the last attempt here has commanded; None when that cannot be told."""
+        ...
+
+    def is_whole(self, traces: Traces) -> bool:
+        """True when the attempt's documents are complete: it ran to its end."""
+        ...
+
+    def restore(self, traces: Traces) -> list[str]:
+        """Put back what staging had changed; gives the names of the signals that were put back.
+
+        Raises:
+            PlanFailed: one could not be put back.
+        """
+        ...
+
+    def differences(self, traces: Traces) -> list[str]:
+        """One phrase for each device that does not stand where it was sent."""
+        ...
+
     @property
     def is_connected(self) -> bool:
         """False when a required device, or a condition's signal, has lost its connection."""
@@ -418,14 +480,14 @@ class Executor(Protocol):
 class Outbox(Protocol):
     """Results that are safe on this machine before the ledger hears of them."""
 
-    def put(self, campaign_id: str, acquired: Acquired) -> None:
+    def put(self, campaign_id: str, result: Result) -> None:
         """Store it; when this returns, a power cut cannot lose it."""
         ...
 
-    def find(self, campaign_id: str, trial_id: int, attempt: int) -> Acquired | None:
-        """What was stored for the attempt; None when nothing intact is there.
+    def results(self, campaign_id: str, trial_id: int) -> list[Result]:
+        """What attempts at the trial have delivered, in the order of their fences; mostly empty.
 
-        A file whose documents are missing or changed does not count.
+        A result whose documents are missing or changed does not count.
         """
         ...
 

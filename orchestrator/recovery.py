@@ -1,31 +1,42 @@
 """What a new worker does first: put right what an earlier one left behind.
 
-It observes before it acts, and looks for evidence before it decides.
+It observes before it acts: quiet, wait until all stands still, put back what staging had changed,
+compare what is read with what was last commanded. Nothing is homed, parked or set anew. What cannot
+be put right is a fault, and waits for staff.
 """
 
 import time
-from dataclasses import replace
+from collections.abc import Sequence
+from typing import TypeGuard
 
 from orchestrator.adapters.child import is_proven_dead
-from orchestrator.campaign import reduce_trial
 from orchestrator.domain import events as ev
-from orchestrator.domain.errors import DeviceUnavailable, Unusable
-from orchestrator.domain.rules import TAKES_TRIALS, after_failure
-from orchestrator.domain.spec import CampaignSpec
-from orchestrator.domain.state import CampaignStatus, fold
-from orchestrator.domain.trial import Trial, TrialState
-from orchestrator.ports import InstrumentState, Lab
+from orchestrator.domain.errors import DeviceUnavailable, ExecutionError, Unusable
+from orchestrator.domain.rules import TAKES_TRIALS
+from orchestrator.domain.spec import InstrumentSpec
+from orchestrator.domain.state import CampaignStatus
+from orchestrator.evidence import settle_left_over
+from orchestrator.ports import InstrumentState, Lab, Traces
 
 PERSON_S = 60.0
 """Announced again and again while a person is waited for."""
 LEASE_MARGIN_S = 5.0
 """Added to a lease before its holder is believed to be alive elsewhere."""
+LOOK_S = 0.1
+"""Seconds between two looks whether all stands still."""
+UNSTATED_S = 300.0
+"""Longest wait for a device whose time-out the instrument file leaves to its class."""
 
 
-def recover(lab: Lab, observe_s: float, *, standby: bool = False) -> None:
+def recover(lab: Lab, *, standby: bool = False) -> None:
     """Put right what an earlier worker left behind, on the instrument and in the ledger.
 
     With ``standby``, a worker that can be replaced while it lives is left to its work.
+
+    Raises:
+        Unusable: a worker on another host drives the instrument.
+        DeviceUnavailable: a device has lost its connection meanwhile.
+        LeaseLost: another standby worker was faster.
     """
     name = lab.instrument.name
     record = lab.ledger.instrument(name)
@@ -33,18 +44,23 @@ def recover(lab: Lab, observe_s: float, *, standby: bool = False) -> None:
         if standby and lab.gate.yields and not is_proven_dead(record.holder):
             return
         _end_lease(lab, record.holder)
-        record = lab.ledger.instrument(name)
-    if record.state is InstrumentState.FAULT:
-        raise Unusable(f"instrument {name!r} is in fault; staff must clear it: {record.reason}")
-    if record.state is not InstrumentState.READY:
-        _recover_instrument(lab, observe_s)
-    for campaign_id in lab.ledger.open_campaigns(name):
-        state = fold(lab.ledger.events(campaign_id))
-        spec = CampaignSpec.from_data(state.spec)
-        for trial in state.in_state(TrialState.SUSPECT):
-            _decide_suspect(lab, campaign_id, spec, trial)
-        for trial in fold(lab.ledger.events(campaign_id)).in_state(TrialState.ACQUIRED):
-            _reduce_left_over(lab, campaign_id, spec, trial)
+    while (state := _needs_recovery(lab)) is not None:
+        if state is InstrumentState.FAULT:
+            _await_staff(lab)
+        else:
+            _recover_instrument(lab)
+    settle_left_over(lab)
+
+
+def _needs_recovery(lab: Lab) -> InstrumentState | None:
+    """The instrument's state when it cannot be driven as it is; None when it can.
+
+    A fence that was claimed here and is not in the ledger says that the log went back: the
+    instrument has been driven since, whatever the ledger holds of it.
+    """
+    record = lab.ledger.instrument(lab.instrument.name)
+    is_known = record.state is InstrumentState.READY and record.fence >= lab.gate.floor
+    return None if is_known else record.state
 
 
 def _end_lease(lab: Lab, holder: str) -> None:
@@ -64,7 +80,8 @@ def _end_lease(lab: Lab, holder: str) -> None:
         lab.clock.sleep(0.2)
 
 
-def _recover_instrument(lab: Lab, observe_s: float) -> None:
+def _recover_instrument(lab: Lab) -> None:
+    """Leaves it ready, or in fault."""
     name = lab.instrument.name
     reason = "a worker died or a device was lost: observing"
     held = lab.ledger.instrument(name).holder
@@ -76,23 +93,63 @@ def _recover_instrument(lab: Lab, observe_s: float) -> None:
     )
     lab.gate.claim(record.fence)
     lab.executor.quiet()
-    give_up = time.monotonic() + observe_s
-    while (why := lab.executor.observe()) is not None:
-        if time.monotonic() >= give_up:
-            raise DeviceUnavailable(f"instrument {name!r} is not at rest: {why}")
-        lab.clock.sleep(0.1)
-    _await_person(lab)
-    reason = "every device answers and stands still"
-    lab.ledger.recover(name, lab.worker, InstrumentState.READY, reason=reason, **terms)
+    try:
+        state, reason = InstrumentState.READY, _put_right(lab)
+    except ExecutionError as error:
+        if error.reason in ("device_disconnected", "device_unavailable"):
+            raise  # a server that comes back needs a worker that connects anew
+        state, reason = InstrumentState.FAULT, str(error)
+    lab.ledger.recover(name, lab.worker, state, reason=reason, **terms)
 
 
-def _await_person(lab: Lab) -> None:
+def _put_right(lab: Lab) -> str:
+    """Wait, put back, compare; what was found, in words for the log.
+
+    Raises:
+        DeviceUnavailable: a device lost its connection.
+        ExecutionError: it does not come to rest, or staging cannot be undone.
+    """
+    _await_rest(lab)
+    traces = lab.executor.traces()
+    found = ["every device answers and stands still"]
+    if traces is not None:
+        if restored := lab.executor.restore(traces):
+            found.append(f"put back as before staging: {', '.join(restored)}")
+        found += lab.executor.differences(traces)
+    _await_person(lab, traces)
+    return "; ".join(found)
+
+
+def _await_rest(lab: Lab) -> None:
+    longest = rest_s(lab.instrument)
+    why = None
+    for _ in range(1 + round(longest / LOOK_S)):
+        lab.announce(PERSON_S)
+        if (why := lab.executor.observe()) is None:
+            return
+        if not lab.executor.is_connected:
+            raise DeviceUnavailable(f"while the instrument was observed: {why}")
+        lab.clock.sleep(LOOK_S)
+    text = f"it does not come to rest within {longest:g} s: {why}"
+    raise ExecutionError(text, "not_at_rest")
+
+
+def rest_s(instrument: InstrumentSpec) -> float:
+    """Seconds after which a device that still moves is no longer waited for."""
+    devices = instrument.devices.values()
+    return max(UNSTATED_S if one.timeout_s is None else one.timeout_s for one in devices)
+
+
+def _await_person(lab: Lab, traces: Traces | None) -> None:
     """With a device marked ``takeover: person`` somebody must look and resume."""
     wary = [n for n, device in lab.instrument.devices.items() if device.takeover == "person"]
     if not wary:
         return
+    doing = f" (its last command was '{traces.commands[-1]}')" if _has_acted(traces) else ""
+    reason = f"look at {', '.join(wary)} after the crash{doing}, then 'labwright resume'"
     for campaign_id in lab.ledger.open_campaigns(lab.instrument.name):
-        reason = f"look at {', '.join(wary)} after the crash, then 'labwright resume'"
+        if _has_looked(lab.ledger.events(campaign_id)):
+            continue
         order = ev.NeedsPerson(by="worker", reason=reason)
         lab.ledger.order(campaign_id, order, TAKES_TRIALS)
         while lab.ledger.status(campaign_id) == CampaignStatus.NEEDS_PERSON:
@@ -100,33 +157,32 @@ def _await_person(lab: Lab) -> None:
             lab.clock.sleep(0.5)
 
 
-def _decide_suspect(lab: Lab, campaign_id: str, spec: CampaignSpec, trial: Trial) -> None:
-    """Evidence first: a result that is safe on disk counts, whatever happened afterwards."""
-    found = lab.outbox.find(campaign_id, trial.trial_id, trial.attempts)
-    if found is not None:
-        lab.ledger.resolve(campaign_id, replace(found, salvaged=True))
-        return
-    if spec.policy.consumes_sample:
-        reason = f"did trial {trial.trial_id} consume its sample? 'labwright resolve' decides"
+def _has_acted(traces: Traces | None) -> TypeGuard[Traces]:
+    return traces is not None and bool(traces.commands)
+
+
+def _has_looked(log: Sequence[ev.Event]) -> bool:
+    """True when somebody was asked since the instrument became unknown, and has resumed."""
+    asked = looked = False
+    for event in log:
+        if isinstance(event, ev.InstrumentChanged) and event.state == InstrumentState.UNKNOWN:
+            asked = looked = False
+        asked |= isinstance(event, ev.NeedsPerson)
+        looked |= asked and isinstance(event, ev.Resumed)
+    return looked
+
+
+def _await_staff(lab: Lab) -> None:
+    """Until staff have cleared the fault. The instrument is then unknown, and observed anew."""
+    name = lab.instrument.name
+    record = lab.ledger.instrument(name)
+    reason = (
+        f"instrument {name} is in fault: {record.reason or 'no reason is known'}. Staff must look, "
+        f"then 'labwright clear-fault {name}'"
+    )
+    for campaign_id in lab.ledger.open_campaigns(name):
         order = ev.NeedsPerson(by="worker", reason=reason)
         lab.ledger.order(campaign_id, order, TAKES_TRIALS)
-        return
-    then = after_failure(spec.policy, attempts=trial.attempts, crashes=trial.crashes, crash=True)
-    failed = ev.Failed(
-        trial_id=trial.trial_id,
-        reason="worker_died",
-        message="the worker ended while the trial ran; no documents were found",
-        crash=True,
-        then=then,
-    )
-    lab.ledger.resolve(campaign_id, failed)
-
-
-def _reduce_left_over(lab: Lab, campaign_id: str, spec: CampaignSpec, trial: Trial) -> None:
-    found = lab.outbox.find(campaign_id, trial.trial_id, trial.attempts)
-    if found is None:
-        reason = "its documents are not on this machine, or damaged"
-        lab.ledger.settle(campaign_id, ev.Unreduced(trial_id=trial.trial_id, reason=reason))
-        return
-    lab.announce(lab.plan_deadline_s)  # a reducer may take long
-    reduce_trial(lab.ledger, lab.reducer, campaign_id, spec, trial.trial_id, found.documents)
+    while lab.ledger.instrument(name).state is InstrumentState.FAULT:
+        lab.announce(PERSON_S)
+        lab.clock.sleep(0.5)

@@ -13,7 +13,7 @@ from typing import Any
 from orchestrator.adapters.child import is_proven_dead
 from orchestrator.campaign import execute
 from orchestrator.domain.envelope import envelope_of
-from orchestrator.domain.errors import LeaseLost, LedgerUnavailable, Unusable
+from orchestrator.domain.errors import LeaseLost, LedgerUnavailable, LogWentBack, Unusable
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.ports import InstrumentState, Lab
@@ -36,8 +36,6 @@ class Worker:
     """One incarnation of a worker; it ends with its process."""
 
     lab: Lab
-    observe_s: float
-    """Longest time that the instrument may take to stand still during recovery."""
     standby: bool = False
     """True to wait while another worker drives the instrument, instead of refusing to start."""
     _reducer: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "reducer"))
@@ -62,10 +60,10 @@ class Worker:
             if not self.standby:
                 raise Unusable(f"another worker already drives instrument {lab.instrument.name!r}")
             lab.clock.sleep(STANDBY_S)
-        lab.announce(BUSY_S + self.observe_s)
+        lab.announce(BUSY_S)
         lab.executor.connect()
         lab.ledger.register(lab.instrument.name, lab.worker, envelope_of(lab.instrument))
-        recover(lab, self.observe_s, standby=self.standby)
+        recover(lab, standby=self.standby)
 
     def work(self) -> None:
         """Run trials, oldest campaign first, until the process must be replaced."""
@@ -76,6 +74,9 @@ class Worker:
                     self._wait()
             except LedgerUnavailable as error:
                 log.warning("the ledger is out of reach, nothing new is started: %s", error)
+            except LogWentBack as error:
+                log.warning("the next worker looks at what is there: %s", error)
+                self._is_barred = True
 
     def _is_fit(self) -> bool:
         """False after an odd end, or when a device has lost its connection."""
@@ -117,8 +118,10 @@ class Worker:
         self._await_reduction()
         lab, name = self.lab, self.lab.instrument.name
         self._take_over()
-        state = lab.ledger.instrument(name).state
-        self._is_barred = state not in (InstrumentState.READY, InstrumentState.LEASED)
+        record = lab.ledger.instrument(name)
+        is_in_use = record.state in (InstrumentState.READY, InstrumentState.LEASED)
+        # Without an envelope the ledger has lost even that this worker is there.
+        self._is_barred = not is_in_use or record.envelope is None
         campaigns = lab.ledger.open_campaigns(name)
         known = {one: self._states[one].last_id for one in campaigns if one in self._states}
         for campaign_id in campaigns:
@@ -146,7 +149,7 @@ class Worker:
             InstrumentState.RECOVERING,
         ):
             with contextlib.suppress(LeaseLost):  # another standby was faster
-                recover(lab, self.observe_s, standby=True)
+                recover(lab, standby=True)
 
     def _follow(self, campaign_id: str) -> CampaignState:
         known = self._states.get(campaign_id, CampaignState())

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,14 @@ from orchestrator.domain.errors import (
     LedgerUnavailable,
     PlanAborted,
     PlanFailed,
+    ReductionError,
 )
 from orchestrator.domain.spec import InstrumentSpec
-from orchestrator.ports import Evidence, PlanRequest
+from orchestrator.ports import Evidence, PlanRequest, Traces
 
 if TYPE_CHECKING:
     from orchestrator.adapters.instrument_devices import InstrumentDevices
+    from orchestrator.adapters.journal import Journal
     from orchestrator.adapters.preprocessors import Guard
     from orchestrator.adapters.recorder import Publisher, Recorder
     from orchestrator.adapters.run_engine import EngineThread, Execution
@@ -107,9 +110,11 @@ class BlueskyExecutor:
         self._envelope.check(request.settings)
         devices, engine = self._connected()
         plan = trial_plan(request, devices, self._instrument.move_order)
-        guard = self._guard(request)
-        recorder = Recorder(self._data_dir, request.documents, self._publisher)
-        try:
+        with (
+            closing(Recorder(self._data_dir, request.documents, self._publisher)) as recorder,
+            closing(self._new_journal(request)) as journal,
+        ):
+            guard = self._guard(request, journal)
             devices.conditions.watch()
             guarded: Any = guard.guarded(plan)
             # Becomes Bluesky's plan_name, unless the plan gives one.
@@ -121,8 +126,6 @@ class BlueskyExecutor:
             if error := self._error(execution, guard, recorder, cause):
                 raise error
             return recorder.evidence()
-        finally:
-            recorder.close()
 
     def tripped(self) -> str | None:
         """Why a condition forbids starting now, in one sentence; None when all are good."""
@@ -161,6 +164,34 @@ class BlueskyExecutor:
         """Look without moving: None when every device answers and stands still, else why not."""
         return "not connected" if self._parts is None else self._parts[0].unrest()
 
+    def traces(self) -> Traces | None:
+        """See ports.Executor."""
+        from orchestrator.adapters.journal import read_traces
+
+        return read_traces(self._journal_file)
+
+    def is_whole(self, traces: Traces) -> bool:
+        """See ports.Executor."""
+        from orchestrator.adapters.recorder import evidence_in
+
+        try:
+            evidence_in(self._data_dir, traces.documents)
+        except ReductionError:
+            return False
+        return True
+
+    def restore(self, traces: Traces) -> list[str]:
+        """See ports.Executor."""
+        from orchestrator.adapters.aftermath import restore
+
+        return restore(self._connected()[0], self._envelope, traces.staged)
+
+    def differences(self, traces: Traces) -> list[str]:
+        """See ports.Executor."""
+        from orchestrator.adapters.aftermath import differences
+
+        return differences(self._connected()[0], traces.setpoints)
+
     @property
     def is_connected(self) -> bool:
         """False when a required device, or a condition's signal, has lost its connection."""
@@ -176,8 +207,19 @@ class BlueskyExecutor:
             raise PlanFailed("the devices are not connected", "device_disconnected")
         return self._parts
 
-    def _guard(self, request: PlanRequest | None) -> "Guard":
-        """A guard for one plan; None for a plan that belongs to no trial."""
+    @property
+    def _journal_file(self) -> Path:
+        return self._data_dir / "journal" / f"{self._instrument.name}.jsonl"
+
+    def _new_journal(self, request: PlanRequest) -> "Journal":
+        from orchestrator.adapters.journal import Journal
+
+        names = ("campaign_id", "trial_id", "attempt", "fence")
+        about = {name: request.metadata.get(name) for name in names}
+        return Journal(self._journal_file, {**about, "documents": request.documents})
+
+    def _guard(self, request: PlanRequest | None, journal: "Journal | None" = None) -> "Guard":
+        """A guard for one plan; without a request for a plan that belongs to no trial."""
         from orchestrator.adapters.preprocessors import Guard, Terms
 
         terms = Terms(
@@ -188,7 +230,7 @@ class BlueskyExecutor:
             wait_s=(request.deadline_s if request else PARK_S) + self._abort_grace_s,
             time_scale=self._time_scale,
         )
-        return Guard(self._connected()[0].paths, terms)
+        return Guard(self._connected()[0].paths, terms, journal)
 
     def _follow(
         self, execution: "Execution", request: PlanRequest, order: Callable[[], str | None]

@@ -7,8 +7,8 @@
 --
 -- A trial is kept as fields '<id>:state', ':attempts', ':crashes', ':grants', ':fence',
 -- ':failed' (fence of the last failed attempt), ':unreduced' (what the reducer failed with last),
--- ':parameters'. The campaign keeps ':remark:<key>' for each remark that is in its log.
--- Parameters stay the text that Python wrote: Lua's JSON would cut the last digits of floats.
+-- ':proposal'. The campaign keeps 'remark:<key>' for each remark that is in its log.
+-- A proposal stays the text that Python wrote: Lua's JSON would cut the last digits of floats.
 -- Answers: {'ok', ...}; {'no', why} changes nothing; {'lost', why} means the lease is gone.
 
 local campaign, log, queue, trials, instrument, open, all = unpack(KEYS)
@@ -84,12 +84,12 @@ function ops.open(id, name, permits, data)
   return { 'ok' }
 end
 
-function ops.propose(id, parameters, data)
+function ops.propose(id, data)
   if not is_in(status(), 'running,paused,suspended,needs_person') then return { 'no', 'closed' } end
-  if get(id, 'parameters') == parameters then return { 'ok' } end
+  if get(id, 'proposal') == data then return { 'ok' } end
   if redis.call('HGET', campaign, 'next') ~= id then return { 'no', 'number' } end
   redis.call('HSET', campaign, 'next', string.format('%d', tonumber(id) + 1))
-  redis.call('HSET', trials, id .. ':state', 'queued', id .. ':parameters', parameters)
+  redis.call('HSET', trials, id .. ':state', 'queued', id .. ':proposal', data)
   redis.call('RPUSH', queue, id)
   emit('proposed', data)
   return { 'ok' }
@@ -99,7 +99,7 @@ function ops.acquire(id, worker, floor, ttl, most_grants)
   if about('state') == 'leased' and about('holder') == worker and about('campaign') == id then
     local held = about('trial')
     return { 'ok', held, about('fence'), get(held, 'attempts') or '0', get(held, 'crashes') or '0',
-             get(held, 'parameters') }
+             get(held, 'proposal') }
   end
   if about('state') ~= 'ready' then return { 'no', 'instrument' } end
   if status() ~= 'running' then return { 'no', 'campaign' } end
@@ -124,7 +124,7 @@ function ops.acquire(id, worker, floor, ttl, most_grants)
   alive(ttl, '')
   emit('leased', '{}', 'trial_id', trial, 'fence', fence, 'worker', worker)
   return { 'ok', trial, fence, get(trial, 'attempts') or '0', get(trial, 'crashes') or '0',
-           get(trial, 'parameters') }
+           get(trial, 'proposal') }
 end
 
 function ops.start(id, fence, worker)
@@ -253,22 +253,35 @@ function ops.expire(id, dead)
   return { 'ok' }
 end
 
--- 'dead' is a worker known to have died in the middle of its recovery, or empty.
-function ops.recover(worker, next_state, floor, expected, ttl, dead, data)
+-- 'dead' is a worker known to have died in the middle of its recovery, or empty. A floor above the
+-- fence says that this log went back: then even a ready instrument is not known to be so.
+function ops.recover(worker, next_state, floor, expected, ttl, dead, reason, data)
   local state, holder = about('state'), about('holder')
+  local went_back = tonumber(floor) > tonumber(about('fence') or '0')
   if state == next_state and holder == worker then return { 'ok' } end
-  if not is_in(state, expected) then return { 'lost', 'instrument is ' .. (state or 'new') } end
+  if not is_in(state, expected)
+     and not (state == 'ready' and next_state == 'recovering' and went_back) then
+    return { 'lost', 'instrument is ' .. (state or 'new') }
+  end
   if state == 'recovering' and holder ~= worker
      and (next_state ~= 'recovering' or (holder ~= dead and not is_over(about('until')))) then
     return { 'lost', holder .. ' recovers it' }
   end
-  redis.call('HSET', instrument, 'state', next_state, 'holder', worker)
+  redis.call('HSET', instrument, 'state', next_state, 'holder', worker, 'reason', reason)
   if next_state == 'recovering' then
     redis.call('HSET', instrument, 'fence', string.format('%d', next_fence(floor)))
     alive(ttl, '')
   else
     released()
   end
+  if redis.call('EXISTS', campaign) == 1 then emit('instrument_changed', data) end
+  return { 'ok' }
+end
+
+-- Staff have looked at a fault: the instrument is not ready yet, but it may be observed again.
+function ops.clear(reason, data)
+  if about('state') ~= 'fault' then return { 'no', about('state') or 'new' } end
+  redis.call('HSET', instrument, 'state', 'unknown', 'reason', reason)
   if redis.call('EXISTS', campaign) == 1 then emit('instrument_changed', data) end
   return { 'ok' }
 end

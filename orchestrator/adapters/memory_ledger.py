@@ -27,6 +27,7 @@ class _Campaign:
     log: list[ev.Event] = field(default_factory=list[ev.Event])
     state: CampaignState = CampaignState()
     queue: list[int] = field(default_factory=list[int])
+    proposals: dict[int, ev.Proposed] = field(default_factory=dict[int, ev.Proposed])
     grants: dict[int, int] = field(default_factory=dict[int, int])
     failed: dict[int, int] = field(default_factory=dict[int, int])
     ordered: ev.CampaignEvent | None = None
@@ -72,7 +73,9 @@ class MemoryLedger:
 
     def events(self, campaign_id: str, after: str = "0") -> list[ev.Event]:
         """See ports.Ledger."""
-        return [event for event in self._get(campaign_id).log if _key(event.id) > _key(after)]
+        log = self._get(campaign_id).log
+        start = 0 if after == "0" else int(after.split("-")[0]) - 1
+        return list(log) if after == "0" else ev.after_known(log[start:], campaign_id, after)
 
     def wait(self, cursors: Mapping[str, str], timeout_s: float) -> None:
         """See ports.Ledger."""
@@ -100,11 +103,11 @@ class MemoryLedger:
             campaign = self._get(campaign_id)
             if campaign.state.status not in TAKES_TRIALS:
                 return False
-            known = campaign.state.trials.get(proposed.trial_id)
-            if known is not None and known.parameters == proposed.parameters:
+            if campaign.proposals.get(proposed.trial_id) == proposed:
                 return True
             if proposed.trial_id != campaign.state.next_trial:
                 return False
+            campaign.proposals[proposed.trial_id] = proposed
             campaign.queue.append(proposed.trial_id)
             self._append(campaign, proposed)
             return True
@@ -118,7 +121,7 @@ class MemoryLedger:
             held = (record.state, record.holder, record.campaign_id)
             if held == (InstrumentState.LEASED, worker, campaign_id) and record.trial_id:
                 trial = campaign.state.trials[record.trial_id]
-                return _lease(campaign_id, instrument, worker, trial, record.fence)
+                return self._lease(campaign_id, instrument, trial)
             if instrument not in self._instruments:
                 return None  # nobody has registered it: it is not known to be ready
             if record.state is not InstrumentState.READY or campaign.state.status != "running":
@@ -145,7 +148,20 @@ class MemoryLedger:
                 deadline=None,
             )
             self._append(campaign, ev.Leased(trial_id=trial.trial_id, worker=worker, fence=fence))
-            return _lease(campaign_id, instrument, worker, trial, fence)
+            return self._lease(campaign_id, instrument, trial)
+
+    def _lease(self, campaign_id: str, instrument: str, trial: Trial) -> Lease:
+        record = self.instrument(instrument)
+        return Lease(
+            campaign_id=campaign_id,
+            instrument=instrument,
+            worker=record.holder or "",
+            trial_id=trial.trial_id,
+            fence=record.fence,
+            attempts=trial.attempts,
+            crashes=trial.crashes,
+            proposal=self._get(campaign_id).proposals[trial.trial_id],
+        )
 
     def _leased(self, lease: Lease) -> tuple[_Campaign, Trial]:
         campaign = self._get(lease.campaign_id)
@@ -367,7 +383,9 @@ class MemoryLedger:
             if (record.state, record.holder) == (state, worker):
                 return record
             begins = state is InstrumentState.RECOVERING
-            self._check_recoverable(instrument, worker, begins, dead)
+            went_back = begins and record.state is InstrumentState.READY and floor > record.fence
+            if not went_back:
+                self._check_recoverable(instrument, worker, begins, dead)
             changed = replace(
                 record,
                 state=state,
@@ -395,6 +413,19 @@ class MemoryLedger:
         foreign = record.state is InstrumentState.RECOVERING and record.holder != worker
         if foreign and not (begins and (record.holder == dead or is_over)):
             raise LeaseLost(f"recover on {instrument}: {record.holder} recovers it")
+
+    def clear_fault(self, instrument: str, reason: str) -> bool:
+        """See ports.Ledger."""
+        with self._changed:
+            record = self.instrument(instrument)
+            if record.state is not InstrumentState.FAULT:
+                return False
+            changed = replace(record, state=InstrumentState.UNKNOWN, reason=reason)
+            self._instruments[instrument] = changed
+            if record.campaign_id:
+                event = ev.InstrumentChanged(state=InstrumentState.UNKNOWN, reason=reason)
+                self._append(self._get(record.campaign_id), event)
+            return True
 
     def set_process(self, pid: int, about: Mapping[str, Any] | None) -> None:
         """See ports.Ledger."""
@@ -426,20 +457,3 @@ class MemoryLedger:
         """See ports.Ledger."""
         with self._changed:
             return key in self._confirmed
-
-
-def _key(event_id: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in event_id.split("-"))
-
-
-def _lease(campaign_id: str, instrument: str, worker: str, trial: Trial, fence: int) -> Lease:
-    return Lease(
-        campaign_id=campaign_id,
-        instrument=instrument,
-        worker=worker,
-        trial_id=trial.trial_id,
-        fence=fence,
-        attempts=trial.attempts,
-        crashes=trial.crashes,
-        parameters=trial.parameters,
-    )

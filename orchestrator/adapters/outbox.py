@@ -1,74 +1,85 @@
 """The outbox in the data folder: one small file for each result, safe before the ledger hears."""
 
+import contextlib
 import hashlib
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 from orchestrator.adapters.durable import write_file
 from orchestrator.domain.errors import LedgerError
-from orchestrator.domain.events import Acquired, to_json
+from orchestrator.domain.events import Acquired, Proposed, to_json
+from orchestrator.ports import Result
 
 log = logging.getLogger(__name__)
 
 
 class FileOutbox:
-    """Results as ``outbox/<campaign_id>/<trial>-<attempt>.json``, each with its own checksum."""
+    """Results as ``outbox/<campaign_id>/<trial>-<fence>.json``, each with its own checksum."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
 
-    def put(self, campaign_id: str, acquired: Acquired) -> None:
+    def put(self, campaign_id: str, result: Result) -> None:
         """Store it; when this returns, a power cut cannot lose it."""
-        body = to_json(acquired)
-        content = json.dumps({"acquired": body, "sha256": _digest(body)})
-        path = self._path(campaign_id, acquired.trial_id, acquired.attempt)
-        write_file(path, content.encode())
+        parts = {"proposal": result.proposal, "acquired": result.acquired}
+        body = json.dumps(
+            {"fence": result.fence}
+            | {name: json.loads(to_json(event)) for name, event in parts.items()}
+        )
+        content = json.dumps({"result": body, "sha256": _digest(body)})
+        name = f"{result.acquired.trial_id}-{result.fence}.json"
+        write_file(self._folder(campaign_id) / name, content.encode())
 
-    def find(self, campaign_id: str, trial_id: int, attempt: int) -> Acquired | None:
-        """What was stored for the attempt; None when nothing intact is there.
+    def results(self, campaign_id: str, trial_id: int) -> list[Result]:
+        """What attempts at the trial have delivered, in the order of their fences; mostly empty.
 
         A damaged file, or one whose documents are missing or changed, is set aside.
         """
-        path = self._path(campaign_id, trial_id, attempt)
+        found = [self._read(path) for path in self._folder(campaign_id).glob(f"{trial_id}-*.json")]
+        return sorted((one for one in found if one is not None), key=lambda one: one.fence)
+
+    def _read(self, path: Path) -> Result | None:
         try:
-            content = path.read_bytes()
-        except FileNotFoundError:
-            return None
-        try:
-            acquired = _read(content)
-            self._check(acquired, trial_id, attempt)
+            result = _result(json.loads(path.read_bytes()))
+            self._check(result, path)
         except (ValueError, TypeError, KeyError, OSError) as error:
             aside = path.with_name(f"{path.name}.quarantined")
-            path.replace(aside)
+            with contextlib.suppress(FileNotFoundError):  # another process has set it aside
+                path.replace(aside)
             log.warning("%s does not count and is now %s: %s", path, aside.name, error)
             return None
-        return acquired
+        return result
 
-    def _check(self, acquired: Acquired, trial_id: int, attempt: int) -> None:
-        if (acquired.trial_id, acquired.attempt) != (trial_id, attempt):
-            raise ValueError(f"it is about attempt {acquired.attempt} of {acquired.trial_id}")
+    def _check(self, result: Result, path: Path) -> None:
+        acquired = result.acquired
+        if path.stem != f"{acquired.trial_id}-{result.fence}":
+            raise ValueError(f"it is about trial {acquired.trial_id} under fence {result.fence}")
         with (self._data_dir / acquired.documents).open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != acquired.sha256:
             raise ValueError(f"{acquired.documents} has changed")
 
-    def _path(self, campaign_id: str, trial_id: int, attempt: int) -> Path:
-        folder = self._data_dir / "outbox"
-        path = folder / campaign_id / f"{trial_id}-{attempt}.json"
-        if path.parent.parent != folder or campaign_id in ("", ".", ".."):
+    def _folder(self, campaign_id: str) -> Path:
+        outbox = self._data_dir / "outbox"
+        folder = outbox / campaign_id
+        if folder.parent != outbox or campaign_id in ("", ".", ".."):
             raise LedgerError(f"{campaign_id!r} is no campaign id")
-        return path
+        return folder
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _read(content: bytes) -> Acquired:
-    stored = json.loads(content)
-    if not isinstance(stored["acquired"], str):
+def _result(stored: Any) -> Result:
+    if not isinstance(stored["result"], str):
         raise ValueError("it is no entry of an outbox")
-    if _digest(stored["acquired"]) != stored["sha256"]:
+    if _digest(stored["result"]) != stored["sha256"]:
         raise ValueError("its checksum is wrong")
-    return Acquired(**json.loads(stored["acquired"]))
+    parts = json.loads(stored["result"])
+    proposal, acquired = Proposed(**parts["proposal"]), Acquired(**parts["acquired"])
+    if proposal.trial_id != acquired.trial_id:
+        raise ValueError(f"it mixes trials {proposal.trial_id} and {acquired.trial_id}")
+    return Result(proposal, acquired, parts["fence"])

@@ -15,6 +15,8 @@ from typing import Any
 from bluesky.utils import Msg
 
 from orchestrator.adapters.device_paths import DevicePaths
+from orchestrator.adapters.journal import Journal
+from orchestrator.adapters.readings import position
 from orchestrator.domain.envelope import Envelope
 from orchestrator.domain.errors import EnvelopeError, LabError, PlanFailed
 from orchestrator.domain.trial import ParameterValue
@@ -48,11 +50,13 @@ class Terms:
 class Guard:
     """Watches one plan. A new one is made for each attempt."""
 
-    def __init__(self, paths: DevicePaths, terms: Terms) -> None:
+    def __init__(self, paths: DevicePaths, terms: Terms, journal: Journal | None = None) -> None:
+        """Without a journal nothing is written down: for moves that belong to no attempt."""
         self.failure: LabError | None = None
         """The first refusal; the attempt has failed even if the plan went on regardless."""
         self._paths = paths
         self._terms = terms
+        self._journal = journal
         self._targets: dict[str, Any] = dict(terms.settings)
         self._pending: dict[Hashable, dict[Any, float]] = defaultdict(dict)
         self._timeouts: dict[Hashable, list[float | None]] = defaultdict(list)
@@ -109,6 +113,8 @@ class Guard:
             raise
 
     def _after(self, message: Msg, response: Any) -> Messages:
+        if message.command == "unstage":
+            self._note("unstaged", message.obj)
         if message.command == "wait" and response is not False:
             self._unchecked |= self._pending.pop(_group(message), {})
         if self._unchecked and not self._bundling:
@@ -132,15 +138,15 @@ class Guard:
             spec = self._paths.spec(path)
             if spec.tolerance is None or spec.readback == "none":
                 continue
-            position = math.nan
+            stands = math.nan
             for look in range(LOOKS):
                 if look:
                     yield Msg("sleep", None, LOOK_S)
-                position = _position(device, (yield from _read(device)))
-                if abs(position - target) <= spec.tolerance:
+                stands = position(device, (yield from _read(device)))
+                if abs(stands - target) <= spec.tolerance:
                     break
             else:
-                message = f"{path} was set to {target} but reads {position} {spec.unit}".rstrip()
+                message = f"{path} was set to {target} but reads {stands} {spec.unit}".rstrip()
                 self.failure = self.failure or PlanFailed(message, "not_in_position")
                 raise self.failure
 
@@ -155,7 +161,8 @@ class Guard:
         device, group = message.obj, _group(message)
         path = self._path(device)
         value = message.args[0] if message.args else message.kwargs.get("value")
-        for name, number in _axes(path, device, value):
+        axes = dict(_axes(path, device, value))
+        for name, number in axes.items():
             self._targets[name] = number
             if breach := self._terms.envelope.breach(name, number):
                 raise EnvelopeError([breach])
@@ -163,6 +170,7 @@ class Guard:
         self._timeouts[group].append(self._paths.spec(path).timeout_s)
         if isinstance(number := _plain(value), (int, float)):
             self._pending[group][device] = self._moved[device] = float(number)
+        self._note("set", device, to=axes)
         return message
 
     def _acting(self, message: Msg) -> Msg:
@@ -170,14 +178,23 @@ class Guard:
         triggered = message.command == "trigger"
         timeout = self._paths.spec(path).timeout_s if triggered else None
         self._timeouts[_group(message)].append(timeout)
+        self._note(message.command, message.obj)
         return message
+
+    def _note(self, command: str, device: Any, **details: Any) -> None:
+        if self._journal is not None:
+            path = self._paths.path(device) or str(getattr(device, "name", device))
+            self._journal.note(command, path, **details)
 
     def _stage(self, message: Msg) -> Msg:
         self._path(message.obj)
         self._timeouts[_group(message)].append(None)
-        for signal, value in dict(getattr(message.obj, "stage_sigs", {})).items():
-            part = getattr(message.obj, signal, None) if isinstance(signal, str) else signal
-            self._limited(part, value)
+        staged: dict[str, Any] = {}
+        for signal, value in _stage_sigs(message.obj):
+            self._limited(signal, value)
+            if (path := self._paths.path(signal)) is not None and self._journal is not None:
+                staged[path] = _plain(signal.get())
+        self._note("stage", message.obj, staged=staged)
         return message
 
     def _configure(self, message: Msg) -> Msg:
@@ -185,6 +202,7 @@ class Guard:
         values = dict(*message.args[:1])
         for name, value in {**values, **message.kwargs}.items():
             self._limited(getattr(message.obj, name, None), value)
+        self._note("configure", message.obj)
         return message
 
     def _limited(self, device: Any, value: Any) -> None:
@@ -258,13 +276,19 @@ def _read(device: Any) -> Messages:
     return device.read()
 
 
-def _position(device: Any, reading: Mapping[str, Mapping[str, Any]]) -> float:
-    """The readback in a reading: the key named as the device, else the first hinted one."""
-    hints = getattr(device, "hints", None) or {}
-    for key in (device.name, *hints.get("fields", ())):
-        if key in reading:
-            return float(reading[key]["value"])
-    return math.nan
+def _stage_sigs(device: Any) -> Iterator[tuple[Any, Any]]:
+    """Each signal that staging sets, of the device and of its parts, with the value it will get."""
+    walk = getattr(device, "walk_subdevices", None)
+    parts = [part for _, part in walk(include_lazy=False)] if walk else []
+    for part in (device, *parts):
+        for signal, value in dict(getattr(part, "stage_sigs", {})).items():
+            yield (_attribute(part, signal) if isinstance(signal, str) else signal), value
+
+
+def _attribute(device: Any, dotted: str) -> Any:
+    for name in dotted.split("."):
+        device = getattr(device, name)
+    return device
 
 
 def _harmless(function: Callable[..., Any]) -> Callable[..., Any]:

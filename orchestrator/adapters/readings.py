@@ -47,3 +47,12 @@ def _hinted_scalars(descriptor: Mapping[str, Any]) -> tuple[str, ...]:
         for key, about in descriptor["data_keys"].items()
         if key in hinted and about["dtype"] in ("number", "integer") and not about["shape"]
     )
+
+
+def position(device: Any, reading: Mapping[str, Mapping[str, Any]]) -> float:
+    """The readback in a reading: the key named as the device, else the first hinted one."""
+    hints = getattr(device, "hints", None) or {}
+    for key in (device.name, *hints.get("fields", ())):
+        if key in reading:
+            return float(reading[key]["value"])
+    return math.nan

@@ -1,18 +1,36 @@
 """Takes every document of one attempt: saves it, looks at it, and shows it to whoever watches."""
 
+import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from orchestrator.adapters.readings import ReadingCheck
-from orchestrator.adapters.run_documents import DocumentWriter
-from orchestrator.domain.errors import PlanFailed
+from orchestrator.adapters.run_documents import DocumentWriter, read_documents, read_runs
+from orchestrator.domain.errors import PlanFailed, ReductionError
 from orchestrator.ports import Evidence
 
 log = logging.getLogger(__name__)
 
 Publisher = Callable[[str, Mapping[str, Any]], None]
+
+
+def evidence_in(data_dir: Path, documents: str) -> Evidence:
+    """The evidence in a document file whose writer has ended, complete and with good readings.
+
+    Raises:
+        ReductionError: it is not complete, or holds a bad reading; the message says what.
+    """
+    path = data_dir / documents
+    runs = read_runs(path)
+    check = ReadingCheck()
+    for name, document in read_documents(path):
+        check.look(name, document)
+    if check.problem is not None:
+        raise ReductionError(f"{path}: {check.problem}")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Evidence(str(runs[0].start["uid"]), documents, digest)
 
 
 class Recorder:

@@ -7,7 +7,6 @@ until its patience is over; a lost reply cannot be told from a lost request, and
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from importlib.resources import files
 from typing import Any, TypeVar
 
@@ -111,9 +110,10 @@ class RedisLedger:
         """See ports.Ledger."""
         self._instrument(campaign_id)
         log = self._campaign_keys(campaign_id)[1]
-        start = "-" if after == "0" else f"({after}"
+        start = "-" if after == "0" else after
         entries: Any = self._patiently(lambda: self._redis.xrange(log, start, "+"))
-        return [ev.from_fields(event_id, stored) for event_id, stored in entries]
+        found = [ev.from_fields(event_id, stored) for event_id, stored in entries]
+        return found if after == "0" else ev.after_known(found, campaign_id, after)
 
     def wait(self, cursors: Mapping[str, str], timeout_s: float) -> None:
         """See ports.Ledger."""
@@ -129,8 +129,7 @@ class RedisLedger:
 
     def propose(self, campaign_id: str, proposed: ev.Proposed) -> bool:
         """See ports.Ledger."""
-        parameters = json.dumps(dict(proposed.parameters), allow_nan=False)
-        args = (proposed.trial_id, parameters, ev.to_json(proposed))
+        args = (proposed.trial_id, ev.to_json(proposed))
         return self._on(campaign_id, "propose", *args)[0] == "ok"
 
     def acquire(
@@ -150,7 +149,7 @@ class RedisLedger:
             fence=int(reply[2]),
             attempts=int(reply[3]),
             crashes=int(reply[4]),
-            parameters=json.loads(reply[5]),
+            proposal=ev.Proposed(**json.loads(reply[5])),
         )
 
     def start(self, lease: Lease) -> int:
@@ -268,6 +267,7 @@ class RedisLedger:
             seen=float(found["seen"]) if "seen" in found else None,
             deadline=float(found["deadline"]) if "deadline" in found else None,
             envelope=Envelope.from_json(envelope) if envelope else None,
+            reason=found.get("reason", ""),
         )
 
     def expire(self, instrument: str, dead: str | None = None) -> bool:
@@ -294,9 +294,16 @@ class RedisLedger:
         begins = state is InstrumentState.RECOVERING
         expected = "unknown,recovering" if begins else "recovering"
         event = ev.InstrumentChanged(state=state, reason=reason)
-        args = (worker, state, floor, expected, ttl_s, dead or "", ev.to_json(event))
+        args = (worker, state, floor, expected, ttl_s, dead or "", reason, ev.to_json(event))
         self._call(record.campaign_id or "-", instrument, "recover", *args)
-        return replace(self.instrument(instrument), reason=reason)
+        return self.instrument(instrument)
+
+    def clear_fault(self, instrument: str, reason: str) -> bool:
+        """See ports.Ledger."""
+        record = self.instrument(instrument)
+        event = ev.InstrumentChanged(state=InstrumentState.UNKNOWN, reason=reason)
+        args = (reason, ev.to_json(event))
+        return self._call(record.campaign_id or "-", instrument, "clear", *args)[0] == "ok"
 
     # Processes
 

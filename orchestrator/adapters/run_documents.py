@@ -174,7 +174,7 @@ def read_runs(path: Path) -> list[Run]:
     runs: dict[str, Run] = {}
     streams: dict[str, Stream] = {}
     try:
-        for name, document in _documents(path):
+        for name, document in read_documents(path):
             _take(name, document, runs, streams)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ReductionError(f"{path} cannot be read: {error!r}") from error
@@ -216,7 +216,8 @@ def page_rows(page: Mapping[str, Any]) -> Iterator[tuple[int, float, dict[str, A
         yield seq_num, page["time"][index], data
 
 
-def _documents(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_documents(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each document in the file with its name, as it was written."""
     with path.open("rb") as file:
         for line in file:
             name, document = json.loads(line)

@@ -8,6 +8,7 @@ LabError
 │   └── SuggestionLate    the suggestion missed its deadline; a fallback point serves
 ├── LedgerError           the ledger refused an operation
 │   ├── LeaseLost         the caller no longer holds the instrument
+│   ├── LogWentBack       the log has lost events that were read before
 │   ├── LedgerUnavailable the server does not answer
 │   └── UnsafeServer      the server's persistence settings could lose data
 ├── ExecutionError        an attempt at a trial did not deliver data
@@ -101,6 +102,10 @@ class LedgerError(LabError):
 
 class LeaseLost(LedgerError):
     """The caller no longer holds the instrument; it must stop writing."""
+
+
+class LogWentBack(LedgerError):
+    """The log has lost events that were read before: its server came back without them."""
 
 
 class LedgerUnavailable(LedgerError):

@@ -6,12 +6,12 @@ other fields as JSON. Floats survive exactly.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from orchestrator.domain.errors import LedgerError
+from orchestrator.domain.errors import LedgerError, LogWentBack
 from orchestrator.domain.trial import Outcome, ParameterValue
 
 SCHEMA_VERSION = 1
@@ -266,6 +266,17 @@ _TYPES: dict[str, type[Event]] = {
     "noted": Noted,
 }
 _NAMES = {cls: name for name, cls in _TYPES.items()}
+
+
+def after_known(found: Sequence[Event], campaign_id: str, known: str) -> list[Event]:
+    """What follows the event ``known``, which must be the first of those found.
+
+    Raises:
+        LogWentBack: it is not there any more.
+    """
+    if not found or found[0].id != known:
+        raise LogWentBack(f"event {known} of campaign {campaign_id!r} is gone from its log")
+    return list(found[1:])
 
 
 def iso(time: float | None) -> str | None:

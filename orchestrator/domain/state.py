@@ -229,7 +229,13 @@ def _failed(event: Any, old: Trial) -> Trial:
 
 
 def _acquired(event: Any, old: Trial) -> Trial:
-    return replace(old, state=TrialState.ACQUIRED, run_uid=event.run_uid, acquired_at=event.at)
+    return replace(
+        old,
+        state=TrialState.ACQUIRED,
+        run_uid=event.run_uid,
+        documents=event.documents,
+        acquired_at=event.at,
+    )
 
 
 def _measured(event: Any, old: Trial) -> Trial:

@@ -100,6 +100,8 @@ class Trial:
     """Attempts ended by the death of a process, a server or an IOC."""
     outcomes: Mapping[str, Outcome] = field(default_factory=dict[str, Outcome])
     run_uid: str | None = None
+    documents: str | None = None
+    """Document file that counts, relative to the data folder; None until there is one."""
     reason: str | None = None
     """Why it last failed, was refused, invalidated or cancelled."""
     worker: str | None = None

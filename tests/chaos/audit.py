@@ -139,7 +139,7 @@ def _agrees(state: CampaignState, raw: dict[str, Any]) -> bool:
         raw["trials"].get(f"{number}:state") == str(trial.state)
         and int(raw["trials"].get(f"{number}:attempts", 0)) == trial.attempts
         and int(raw["trials"].get(f"{number}:crashes", 0)) == trial.crashes
-        and json.loads(raw["trials"][f"{number}:parameters"]) == dict(trial.parameters)
+        and json.loads(raw["trials"][f"{number}:proposal"])["parameters"] == dict(trial.parameters)
         for number, trial in state.trials.items()
     )
 

@@ -17,11 +17,11 @@ from orchestrator.ports import InstrumentRecord
 from tests.contract.ledger_rigs import INSTRUMENT, StoredCampaign
 
 INSTRUMENT_ARROWS = {
-    "ready": {"unknown", "fault"},  # only as a lease ends
+    "ready": {"unknown", "fault", "recovering"},  # but for the last, only as a lease ends
     "leased": set[str](),
     "unknown": {"recovering"},
     "recovering": {"recovering", "ready", "fault"},
-    "fault": set[str](),
+    "fault": {"unknown"},
 }
 """Where an instrument may go by ``instrument_changed``."""
 
@@ -178,7 +178,8 @@ class Audit:
         assert state in INSTRUMENT_ARROWS[self.instrument], (
             f"{INSTRUMENT} {self.instrument} {state}"
         )
-        assert self.instrument != "ready" or self._just_ended, f"{state} out of the blue"
+        is_due = self._just_ended or state == "recovering"
+        assert self.instrument != "ready" or is_due, f"{state} out of the blue"
         self.instrument = state
 
 

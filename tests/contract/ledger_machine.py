@@ -93,6 +93,7 @@ def _deeds() -> Iterator[Deed]:
     yield from some(5, "settle", campaign=_CAMPAIGN, pick=_PICK, kind=range(4), again=_FREELY)
     yield from some(4, "expire", dead=dead, again=_FREELY)
     yield from some(9, "recover", worker=someone, goal=_GOAL, floored=_FREELY, dead=died, ttl=_TTL)
+    yield from some(2, "clear_fault", again=_FREELY)
     yield from some(3, "resolve", campaign=_CAMPAIGN, pick=_PICK, then=found, again=_FREELY)
     yield from some(2, "cancel", campaign=_CAMPAIGN, pick=_PICK, again=_FREELY)
     yield from some(3, "order", campaign=_CAMPAIGN, order=hold, again=_FREELY)
@@ -468,12 +469,14 @@ class LedgerMachine(RuleBasedStateMachine):
         who = worker if worker != "holder" else before.holder or WORKERS[0]
         died = before.holder if dead == "holder" else dead
         told = {"floor": seen, "ttl_s": ttl, "reason": "looked", "dead": died}
-        due = self._may_recover(before, who, state, died)
+        due = self._may_recover(before, who, state, died, seen)
 
         def op(rig: Rig, audit: Audit) -> object:
             record = rig.ledger.recover(INSTRUMENT, who, state, **told)
             if record.fence != audit.fence:
                 audit.draw(record.fence)
+            if record.campaign_id is None:  # rolled back before its first lease: in no log
+                audit.instrument = record.state
             return _told(record)
 
         reply = self.send(op, again=True, alike=True)
@@ -487,7 +490,12 @@ class LedgerMachine(RuleBasedStateMachine):
             self.claimed, self.is_late = max(self.claimed, after.fence), ttl < 0
 
     def _may_recover(
-        self, record: InstrumentRecord, who: str, goal: InstrumentState, dead: str | None
+        self,
+        record: InstrumentRecord,
+        who: str,
+        goal: InstrumentState,
+        dead: str | None,
+        floor: int,
     ) -> bool:
         """True when ``who`` may bring the instrument there, or has done so already."""
         mine, recovering = record.holder == who, record.state is InstrumentState.RECOVERING
@@ -496,7 +504,20 @@ class LedgerMachine(RuleBasedStateMachine):
         if goal is not InstrumentState.RECOVERING:
             return recovering and mine
         takeover = recovering and (dead == record.holder or self.is_late)
-        return record.state is InstrumentState.UNKNOWN or takeover
+        went_back = record.state is InstrumentState.READY and floor > record.fence
+        return record.state is InstrumentState.UNKNOWN or takeover or went_back
+
+    def clear_fault(self, again: bool) -> None:
+        due = self.record.state is InstrumentState.FAULT
+
+        def op(rig: Rig, audit: Audit) -> bool:
+            is_cleared = rig.ledger.clear_fault(INSTRUMENT, "looked")
+            if rig.ledger.instrument(INSTRUMENT).campaign_id is None:
+                audit.instrument = rig.ledger.instrument(INSTRUMENT).state
+            return is_cleared
+
+        reply = self.send(op, again=again)
+        assert reply.value == due, f"{self.record.state}, cleared: {reply.value}"
 
     def remember(self) -> None:
         kept = [rig.save() for rig in self.rigs]

@@ -38,6 +38,10 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
     "recovery begins while leased": [
         ("if not is_in(state, expected) then", "if not is_in(state, expected .. ',leased') then"),
     ],
+    "recovery of a ready instrument though nothing was lost": [
+        ("next_state == 'recovering' and went_back) then", "next_state == 'recovering') then"),
+    ],
+    "a fault is cleared that is none": [("if about('state') ~= 'fault' then", "if false then")],
     "recovery is ended by anyone": [
         ("(next_state ~= 'recovering' or (", "(next_state == 'recovering' and (")
     ],

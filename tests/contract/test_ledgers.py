@@ -17,7 +17,7 @@ from orchestrator.adapters.memory_ledger import MemoryLedger
 from orchestrator.adapters.redis_ledger import RedisLedger
 from orchestrator.domain import events as ev
 from orchestrator.domain.envelope import Envelope, Limit
-from orchestrator.domain.errors import LeaseLost, LedgerError
+from orchestrator.domain.errors import LeaseLost, LedgerError, LogWentBack
 from orchestrator.domain.rules import MOST_GRANTS, TAKES_TRIALS
 from orchestrator.domain.state import CampaignStatus, fold
 from orchestrator.domain.trial import Outcome, Trial, TrialState
@@ -118,7 +118,7 @@ def test_an_unknown_campaign_is_named(ledger: Ledger) -> None:
 
 def test_one_trial_from_proposal_to_outcome(opened: Ledger) -> None:
     lease = _running(opened)
-    assert lease == Lease(CAMPAIGN, INSTRUMENT, WORKER, 1, 1, 0, 0, {"x": 0.25})
+    assert lease == Lease(CAMPAIGN, INSTRUMENT, WORKER, 1, 1, 0, 0, _proposed(1, 0.25))
     opened.acquired(lease, _evidence(lease))
     assert opened.instrument(INSTRUMENT).state is InstrumentState.READY
     assert opened.settle(CAMPAIGN, ev.Measured(trial_id=1, outcomes=OUTCOMES))
@@ -571,3 +571,42 @@ def test_outcomes_survive_exactly(lab_name: str, server: Any, mean: float) -> No
         assert kept == mean
     finally:
         ledger.close()
+
+
+def test_a_log_that_went_back_says_so(opened: Ledger) -> None:
+    opened.propose(CAMPAIGN, _proposed(1))
+    *_, last = opened.events(CAMPAIGN)
+    assert opened.events(CAMPAIGN, last.id) == []
+    number, _, sequence = last.id.partition("-")
+    for gone in (f"{int(number) + 5}-{sequence}", f"{int(number) - 1}-{int(sequence) + 7}"):
+        with pytest.raises(LogWentBack, match=f"event {gone} of campaign '{CAMPAIGN}' is gone"):
+            opened.events(CAMPAIGN, gone)
+
+
+def test_staff_clear_a_fault_and_the_instrument_is_observed_anew(opened: Ledger) -> None:
+    assert not opened.clear_fault(INSTRUMENT, "looked"), "there is none"
+    _unknown(opened)
+    terms: dict[str, Any] = {"floor": 0, "ttl_s": 30.0, "reason": "it smokes"}
+    for state in (InstrumentState.RECOVERING, InstrumentState.FAULT):
+        opened.recover(INSTRUMENT, WORKER, state, **terms)
+    assert opened.instrument(INSTRUMENT).reason == "it smokes"
+    assert _acquire(opened) is None
+    with pytest.raises(LeaseLost):
+        opened.recover(INSTRUMENT, WORKER, InstrumentState.RECOVERING, **terms)
+    assert opened.clear_fault(INSTRUMENT, "me: a fuse")
+    assert opened.instrument(INSTRUMENT).state is InstrumentState.UNKNOWN
+    changes = [e for e in opened.events(CAMPAIGN) if isinstance(e, ev.InstrumentChanged)]
+    assert (changes[-1].state, changes[-1].reason) == ("unknown", "me: a fuse")
+    for state in (InstrumentState.RECOVERING, InstrumentState.READY):
+        opened.recover(INSTRUMENT, WORKER, state, **terms)
+
+
+def test_a_ready_instrument_is_recovered_only_when_the_log_went_back(opened: Ledger) -> None:
+    fence = opened.instrument(INSTRUMENT).fence
+    terms: dict[str, Any] = {"ttl_s": 30.0, "reason": "x"}
+    with pytest.raises(LeaseLost, match="instrument is ready"):
+        opened.recover(INSTRUMENT, WORKER, InstrumentState.RECOVERING, floor=fence, **terms)
+    record = opened.recover(
+        INSTRUMENT, WORKER, InstrumentState.RECOVERING, floor=fence + 4, **terms
+    )
+    assert (record.state, record.fence) == (InstrumentState.RECOVERING, fence + 5)

@@ -10,11 +10,12 @@ import pytest
 
 from orchestrator.adapters.memory_ledger import MemoryLedger
 from orchestrator.adapters.sobol_optimizer import SobolOptimizer
-from orchestrator.campaign import decide
+from orchestrator.campaign import _now, _propose, decide
 from orchestrator.campaign import execute as execute_beside
 from orchestrator.domain import events as ev
 from orchestrator.domain.envelope import Envelope, envelope_of
 from orchestrator.domain.errors import (
+    DeviceUnavailable,
     LeaseLost,
     LedgerUnavailable,
     OptimizerError,
@@ -26,8 +27,17 @@ from orchestrator.domain.proposal import Knowledge, Suggestion
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.trial import Outcome, TrialState
-from orchestrator.ports import Evidence, InstrumentState, Lab, PlanRequest, Reduction
+from orchestrator.ports import (
+    Evidence,
+    InstrumentState,
+    Lab,
+    PlanRequest,
+    Reduction,
+    Result,
+    Traces,
+)
 from orchestrator.worker import Worker
+from tests.contract.ledger_rigs import MemoryRig
 
 ID = "campaign-1"
 DEAD = f"{platform.node()}-{2**22 + 1}-gone"
@@ -67,6 +77,8 @@ class ToldExecutor:
     is_reusable: bool = True
     is_connected: bool = True
     unrest: str | None = None
+    left: Traces | None = None
+    restoring: Exception | None = None
     order: Callable[[], str | None] = lambda: None
 
     def connect(self) -> None:
@@ -93,6 +105,20 @@ class ToldExecutor:
 
     def observe(self) -> str | None:
         return self.unrest
+
+    def traces(self) -> Traces | None:
+        return self.left
+
+    def is_whole(self, traces: Traces) -> bool:
+        return False
+
+    def restore(self, traces: Traces) -> list[str]:
+        if self.restoring is not None:
+            raise self.restoring
+        return list(traces.staged)
+
+    def differences(self, traces: Traces) -> list[str]:
+        return [f"{name} stands elsewhere" for name in traces.setpoints]
 
 
 def _succeed(request: PlanRequest) -> Evidence:
@@ -146,13 +172,14 @@ class ToldOptimizer:
 
 class ToldOutbox:
     def __init__(self) -> None:
-        self.kept: dict[tuple[str, int, int], ev.Acquired] = {}
+        self.kept: dict[str, list[Result]] = {}
 
-    def put(self, campaign_id: str, acquired: ev.Acquired) -> None:
-        self.kept[campaign_id, acquired.trial_id, acquired.attempt] = acquired
+    def put(self, campaign_id: str, result: Result) -> None:
+        self.kept.setdefault(campaign_id, []).append(result)
 
-    def find(self, campaign_id: str, trial_id: int, attempt: int) -> ev.Acquired | None:
-        return self.kept.get((campaign_id, trial_id, attempt))
+    def results(self, campaign_id: str, trial_id: int) -> list[Result]:
+        kept = self.kept.get(campaign_id, [])
+        return [one for one in kept if one.proposal.trial_id == trial_id]
 
 
 class OpenGate:
@@ -399,13 +426,28 @@ def _left_running(lab: Lab, campaign: CampaignSpec, *, documents: bool) -> None:
     lab.ledger.start(lease)
     if documents:
         acquired = ev.Acquired(
-            trial_id=1, attempt=1, run_uid="uid", documents="runs/00001-1.jsonl", sha256="sha"
+            trial_id=1, attempt=1, run_uid="uid", documents="runs/00001-1-1.jsonl", sha256="sha"
         )
-        lab.outbox.put(ID, acquired)
+        lab.outbox.put(ID, Result(lease.proposal, acquired, lease.fence))
+
+
+def _traces(*commands: str, **changes: Any) -> Traces:
+    """What the attempt of ``_left_running`` wrote down."""
+    about: dict[str, Any] = {
+        "campaign_id": ID,
+        "trial_id": 1,
+        "attempt": 1,
+        "fence": 1,
+        "documents": "runs/00001-1-1.jsonl",
+        "commands": commands,
+        "setpoints": {},
+        "staged": {},
+    }
+    return Traces(**{**about, **changes})
 
 
 def _recover(lab: Lab) -> CampaignState:
-    Worker(lab, observe_s=1.0).begin()
+    Worker(lab).begin()
     return fold(lab.ledger.events(ID))
 
 
@@ -434,15 +476,102 @@ def test_a_consumed_sample_waits_for_a_person(lab: Lab) -> None:
     assert not execute(lab, ID, campaign)
 
 
-def test_the_instrument_is_quieted_and_seen_to_stand_still_before_it_is_ready(lab: Lab) -> None:
+def test_a_sample_that_nothing_has_touched_is_used(lab: Lab) -> None:
+    """The journal is there, and empty: the attempt never ran."""
+    campaign = spec(policy={"consumes_sample": True})
+    _left_running(lab, campaign, documents=False)
+    lab.executor.left = _traces()  # type: ignore[attr-defined]
+    state = _recover(lab)
+    assert (state.status, state.trials[1].state) == (CampaignStatus.RUNNING, TrialState.QUEUED)
+    assert execute(lab, ID, campaign)
+
+
+def test_a_person_is_told_how_far_the_attempt_came(lab: Lab) -> None:
+    campaign = spec(policy={"consumes_sample": True})
+    _left_running(lab, campaign, documents=False)
+    lab.executor.left = _traces("set x", "trigger det")  # type: ignore[attr-defined]
+    state = _recover(lab)
+    assert state.trials[1].state is TrialState.SUSPECT
+    asked = state.waiting_for or ""
+    assert "was the sample of trial 1 consumed?" in asked
+    assert "2 commands, the last was 'trigger det'; its documents are not complete" in asked
+    assert "resolve 1 --as measured|retry|abandon" in asked
+
+
+def test_a_journal_of_another_attempt_proves_nothing(lab: Lab) -> None:
+    campaign = spec(policy={"consumes_sample": True})
+    _left_running(lab, campaign, documents=False)
+    lab.executor.left = _traces(fence=0)  # type: ignore[attr-defined]
+    assert _recover(lab).status is CampaignStatus.NEEDS_PERSON
+
+
+def test_the_instrument_is_quieted_and_observed_before_it_is_ready(lab: Lab) -> None:
     _left_running(lab, spec(), documents=False)
-    lab.executor.unrest = "x is moving"  # type: ignore[attr-defined]
-    with pytest.raises(Exception, match="not at rest: x is moving"):
-        Worker(lab, observe_s=0.0).begin()
+    lab.executor.left = _traces("stage det", setpoints={"x": 1.0}, staged={"det.gain": 3})  # type: ignore[attr-defined]
+    looks = iter(["x is moving", "x is moving", None])
+    lab.executor.observe = lambda: next(looks)  # type: ignore[attr-defined]
+    state = _recover(lab)
+    assert state.trials[1].state is TrialState.QUEUED
     assert lab.executor.quieted == 1  # type: ignore[attr-defined]
+    changes = [e for e in lab.ledger.events(ID) if isinstance(e, ev.InstrumentChanged)]
+    assert [one.state for one in changes] == ["unknown", "recovering", "ready"]
+    assert changes[-1].reason == (
+        "every device answers and stands still; put back as before staging: det.gain; "
+        "x stands elsewhere"
+    )
+
+
+def _cleared(lab: Lab) -> Callable[[float], None]:
+    """A clock at which staff clear a fault after a while."""
+    naps: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        naps.append(seconds)
+        lab.executor.unrest = lab.executor.restoring = None  # type: ignore[attr-defined]
+        if len(naps) % 3 == 0 and lab.ledger.clear_fault(INSTRUMENT.name, "looked"):
+            lab.ledger.order(ID, ev.Resumed(by="me"), [CampaignStatus.NEEDS_PERSON])
+
+    return sleep
+
+
+def test_what_does_not_come_to_rest_is_a_fault_that_staff_clear(lab: Lab) -> None:
+    _left_running(lab, spec(), documents=False)
+    looks = [0]
+
+    def moves() -> str | None:
+        looks[0] += 1
+        return "x is moving" if looks[0] <= 3001 else None
+
+    lab.executor.observe = moves  # type: ignore[attr-defined]
+    lab.clock.sleep = _cleared(lab)  # type: ignore[method-assign]
+    state = _recover(lab)
+    asked = [e.reason for e in lab.ledger.events(ID) if isinstance(e, ev.NeedsPerson)]
+    assert asked == [
+        "instrument stage is in fault: it does not come to rest within 300 s: x is moving. "
+        "Staff must look, then 'labwright clear-fault stage'"
+    ]
+    changes = [e.state for e in lab.ledger.events(ID) if isinstance(e, ev.InstrumentChanged)]
+    assert changes == ["unknown", "recovering", "fault", "unknown", "recovering", "ready"]
+    assert state.trials[1].state is TrialState.QUEUED
+
+
+def test_staging_that_cannot_be_undone_is_a_fault(lab: Lab) -> None:
+    _left_running(lab, spec(), documents=False)
+    lab.executor.left = _traces("stage det", staged={"det.gain": 3})  # type: ignore[attr-defined]
+    lab.executor.restoring = PlanFailed("det.gain cannot be put back", "not_restored")  # type: ignore[attr-defined]
+    lab.clock.sleep = _cleared(lab)  # type: ignore[method-assign]
+    _recover(lab)
+    changes = [e for e in lab.ledger.events(ID) if isinstance(e, ev.InstrumentChanged)]
+    assert (changes[2].state, changes[2].reason) == ("fault", "det.gain cannot be put back")
+
+
+def test_a_device_that_is_lost_meanwhile_is_no_fault(lab: Lab) -> None:
+    """Its server comes back, and the next worker connects to it."""
+    _left_running(lab, spec(), documents=False)
+    lab.executor.unrest, lab.executor.is_connected = "x is not connected", False  # type: ignore[attr-defined]
+    with pytest.raises(DeviceUnavailable, match="x is not connected"):
+        Worker(lab).begin()
     assert lab.ledger.instrument(INSTRUMENT.name).state is InstrumentState.RECOVERING
-    lab.executor.unrest = None  # type: ignore[attr-defined]
-    assert _recover(lab).trials[1].state is TrialState.QUEUED
 
 
 def test_an_acquired_trial_is_reduced_by_the_next_worker(lab: Lab) -> None:
@@ -450,9 +579,8 @@ def test_an_acquired_trial_is_reduced_by_the_next_worker(lab: Lab) -> None:
     _left_running(lab, campaign, documents=True)
     lease = lab.ledger.acquire(ID, INSTRUMENT.name, DEAD, floor=0, ttl_s=30)
     assert lease is not None
-    found = lab.outbox.find(ID, 1, 1)
-    assert found is not None
-    lab.ledger.acquired(lease, found)
+    (found,) = lab.outbox.results(ID, 1)
+    lab.ledger.acquired(lease, found.acquired)
     assert _recover(lab).trials[1].state is TrialState.MEASURED
 
 
@@ -495,10 +623,10 @@ def test_a_worker_leaves_campaigns_of_another_mode_alone(lab: Lab) -> None:
         ID, ev.Proposed(trial_id=1, parameters={"x": 0.5}, source="person", basis="0", seed=0)
     )
     real = replace(lab, instrument=INSTRUMENT.model_copy(update={"mode": "real"}))
-    worker = Worker(real, observe_s=1.0)
+    worker = Worker(real)
     worker.begin()
     assert not worker._drain()
-    twin = Worker(lab, observe_s=1.0)
+    twin = Worker(lab)
     twin.begin()
     assert twin._drain()
 
@@ -515,7 +643,7 @@ def test_a_result_after_a_takeover_is_noted_and_not_counted(lab: Lab) -> None:
     log = lab.ledger.events(ID)
     assert [one.run_uid for one in log if isinstance(one, ev.LateResult)] == ["uid-1"]
     assert fold(log).trials[1].state is TrialState.RUNNING, "its new holder decides"
-    assert lab.outbox.find(ID, 1, 1) is None, "nobody may salvage what somebody else drove into"
+    assert lab.outbox.results(ID, 1) == [], "nobody may salvage what somebody else drove into"
 
 
 def test_who_was_taken_over_stops_nothing_afterwards(lab: Lab) -> None:
@@ -560,7 +688,7 @@ def test_a_standby_takes_over_what_another_has_let_go_of(lab: Lab, clock: Any) -
     frozen = lab.ledger.acquire(ID, INSTRUMENT.name, "elsewhere-1-a", floor=0, ttl_s=30)
     assert frozen is not None
     lab.ledger.start(frozen)
-    worker = Worker(lab, 1.0, standby=True)
+    worker = Worker(lab, standby=True)
     worker.begin()
     worker._wait()
     assert fold(lab.ledger.events(ID)).trials[1].state is TrialState.RUNNING, "it may still work"
@@ -595,5 +723,143 @@ def test_waiting_for_a_person_is_not_hanging(lab: Lab) -> None:
             patient.ledger.order(ID, order, [CampaignStatus.NEEDS_PERSON])
 
     patient.clock.sleep = sleep  # type: ignore[method-assign]
-    Worker(patient, observe_s=1.0).begin()
+    Worker(patient).begin()
     assert naps == sorted(set(naps)), "each wait was announced anew"
+
+
+def test_who_has_looked_is_not_asked_again_by_the_next_worker(lab: Lab) -> None:
+    wary = INSTRUMENT.model_copy(
+        update={
+            "devices": {
+                name: device.model_copy(update={"takeover": "person"})
+                for name, device in INSTRUMENT.devices.items()
+            }
+        }
+    )
+    first = replace(lab, instrument=wary)
+    _left_running(first, spec(), documents=False)
+
+    class Died(Exception):
+        pass
+
+    def die(_: float) -> None:
+        raise Died
+
+    sleep, lab.clock.sleep = lab.clock.sleep, die  # type: ignore[method-assign]
+    with pytest.raises(Died):
+        Worker(first).begin()
+    lab.clock.sleep = sleep  # type: ignore[method-assign]
+    lab.ledger.order(ID, ev.Resumed(by="me"), [CampaignStatus.NEEDS_PERSON])
+    Worker(replace(first, worker="worker-2")).begin()
+    asked = [one for one in lab.ledger.events(ID) if isinstance(one, ev.NeedsPerson)]
+    assert len(asked) == 1
+    assert lab.ledger.instrument(INSTRUMENT.name).state is InstrumentState.READY
+
+
+# A log that goes back
+
+
+def _saved(lab: Lab) -> Callable[[], None]:
+    """What makes the ledger what it is now again, as a server does that lost its last writes."""
+    rig = MemoryRig(lab.clock)
+    rig.ledger = lab.ledger  # type: ignore[assignment]
+    saved = rig.save()
+    return lambda: rig.load(saved)
+
+
+def test_lost_trials_come_back_and_none_is_measured_again(lab: Lab) -> None:
+    """Two of three results are lost with all that led to them; they are safe in the outbox."""
+    campaign = spec(budget={"trials": 4}, optimizer={"method": "sobol", "lookahead": 0})
+    open_campaign(lab, campaign)
+    known = fold(lab.ledger.events(ID))
+    for number in range(1, 4):
+        if number == 2:
+            go_back = _saved(lab)
+        _propose(lab, known, campaign)
+        assert execute(lab, ID, campaign)
+        known = fold(lab.ledger.events(ID))
+    go_back()
+    state = _now(lab, ID, known)
+    assert [trial.parameters for trial in state.trials.values()] == [
+        trial.parameters for trial in known.trials.values()
+    ]
+    while execute(lab, ID, campaign):
+        pass
+    after = fold(lab.ledger.events(ID))
+    assert after.counts() == known.counts()
+    assert [one.run_uid for one in after.trials.values()] == [
+        one.run_uid for one in known.trials.values()
+    ]
+    assert len(lab.executor.requests) == 3, "measured once each"  # type: ignore[attr-defined]
+    told = [one.text for one in lab.ledger.events(ID) if isinstance(one, ev.Noted)]
+    assert len(told) == 1
+    assert "2 proposals were told again" in told[0]
+
+
+def test_a_campaign_process_that_knows_nothing_finds_lost_trials_on_disk(lab: Lab) -> None:
+    campaign = spec(budget={"trials": 3}, optimizer={"method": "sobol", "lookahead": 0})
+    open_campaign(lab, campaign)
+    go_back = _saved(lab)
+    execute_next(lab, campaign, x=0.123)
+    go_back()
+    deciding = threading.Thread(target=decide, args=(lab, ID), daemon=True)
+    deciding.start()
+    while deciding.is_alive():
+        if not execute(lab, ID, campaign):
+            deciding.join(0.002)
+    state = fold(lab.ledger.events(ID))
+    assert (state.trials[1].parameters, state.trials[1].source) == ({"x": 0.123}, "person")
+    assert state.count(TrialState.MEASURED) == 3
+    assert len(lab.executor.requests) == 3, "measured once each"  # type: ignore[attr-defined]
+
+
+def test_a_result_for_other_parameters_does_not_count(lab: Lab) -> None:
+    campaign = spec()
+    open_campaign(lab, campaign)
+    go_back = _saved(lab)
+    execute_next(lab, campaign, x=0.1)
+    go_back()
+    execute_next(lab, campaign, x=0.2)
+    assert len(lab.executor.requests) == 2  # type: ignore[attr-defined]
+
+
+def test_after_a_roll_back_the_instrument_is_observed_before_it_is_used(lab: Lab) -> None:
+    """It was driven under a fence of which the ledger knows nothing."""
+    open_campaign(lab, spec())
+    lab.gate.floor = 7  # type: ignore[attr-defined]
+    _recover(lab)
+    assert lab.executor.quieted == 1  # type: ignore[attr-defined]
+    assert lab.ledger.instrument(INSTRUMENT.name).fence == 8
+
+
+def test_a_worker_whose_log_went_back_is_replaced(lab: Lab) -> None:
+    campaign = spec()
+    open_campaign(lab, campaign)
+    worker = Worker(lab)
+    worker.begin()
+    worker._wait()
+    go_back = _saved(lab)
+    execute_next(lab, campaign)
+    worker._wait()
+    go_back()
+    worker.work()  # comes to an end
+
+
+def test_a_result_whose_lease_ended_is_found_by_the_next_attempt(lab: Lab) -> None:
+    """Nobody else has driven: the lease was lost in the ledger alone."""
+    campaign = spec()
+    open_campaign(lab, campaign)
+    lost = lab.ledger.acquired
+
+    def over(*_: Any) -> None:
+        raise LeaseLost("expired")
+
+    lab.ledger.acquired = over  # type: ignore[method-assign]
+    with pytest.raises(LeaseLost):
+        execute_next(lab, campaign)
+    lab.ledger.acquired = lost  # type: ignore[method-assign]
+    assert not [one for one in lab.ledger.events(ID) if isinstance(one, ev.LateResult)]
+    lab.ledger.expire(INSTRUMENT.name, dead=lab.worker)
+    _recover(lab)
+    trial = fold(lab.ledger.events(ID)).trials[1]
+    assert (trial.state, len(lab.executor.requests)) == (TrialState.MEASURED, 1)  # type: ignore[attr-defined]

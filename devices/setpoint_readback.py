@@ -56,6 +56,8 @@ class SetpointReadback(Device):
         self._unit = unit
         self._limits = (float(limits[0]), float(limits[1])) if limits else None
         self._move: Move | None = None
+        self._has_moved = False
+        """True once this client has set it: from then on it knows which moves are its own."""
         self._lock = threading.Lock()
         self.changes.subscribe(self._wake, run=False)
 
@@ -66,8 +68,11 @@ class SetpointReadback(Device):
 
     @property
     def moving(self) -> bool:
-        """True from a set until it is done; still True after a timeout, until stopped."""
-        return self._move is not None
+        """True from a set until it is done; still True after a timeout, until stopped.
+
+        Before its first set, also while it follows what another client set, one that died perhaps.
+        """
+        return self._move is not None or not (self._has_moved or self._is_there())
 
     @property
     def unit(self) -> str:
@@ -112,7 +117,7 @@ class SetpointReadback(Device):
         with self._lock:
             if self._move is not None:
                 self._move.end(Superseded(f"{self.name}: set to {target} on the way"))
-            self._move = move
+            self._move, self._has_moved = move, True
             try:
                 self.setpoint.put(target, use_complete=True, callback=move.acknowledge)
             except Exception as error:  # the status is the one place where a caller looks
@@ -123,18 +128,19 @@ class SetpointReadback(Device):
         return status
 
     def stop(self, *, success: bool = False) -> None:
-        """Hold at the current readback; writes nothing when no move is on its way.
+        """Hold at the current readback; writes nothing when it is not moving.
 
         The RunEngine calls this on all that moved, also after a run that went well.
         """
+        if not self.moving:
+            return
         with self._lock:
             move, self._move = self._move, None
-            if move is None:
-                return
             try:
                 self.hold.put(1)
             finally:
-                move.end(Stopped(f"{self.name}: stopped on the way to {move.target}"))
+                if move is not None:
+                    move.end(Stopped(f"{self.name}: stopped on the way to {move.target}"))
 
     def describe(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Data keys of readback and setpoint, with the unit."""
@@ -146,6 +152,9 @@ class SetpointReadback(Device):
         with self._lock:
             if self._move is move:
                 self._move = None
+
+    def _is_there(self) -> bool:
+        return abs(self.position - float(self.setpoint.get())) <= self.tolerance
 
     def _wake(self, **_: Any) -> None:
         move = self._move

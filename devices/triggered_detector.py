@@ -86,6 +86,11 @@ class TriggeredDetector(Device):
         for signal in self._channels.values():
             signal.wait_for_connection(timeout=max(deadline - time.monotonic(), 0.01))
 
+    @property
+    def acquiring(self) -> bool:
+        """True while the server acquires, whoever has triggered it."""
+        return bool(self.acquire.get(use_monitor=False))
+
     def trigger(self) -> DeviceStatus:
         """Acquire; the status is done when the channels hold the new result."""
         status = DeviceStatus(self, timeout=self.timeout_s)

@@ -24,10 +24,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from orchestrator import service
 from orchestrator.adapters import child
 from orchestrator.adapters.embedded_server import find_server, prepare_folder, socket_folder
 from orchestrator.adapters.redis_ledger import RedisLedger
 from orchestrator.adapters.spec_files import read_instrument, twin_folders
+from orchestrator.campaign import documents_of, reduce_trial
+from orchestrator.domain import events as ev
 from orchestrator.domain.envelope import envelope_of
 from orchestrator.domain.errors import (
     DeviceUnavailable,
@@ -35,18 +38,19 @@ from orchestrator.domain.errors import (
     LabError,
     LedgerError,
     NotDelivered,
+    ReductionError,
     Unusable,
 )
 from orchestrator.domain.notice_words import example
 from orchestrator.domain.notices import Notice, NoticeRules
-from orchestrator.domain.spec import InstrumentSpec
+from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import fold
 from orchestrator.domain.trial import TrialState
-from orchestrator.follow import counted
+from orchestrator.follow import counted, proposal_of
 from orchestrator.heartbeat import Heartbeat
 from orchestrator.ledger_access import check_server, ledger_at, server_url
 from orchestrator.parts import add_notifier, add_twin, add_worker, is_served
-from orchestrator.ports import Executor, Gate, InstrumentState, Lab, NoticeChannel
+from orchestrator.ports import Executor, Gate, InstrumentState, Lab, NoticeChannel, Result
 from orchestrator.settings import Settings
 from orchestrator.supervisor import Supervisor
 
@@ -411,8 +415,6 @@ def reduce_again(
     """
     from orchestrator.adapters.outbox import FileOutbox
     from orchestrator.adapters.reducer import DocumentReducer
-    from orchestrator.campaign import reduce_trial
-    from orchestrator.domain.spec import CampaignSpec
 
     state = fold(ledger.events(campaign_id))
     waiting = state.in_state(TrialState.UNREDUCED)
@@ -431,6 +433,57 @@ def reduce_again(
         reduce_trial(ledger, reducer, campaign_id, spec, trial.trial_id, found.acquired.documents)
     after = fold(ledger.events(campaign_id))
     return {one.trial_id: str(after.trials[one.trial_id].state) for one in waiting}
+
+
+def count_as_measured(
+    settings: Settings,
+    ledger: RedisLedger,
+    campaign_id: str,
+    trial_id: int,
+    *,
+    by: str,
+    reason: str,
+) -> str:
+    """Count the documents of a suspect trial, when a person says that they are good.
+
+    Raises:
+        Unusable: the trial is not suspect, or its documents are not complete.
+    """
+    from orchestrator.adapters.outbox import FileOutbox
+    from orchestrator.adapters.recorder import evidence_in
+    from orchestrator.adapters.reducer import DocumentReducer
+
+    state = fold(ledger.events(campaign_id))
+    trial = state.trials.get(trial_id)
+    if trial is None or trial.state is not TrialState.SUSPECT or trial.fence is None:
+        raise service.not_suspect(campaign_id, trial_id)
+    documents = documents_of(campaign_id, trial_id, trial.attempts, trial.fence)
+    try:
+        evidence = evidence_in(settings.data_dir, documents)
+    except ReductionError as error:
+        raise Unusable(
+            f"trial {trial_id} cannot count as measured: {error}; --as retry or --as abandon"
+        ) from error
+    acquired = ev.Acquired(
+        trial_id=trial_id,
+        attempt=trial.attempts,
+        run_uid=evidence.run_uid,
+        documents=documents,
+        sha256=evidence.sha256,
+        salvaged=True,
+    )
+    FileOutbox(settings.data_dir).put(
+        campaign_id, Result(proposal_of(trial), acquired, trial.fence)
+    )
+    if not ledger.resolve(campaign_id, acquired):
+        raise service.not_suspect(campaign_id, trial_id)
+    text = f"{by} counts the documents of trial {trial_id}: {reason}"
+    note = ev.Noted(by=by, text=text, key=f"trial {trial_id} counted")
+    ledger.remark(campaign_id, note)
+    spec, reducer = CampaignSpec.from_data(state.spec), DocumentReducer(settings.data_dir)
+    reduce_trial(ledger, reducer, campaign_id, spec, trial_id, documents)
+    service.go_on(ledger, campaign_id, by=by, reason=reason)
+    return f"trial {trial_id} is {fold(ledger.events(campaign_id)).trials[trial_id].state}"
 
 
 def serve_worker(settings: Settings, instrument: InstrumentSpec, *, standby: bool = False) -> int:

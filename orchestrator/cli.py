@@ -141,7 +141,7 @@ def run(
             launcher.checked_id(id) if id else service.new_campaign_id(spec.name, time.time())
         )
         checked = launcher.Files(spec, files.instrument)
-        open_campaign = launcher.opener(checked, campaign_id, step=step)
+        open_campaign = launcher.opener(checked, campaign_id, settings.data_dir, step=step)
     return _show_run(common, settings, campaign_id, open_campaign, step=step)
 
 
@@ -262,8 +262,9 @@ def submit(
     files = launcher.read_files(campaign)
     spec = files.campaign.with_run_options(trials=trials, seed=seed)
     campaign_id = launcher.checked_id(id) if id else service.new_campaign_id(spec.name, time.time())
-    with open_ledger(common.settings(), must_exist=False) as ledger:
-        launcher.opener(launcher.Files(spec, files.instrument), campaign_id)(ledger)
+    settings, checked = common.settings(), launcher.Files(spec, files.instrument)
+    with open_ledger(settings, must_exist=False) as ledger:
+        launcher.opener(checked, campaign_id, settings.data_dir)(ledger)
     text = f"{campaign_id} is open; start it with: labwright run --resume {campaign_id}"
     common.say({"campaign_id": campaign_id}, text)
     return 0
@@ -370,8 +371,9 @@ def watch(campaign_id: str | None = None, /, *, common: Common | None = None) ->
 
     from orchestrator import display, service
     from orchestrator.domain import events as ev
-    from orchestrator.domain.state import CampaignState, fold
+    from orchestrator.domain.state import CampaignState
     from orchestrator.domain.summary import iso
+    from orchestrator.follow import follow
 
     common = common or Common()
     with _ledger(common) as (settings, ledger):
@@ -380,9 +382,8 @@ def watch(campaign_id: str | None = None, /, *, common: Common | None = None) ->
         is_live = screen.console.is_terminal and not common.json
         with screen.showing() if is_live else _nothing():
             while not state.is_over:
-                news = ledger.events(name, state.last_id)
                 first = not state.campaign_id
-                state = fold(news, state)
+                state, news = follow(ledger, name, state)
                 if is_live and first:
                     _listen(settings, state, screen)
                 if common.json:
@@ -519,7 +520,7 @@ def resolve(
     trial: int,
     /,
     *,
-    verdict: Annotated[Literal["retry", "abandon"], Parameter(name="--as")],
+    verdict: Annotated[Literal["measured", "retry", "abandon"], Parameter(name="--as")],
     reason: str,
     campaign: str | None = None,
     common: Common | None = None,
@@ -528,18 +529,40 @@ def resolve(
 
     Args:
         trial: Number of the trial.
-        verdict: Measure it again, or give it up.
+        verdict: Count its documents, which must be complete; measure it again; or give it up.
         reason: Why; kept in the log.
         campaign: Id of the campaign; the open one when left out.
+        common: Options of every verb.
+    """
+    from orchestrator import service
+    from orchestrator.app import count_as_measured
+
+    common, by = common or Common(), _person()
+    with _ledger(common) as (settings, ledger):
+        name = service.find(ledger, campaign, only_open=True)
+        if verdict == "measured":
+            text = count_as_measured(settings, ledger, name, trial, by=by, reason=reason)
+        else:
+            text = service.resolve(ledger, name, trial, verdict, by=by, reason=reason)
+    common.say({"campaign_id": name, "trial_id": trial, "text": text}, text)
+    return 0
+
+
+@app.command
+def clear_fault(instrument: str, /, *, reason: str, common: Common | None = None) -> int:
+    """Say that somebody has looked at an instrument in fault; it is observed anew, then used.
+
+    Args:
+        instrument: Name of the instrument.
+        reason: What was found and done; kept in the log.
         common: Options of every verb.
     """
     from orchestrator import service
 
     common = common or Common()
     with _ledger(common) as (_, ledger):
-        name = service.find(ledger, campaign, only_open=True)
-        text = service.resolve(ledger, name, trial, verdict, by=_person(), reason=reason)
-    common.say({"campaign_id": name, "trial_id": trial, "text": text}, text)
+        text = service.clear_fault(ledger, instrument, by=_person(), reason=reason)
+    common.say({"instrument": instrument, "text": text}, text)
     return 0
 
 

@@ -32,6 +32,7 @@ from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.summary import columns, rows, summary
 from orchestrator.domain.together import disagreements
 from orchestrator.domain.trial import Trial, TrialState
+from orchestrator.follow import follow
 from orchestrator.ledger_access import check_server, server_url
 from orchestrator.parts import add_campaign, add_notifier, add_twin, add_worker, spec_digest
 from orchestrator.ports import Ledger
@@ -223,8 +224,7 @@ class Launcher:
         while not self.state.is_over:
             try:
                 supervisor.step()
-                news = ledger.events(self.campaign_id, self.state.last_id)
-                self.state = fold(news, self.state)
+                self.state, news = follow(ledger, self.campaign_id, self.state)
                 self.show(self.state, news)
                 self._ask(ledger)
                 self._obey(ledger)
@@ -300,11 +300,22 @@ class Launcher:
                 signal.signal(one, handler)
 
 
-def opener(files: Files, campaign_id: str, *, step: bool = False) -> Callable[[RedisLedger], None]:
-    """What opens a new campaign; calling it again after a lost reply changes nothing."""
+def opener(
+    files: Files, campaign_id: str, data_dir: Path, *, step: bool = False
+) -> Callable[[RedisLedger], None]:
+    """What opens a new campaign; calling it again after a lost reply changes nothing.
+
+    The callable raises Unusable when the id is taken, be it only by results in the data folder.
+    """
     opened = service.opened(files.campaign, files.instrument, campaign_id, versions(), step=step)
+    outbox = data_dir / "outbox" / campaign_id
 
     def open_new(ledger: RedisLedger) -> None:
+        if outbox.exists() and campaign_id not in ledger.campaigns():
+            raise Unusable(
+                f"{outbox} holds results of a campaign {campaign_id!r} that the ledger does not "
+                "know, and would count them: choose another --id, or move that folder away"
+            )
         service.submit(ledger, opened)
 
     return open_new

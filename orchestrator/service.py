@@ -130,7 +130,7 @@ def _refuse_undecided(state: CampaignState) -> None:
     if state.status is CampaignStatus.NEEDS_PERSON and undecided:
         raise Unusable(
             f"trial {undecided[0]} of {state.campaign_id!r} must be decided first: "
-            f"labwright resolve {undecided[0]} --as retry|abandon --reason '...'"
+            f"labwright resolve {undecided[0]} --as measured|retry|abandon --reason '...'"
         )
 
 
@@ -157,10 +157,34 @@ def resolve(
         then=then,
     )
     if not ledger.resolve(campaign_id, failed):
-        raise Unusable(f"trial {trial_id} of {campaign_id!r} is not suspect; see 'labwright why'")
-    expected = [CampaignStatus.NEEDS_PERSON]
-    ledger.order(campaign_id, ev.Resumed(by=by, reason=reason), expected)
+        raise not_suspect(campaign_id, trial_id)
+    go_on(ledger, campaign_id, by=by, reason=reason)
     return f"trial {trial_id} is {then}"
+
+
+def not_suspect(campaign_id: str, trial_id: int) -> Unusable:
+    """The answer to who would decide a trial that needs no decision."""
+    return Unusable(f"trial {trial_id} of {campaign_id!r} is not suspect; see 'labwright why'")
+
+
+def go_on(ledger: Ledger, campaign_id: str, *, by: str, reason: str) -> None:
+    """Let a campaign go on that waited for a person."""
+    order = ev.Resumed(by=by, reason=reason)
+    ledger.order(campaign_id, order, [CampaignStatus.NEEDS_PERSON])
+
+
+def clear_fault(ledger: Ledger, instrument: str, *, by: str, reason: str) -> str:
+    """Staff have looked at an instrument in fault: its campaigns go on once it was observed.
+
+    Raises:
+        Unusable: it is in no fault.
+    """
+    if not ledger.clear_fault(instrument, f"fault cleared by {by}: {reason}"):
+        state = ledger.instrument(instrument).state
+        raise Unusable(f"instrument {instrument!r} is in no fault: it is {state}")
+    for campaign_id in ledger.open_campaigns(instrument):
+        go_on(ledger, campaign_id, by=by, reason=reason)
+    return f"fault of {instrument} cleared; its worker observes it before anything moves"
 
 
 def why(ledger: Ledger, campaign_id: str, trial_id: int) -> dict[str, Any]:

@@ -133,7 +133,8 @@ def _held(state: CampaignState, now: float) -> str:
 
 
 def _fault(state: CampaignState, instrument: InstrumentRecord) -> Standing:
-    text = f"instrument {state.instrument} is in fault; staff must look and clear it"
+    name = state.instrument
+    text = f"instrument {name} is in fault; staff must look, then 'labwright clear-fault {name}'"
     return Standing(f"{text}: {instrument.reason}" if instrument.reason else text, True)
 
 

@@ -170,10 +170,13 @@ def _unrest(device: Any) -> str | None:
         for signal in _server_signals(device):
             signal.get(use_monitor=False, timeout=_ANSWER_S, connection_timeout=_ANSWER_S)
             break  # one answer proves the server alive
-        moving = [part for part in (device, *_parts(device)) if getattr(part, "moving", False)]
+        for part in (device, *_parts(device)):
+            for activity in ("moving", "acquiring"):
+                if getattr(part, activity, False):
+                    return f"is {activity} ({part.name})"
     except Exception as error:  # timeouts, lost connections, and whatever a lab's class raises
         return f"does not answer ({type(error).__name__})"
-    return f"is moving ({', '.join(part.name for part in moving)})" if moving else None
+    return None
 
 
 def _server_signals(device: Any) -> Iterator[Any]:

@@ -76,7 +76,7 @@ def _words(
     if kind is NoticeKind.NEEDS_PERSON:
         decide = {
             f"resolve {trial.trial_id} --as retry --campaign {campaign} --reason '...'": (
-                "measures this trial again; --as abandon gives it up"
+                "measures this trial again; --as abandon gives it up, --as measured counts it"
             )
             for trial in state.in_state(TrialState.SUSPECT)
         }
@@ -85,7 +85,8 @@ def _words(
         return "needs a person", then, {**look, **go_on, **start, **end}
     if kind is NoticeKind.FAULT:
         then = "nothing moves: only staff clear a fault, after a look at the instrument."
-        return "has its instrument in fault", then, {**look, **end}
+        clear = {f"clear-fault {state.instrument} --reason '...'": "says that staff have looked"}
+        return "has its instrument in fault", then, {**look, **clear, **end}
     if kind is NoticeKind.SUSPENDED:
         then = "it goes on by itself as soon as the condition is good again; nothing starts before."
         return "is suspended", then, {**look, **end}

@@ -107,7 +107,13 @@ def followed_key(campaign_id: str) -> str:
 
 
 def _needs_person(log: Iterable[ev.Event], rules: NoticeRules) -> Iterator[Due]:
-    asked = [event for event in log if isinstance(event, ev.NeedsPerson)]
+    asked: list[ev.NeedsPerson] = []
+    in_fault = False
+    for event in log:
+        if isinstance(event, ev.InstrumentChanged):
+            in_fault = event.state == "fault"
+        elif isinstance(event, ev.NeedsPerson) and not in_fault:  # a fault is told as such
+            asked.append(event)
     standing = _standing(log)
     for one in _apart(NoticeKind.NEEDS_PERSON, asked, rules.repeat_s):
         if one.newest in standing:

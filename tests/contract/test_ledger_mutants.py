@@ -36,7 +36,7 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
         ("math.max(tonumber(about('fence') or '0'), tonumber(floor))", "(about('fence') or '0')"),
     ],
     "recovery begins while leased": [
-        ("if not is_in(state, expected) then", "if not is_in(state, expected .. ',leased') then"),
+        ("if not is_in(state, expected)\n", "if not is_in(state, expected .. ',leased')\n"),
     ],
     "recovery of a ready instrument though nothing was lost": [
         ("next_state == 'recovering' and went_back) then", "next_state == 'recovering') then"),

@@ -158,6 +158,11 @@ def test_a_person_who_pauses_ends_the_suspension() -> None:
     assert all_night(happened, HOUR) == []
 
 
+def test_a_fault_is_told_once_though_its_campaign_needs_a_person() -> None:
+    happened = night((0.0, fault()), (1.0, asks()))
+    assert all_night(happened, HOUR) == [("fault", 0)]
+
+
 def test_yesterday_is_not_told_today() -> None:
     for event in (asks(), fault(), suspended(), ended()):
         assert told(night((0.0, event)), 24 * HOUR) == []
@@ -235,8 +240,9 @@ def test_every_command_in_a_notice_exists() -> None:
     from orchestrator.cli import app
 
     bodies = "".join(notice.body for notice in notices_of_all_kinds())
-    verbs = set(re.findall(r"^ +labwright (\w+)", bodies, re.MULTILINE))
-    assert {"status", "resume", "run", "resolve", "finish", "results", "report"} == verbs
+    verbs = set(re.findall(r"^ +labwright ([a-z-]+)", bodies, re.MULTILINE))
+    ordinary = {"status", "resume", "run", "resolve", "finish", "results", "report"}
+    assert verbs == {*ordinary, "clear-fault"}
     for verb in verbs:
         assert app[verb]
 

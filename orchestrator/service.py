@@ -11,12 +11,13 @@ from orchestrator.domain import events as ev
 from orchestrator.domain.errors import Unusable, near
 from orchestrator.domain.events import iso
 from orchestrator.domain.rules import TAKES_TRIALS
+from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.trial import Trial, TrialState
 from orchestrator.ports import Ledger
 
 if TYPE_CHECKING:
-    from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
+    from orchestrator.domain.spec import InstrumentSpec
 
 
 def new_campaign_id(name: str, now: float) -> str:
@@ -127,7 +128,8 @@ def order(
 
 def _refuse_undecided(state: CampaignState) -> None:
     undecided = [trial.trial_id for trial in state.in_state(TrialState.SUSPECT)]
-    if state.status is CampaignStatus.NEEDS_PERSON and undecided:
+    spends = bool(undecided) and CampaignSpec.from_data(state.spec).policy.consumes_sample
+    if state.status is CampaignStatus.NEEDS_PERSON and spends:  # else evidence will decide
         raise Unusable(
             f"trial {undecided[0]} of {state.campaign_id!r} must be decided first: "
             f"labwright resolve {undecided[0]} --as measured|retry|abandon --reason '...'"

@@ -128,5 +128,5 @@ def _reduce_left_over(lab: Lab, campaign_id: str, spec: CampaignSpec, trial: Tri
         reason = "its documents are not on this machine, or damaged"
         lab.ledger.settle(campaign_id, ev.Unreduced(trial_id=trial.trial_id, reason=reason))
         return
-    lab.announce(lab.plan_deadline_s)  # a reducer may take long
+    lab.announce(lab.reducer.deadline_s(spec))
     reduce_trial(lab.ledger, lab.reducer, campaign_id, spec, trial.trial_id, found.documents)

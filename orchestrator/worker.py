@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from orchestrator.adapters.child import is_proven_dead
@@ -43,6 +44,8 @@ class Worker:
     _reducer: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "reducer"))
     _reducing: "Future[None] | None" = None
     """The reduction that is under way."""
+    _reduction_s: float = 0.0
+    """Longest time that it may take."""
     _own: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """This worker's instrument file, as campaigns state theirs."""
     _is_barred: bool = False
@@ -63,6 +66,7 @@ class Worker:
                 raise Unusable(f"another worker already drives instrument {lab.instrument.name!r}")
             lab.clock.sleep(STANDBY_S)
         lab.announce(BUSY_S + self.observe_s)
+        lab.reducer.warm_up()
         lab.executor.connect()
         lab.ledger.register(lab.instrument.name, lab.worker, envelope_of(lab.instrument))
         recover(lab, self.observe_s, standby=self.standby)
@@ -82,16 +86,16 @@ class Worker:
         executor = self.lab.executor
         return executor.is_reusable and executor.is_connected and not self._is_barred
 
-    def _beside(self, reduction: Callable[[], None]) -> None:
+    def _beside(self, longest_s: float, reduction: Callable[[], None]) -> None:
         """Reduce one trial while the next one runs; at most one waits."""
         self._await_reduction()
-        self._reducing = self._reducer.submit(reduction)
+        self._reducing, self._reduction_s = self._reducer.submit(reduction), longest_s
 
     def _await_reduction(self) -> None:
         """Until nothing is being reduced; what could not be recorded is left to the next worker."""
         if self._reducing is not None:
             under_way, self._reducing = self._reducing, None
-            self.lab.announce(self.lab.plan_deadline_s)  # a reducer may take long
+            self.lab.announce(self._reduction_s + BUSY_S)
             self._is_barred = True
             under_way.result()
             self._is_barred = False
@@ -105,9 +109,10 @@ class Worker:
             if self._states[campaign_id].instrument_spec != self._own:
                 continue  # opened for another file or mode: not for these devices
             spec = self._spec(campaign_id)
+            beside = partial(self._beside, lab.reducer.deadline_s(spec))
             while self._is_fit():
                 lab.announce(BUSY_S)
-                if not execute(lab, campaign_id, spec, self._beside):
+                if not execute(lab, campaign_id, spec, beside):
                     break
                 has_worked = True
         return has_worked

@@ -117,6 +117,12 @@ class ToldReducer:
         trial_id = int(documents.split("/")[-1].split("-")[0])
         return Reduction({"y": Outcome(float(trial_id))}, self.invalid)
 
+    def deadline_s(self, campaign: CampaignSpec) -> float:
+        return campaign.reduce.timeout_s
+
+    def warm_up(self) -> None:
+        return
+
 
 class ToldOptimizer:
     def __init__(self) -> None:

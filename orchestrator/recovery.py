@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 from orchestrator.adapters.child import is_proven_dead
-from orchestrator.campaign import reduce_trial
+from orchestrator.campaign import Beside, reduce_beside
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import DeviceUnavailable, Unusable
 from orchestrator.domain.rules import TAKES_TRIALS, after_failure
@@ -22,9 +22,10 @@ LEASE_MARGIN_S = 5.0
 """Added to a lease before its holder is believed to be alive elsewhere."""
 
 
-def recover(lab: Lab, observe_s: float, *, standby: bool = False) -> None:
+def recover(lab: Lab, observe_s: float, beside: Beside, *, standby: bool = False) -> None:
     """Put right what an earlier worker left behind, on the instrument and in the ledger.
 
+    What it left acquired is reduced ``beside`` the next trial, like any other.
     With ``standby``, a worker that can be replaced while it lives is left to its work.
     """
     name = lab.instrument.name
@@ -44,7 +45,7 @@ def recover(lab: Lab, observe_s: float, *, standby: bool = False) -> None:
         for trial in state.in_state(TrialState.SUSPECT):
             _decide_suspect(lab, campaign_id, spec, trial)
         for trial in fold(lab.ledger.events(campaign_id)).in_state(TrialState.ACQUIRED):
-            _reduce_left_over(lab, campaign_id, spec, trial)
+            _reduce_left_over(lab, campaign_id, spec, trial, beside)
 
 
 def _end_lease(lab: Lab, holder: str) -> None:
@@ -122,11 +123,12 @@ def _decide_suspect(lab: Lab, campaign_id: str, spec: CampaignSpec, trial: Trial
     lab.ledger.resolve(campaign_id, failed)
 
 
-def _reduce_left_over(lab: Lab, campaign_id: str, spec: CampaignSpec, trial: Trial) -> None:
+def _reduce_left_over(
+    lab: Lab, campaign_id: str, spec: CampaignSpec, trial: Trial, beside: Beside
+) -> None:
     found = lab.outbox.find(campaign_id, trial.trial_id, trial.attempts)
     if found is None:
         reason = "its documents are not on this machine, or damaged"
         lab.ledger.settle(campaign_id, ev.Unreduced(trial_id=trial.trial_id, reason=reason))
         return
-    lab.announce(lab.reducer.deadline_s(spec))
-    reduce_trial(lab.ledger, lab.reducer, campaign_id, spec, trial.trial_id, found.documents)
+    reduce_beside(lab, campaign_id, spec, found, beside)

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from orchestrator.adapters.child import is_proven_dead
@@ -69,7 +68,7 @@ class Worker:
         lab.reducer.warm_up()
         lab.executor.connect()
         lab.ledger.register(lab.instrument.name, lab.worker, envelope_of(lab.instrument))
-        recover(lab, self.observe_s, standby=self.standby)
+        recover(lab, self.observe_s, self._beside, standby=self.standby)
 
     def work(self) -> None:
         """Run trials, oldest campaign first, until the process must be replaced."""
@@ -109,10 +108,9 @@ class Worker:
             if self._states[campaign_id].instrument_spec != self._own:
                 continue  # opened for another file or mode: not for these devices
             spec = self._spec(campaign_id)
-            beside = partial(self._beside, lab.reducer.deadline_s(spec))
             while self._is_fit():
                 lab.announce(BUSY_S)
-                if not execute(lab, campaign_id, spec, beside):
+                if not execute(lab, campaign_id, spec, self._beside):
                     break
                 has_worked = True
         return has_worked
@@ -151,7 +149,7 @@ class Worker:
             InstrumentState.RECOVERING,
         ):
             with contextlib.suppress(LeaseLost):  # another standby was faster
-                recover(lab, self.observe_s, standby=True)
+                recover(lab, self.observe_s, self._beside, standby=True)
 
     def _follow(self, campaign_id: str) -> CampaignState:
         known = self._states.get(campaign_id, CampaignState())

@@ -19,8 +19,6 @@ from orchestrator.adapters.child import die_with_parent
 
 MOST_DEATHS = 3
 """Children that may die over one question before it is given up."""
-NICENESS = 5
-"""How far a child gives way to the processes of the instrument."""
 END_S = 1.0
 """Longest wait for the end of a child that has closed its pipe; then it is killed."""
 
@@ -126,16 +124,16 @@ class AnsweringChild:
             os.killpg(self._process.pid, signal.SIGKILL)
 
 
-def answer_questions(load: Callable[..., Callable[[Any], Any]]) -> None:
+def answer_questions(load: Callable[..., Callable[[Any], Any]], niceness: int = 0) -> None:
     """What the child does: load, then answer one question after the other until its parent ends.
 
     ``load`` is given the arguments of ``AnsweringChild`` and gives what answers. What that raises
-    ends the child.
+    ends the child. ``niceness`` is how far it gives way to the processes of the instrument.
     """
     descriptor, parent, *arguments = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C in the terminal is for the parent
     _end_with(int(parent))
-    os.nice(NICENESS)
+    os.nice(niceness)
     connection: Connection[Any, Any] = Connection(int(descriptor))
     # Only this process has this end, not what it starts: so its death is seen at once.
     os.set_inheritable(connection.fileno(), False)

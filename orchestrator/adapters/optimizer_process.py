@@ -26,6 +26,8 @@ from orchestrator.domain.spec import CampaignSpec
 GROUP = "labwright.optimizers"
 """Entry points that name an optimizer: a class without arguments that keeps ports.Optimizer. It
 may have a method ``warm_up()`` that imports what its first suggestion needs."""
+NICENESS = 5
+"""How far the child gives way to the processes of the instrument."""
 
 
 @dataclass
@@ -187,7 +189,7 @@ def _registered(method: str) -> EntryPoint:
 
 def serve() -> None:
     """What the child does: suggest until the parent ends."""
-    answer_questions(_loaded)
+    answer_questions(_loaded, NICENESS)
 
 
 def _loaded(value: str) -> Callable[[Knowledge], Suggestion | str]:

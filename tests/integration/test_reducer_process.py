@@ -153,16 +153,14 @@ def pid_of(reduction: Reduction) -> int:
     return int(reduction.outcomes["pid"].mean)
 
 
-def test_one_child_reduces_trial_after_trial_and_gives_way_to_others(
-    reducer: ReducerProcess,
-) -> None:
+def test_one_child_reduces_trial_after_trial(reducer: ReducerProcess) -> None:
     reducer.warm_up()
     first, second = reduced(reducer, "good"), reduced(reducer, "good")
     assert (first.outcomes["y"].mean, first.outcomes["y"].unit, first.invalid) == (3.0, "mm", None)
     assert first == second
     child = psutil.Process(pid_of(first))
     assert child.ppid() == os.getpid()
-    assert child.nice() == psutil.Process().nice() + 5
+    assert child.nice() == psutil.Process().nice(), "the instrument may have to wait for it"
     assert os.getsid(child.pid) != os.getsid(0)
 
 

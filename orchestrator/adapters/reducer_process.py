@@ -75,17 +75,16 @@ class ReducerProcess:
 
         A child that was ended from outside says nothing against the reducer: another one is asked.
         """
-        reason = ""
+        reason, timeout_s = "", campaign.reduce.timeout_s
         for _ in range(MOST_DEATHS):
-            child, limit_s = self._living_child(), START_S
+            child = self._living_child()
             try:
-                child.load(limit_s)
-                limit_s = campaign.reduce.timeout_s
-                return child.ask((campaign, documents), limit_s)
+                child.load(START_S)
+                return child.ask((campaign, documents), timeout_s)
             except TimeoutError:
                 if not child.is_loaded:
                     return f"the reducer's process was not ready within {START_S:g} s"
-                return f"the reducer took longer than {limit_s:g} s (reduce.timeout_s): killed"
+                return f"the reducer took longer than {timeout_s:g} s (reduce.timeout_s): killed"
             except ChildDied as death:
                 reason = f"the reducer's process {death}"
                 if not death.was_ended_from_outside:

@@ -45,7 +45,7 @@ from orchestrator.domain.notice_words import example
 from orchestrator.domain.notices import Notice, NoticeRules
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import fold
-from orchestrator.domain.trial import TrialState
+from orchestrator.domain.trial import Trial, TrialState
 from orchestrator.follow import counted, proposal_of
 from orchestrator.heartbeat import Heartbeat
 from orchestrator.ledger_access import check_server, ledger_at, server_url
@@ -187,7 +187,7 @@ def worker_lab(
 ) -> Lab:
     """The bundle of a worker: everything but the optimizer."""
     from orchestrator.adapters.outbox import FileOutbox
-    from orchestrator.adapters.reducer import DocumentReducer
+    from orchestrator.adapters.reducer_process import ReducerProcess
 
     absent: dict[str, Any] = {"optimizer": _NotHere("optimizer")}
     return Lab(
@@ -195,7 +195,7 @@ def worker_lab(
         executor=executor,
         outbox=FileOutbox(settings.data_dir),
         gate=gate_for(settings, instrument),
-        reducer=DocumentReducer(settings.data_dir),
+        reducer=ReducerProcess(settings.data_dir),
         clock=SystemClock(),
         instrument=instrument,
         worker=worker,
@@ -249,7 +249,6 @@ def executor_for(
     prepare_folder(settings.data_dir)
     # Loaded while the twin starts. Nothing of EPICS: that must see the confined environment.
     importlib.import_module("bluesky.run_engine")
-    importlib.import_module("pandas")
     twin: dict[str, Any] = {}
     if is_served(instrument):
         twin = find_twin(ledger, instrument.name, settings.connect_timeout_s)
@@ -407,14 +406,14 @@ def _problem(channel: NoticeChannel, notice: Notice) -> str | None:
 
 def reduce_again(
     settings: Settings, ledger: RedisLedger, campaign_id: str, trial_id: int | None
-) -> dict[int, str]:
-    """Run the reducer again for unreduced trials; gives the state of each afterwards.
+) -> list[Trial]:
+    """Run the reducer again for one unreduced trial, or all (None); gives them as they are then.
 
     Raises:
         Unusable: the trial is not unreduced, or its documents are not on this machine.
     """
     from orchestrator.adapters.outbox import FileOutbox
-    from orchestrator.adapters.reducer import DocumentReducer
+    from orchestrator.adapters.reducer_process import ReducerProcess
 
     state = fold(ledger.events(campaign_id))
     waiting = state.in_state(TrialState.UNREDUCED)
@@ -422,17 +421,18 @@ def reduce_again(
         waiting = [one for one in waiting if one.trial_id == trial_id]
         if not waiting:
             raise Unusable(f"trial {trial_id} of {campaign_id!r} is not unreduced")
-    outbox, reducer = FileOutbox(settings.data_dir), DocumentReducer(settings.data_dir)
-    for trial in waiting:
-        found = counted(outbox.results(campaign_id, trial.trial_id), trial)
-        if found is None:
-            raise Unusable(
-                f"the documents of trial {trial.trial_id} are not in {settings.data_dir}"
-            )
-        spec = CampaignSpec.from_data(state.spec)
-        reduce_trial(ledger, reducer, campaign_id, spec, trial.trial_id, found.acquired.documents)
-    after = fold(ledger.events(campaign_id))
-    return {one.trial_id: str(after.trials[one.trial_id].state) for one in waiting}
+    spec, outbox = CampaignSpec.from_data(state.spec), FileOutbox(settings.data_dir)
+    with contextlib.closing(ReducerProcess(settings.data_dir)) as reducer:
+        for trial in waiting:
+            found = counted(outbox.results(campaign_id, trial.trial_id), trial)
+            if found is None:
+                raise Unusable(
+                    f"the documents of trial {trial.trial_id} are not in {settings.data_dir}"
+                )
+            documents = found.acquired.documents
+            reduce_trial(ledger, reducer, campaign_id, spec, trial.trial_id, documents)
+    after = fold(ledger.events(campaign_id, state.last_id), state)
+    return [after.trials[one.trial_id] for one in waiting]
 
 
 def count_as_measured(
@@ -451,7 +451,7 @@ def count_as_measured(
     """
     from orchestrator.adapters.outbox import FileOutbox
     from orchestrator.adapters.recorder import evidence_in
-    from orchestrator.adapters.reducer import DocumentReducer
+    from orchestrator.adapters.reducer_process import ReducerProcess
 
     state = fold(ledger.events(campaign_id))
     trial = state.trials.get(trial_id)
@@ -480,8 +480,9 @@ def count_as_measured(
     text = f"{by} counts the documents of trial {trial_id}: {reason}"
     note = ev.Noted(by=by, text=text, key=f"trial {trial_id} counted")
     ledger.remark(campaign_id, note)
-    spec, reducer = CampaignSpec.from_data(state.spec), DocumentReducer(settings.data_dir)
-    reduce_trial(ledger, reducer, campaign_id, spec, trial_id, documents)
+    spec = CampaignSpec.from_data(state.spec)
+    with contextlib.closing(ReducerProcess(settings.data_dir)) as reducer:
+        reduce_trial(ledger, reducer, campaign_id, spec, trial_id, documents)
     service.go_on(ledger, campaign_id, by=by, reason=reason)
     return f"trial {trial_id} is {fold(ledger.events(campaign_id)).trials[trial_id].state}"
 

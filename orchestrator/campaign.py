@@ -159,12 +159,14 @@ def _wind_down(lab: Lab, state: CampaignState) -> None:
         lab.ledger.wait({state.campaign_id: state.last_id}, POLL_S)
 
 
-def execute(
-    lab: Lab, campaign_id: str, spec: CampaignSpec, beside: Callable[[Callable[[], None]], object]
-) -> bool:
+Beside = Callable[[float, Callable[[], None]], object]
+"""Is given what may be done while the next trial runs, and the most seconds that it may take."""
+
+
+def execute(lab: Lab, campaign_id: str, spec: CampaignSpec, beside: Beside) -> bool:
     """Take the campaign's next trial through one attempt; False when there is nothing to do.
 
-    ``beside`` is given what may be done while the next trial runs: turning documents into outcomes.
+    Turning its documents into outcomes is left to ``beside``.
     """
     if not _conditions_allow(lab, campaign_id):
         return False
@@ -185,8 +187,7 @@ def execute(
         _fail(lab, lease, spec, error)
         return True
     _hand_in(lab, lease, acquired)
-    told = (campaign_id, spec, lease.trial_id, acquired.documents)
-    beside(lambda: reduce_trial(lab.ledger, lab.reducer, *told))
+    reduce_beside(lab, campaign_id, spec, acquired, beside)
     return True
 
 
@@ -225,6 +226,15 @@ def _hand_in(lab: Lab, lease: Lease, acquired: ev.Acquired) -> None:
         raise
     lab.outbox.put(lease.campaign_id, Result(lease.proposal, acquired, lease.fence))
     lab.ledger.acquired(lease, acquired)
+
+
+def reduce_beside(
+    lab: Lab, campaign_id: str, spec: CampaignSpec, acquired: ev.Acquired, beside: Beside
+) -> None:
+    """Have a trial reduced while the next one runs."""
+    told = (campaign_id, spec, acquired.trial_id, acquired.documents)
+    longest_s = lab.reducer.deadline_s(spec)
+    beside(longest_s, lambda: reduce_trial(lab.ledger, lab.reducer, *told))
 
 
 def reduce_trial(

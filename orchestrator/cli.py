@@ -579,13 +579,19 @@ def reduce(
     """
     from orchestrator import service
     from orchestrator.app import reduce_again
+    from orchestrator.launcher import keep_results
 
     common = common or Common()
     with _ledger(common) as (settings, ledger):
         name = service.find(ledger, campaign)
-        states = reduce_again(settings, ledger, name, trial)
-    text = "\n".join(f"trial {number} is {state}" for number, state in states.items())
-    common.say({"campaign_id": name, "trials": states}, text or "nothing was unreduced")
+        trials = reduce_again(settings, ledger, name, trial)
+        if trials and service.state_of(ledger, name).is_over:
+            keep_results(settings.data_dir, ledger, name)
+    states = {one.trial_id: str(one.state) for one in trials}
+    reasons = {one.trial_id: one.reason for one in trials if one.reason}
+    text = "\n".join(f"trial {one.trial_id} {service.sentence(one)}" for one in trials)
+    about = {"campaign_id": name, "trials": states, "reasons": reasons}
+    common.say(about, text or "nothing was unreduced")
     return ExitCode.FAILED if "unreduced" in states.values() else ExitCode.DONE
 
 

@@ -7,7 +7,7 @@ ran in part is measured again, unless that would spend a second sample.
 
 from dataclasses import replace
 
-from orchestrator.campaign import reduce_trial
+from orchestrator.campaign import Beside, reduce_beside
 from orchestrator.domain import events as ev
 from orchestrator.domain.rules import TAKES_TRIALS, after_failure
 from orchestrator.domain.spec import CampaignSpec
@@ -17,15 +17,15 @@ from orchestrator.follow import counted, delivered
 from orchestrator.ports import Lab, Traces
 
 
-def settle_left_over(lab: Lab) -> None:
-    """Decide every suspect trial of the instrument, and reduce every acquired one."""
+def settle_left_over(lab: Lab, beside: Beside) -> None:
+    """Decide every suspect trial of the instrument, and have every acquired one reduced."""
     for campaign_id in lab.ledger.open_campaigns(lab.instrument.name):
         state = fold(lab.ledger.events(campaign_id))
         spec = CampaignSpec.from_data(state.spec)
         for trial in state.in_state(TrialState.SUSPECT):
             _decide_suspect(lab, campaign_id, spec, trial)
         for trial in fold(lab.ledger.events(campaign_id)).in_state(TrialState.ACQUIRED):
-            _reduce_left_over(lab, campaign_id, spec, trial)
+            _reduce_left_over(lab, campaign_id, spec, trial, beside)
 
 
 def _decide_suspect(lab: Lab, campaign_id: str, spec: CampaignSpec, trial: Trial) -> None:
@@ -74,12 +74,12 @@ def _happened(lab: Lab, traces: Traces | None) -> str:
     return f"{last}; its documents are {whole}, and no result was handed in"
 
 
-def _reduce_left_over(lab: Lab, campaign_id: str, spec: CampaignSpec, trial: Trial) -> None:
+def _reduce_left_over(
+    lab: Lab, campaign_id: str, spec: CampaignSpec, trial: Trial, beside: Beside
+) -> None:
     found = counted(lab.outbox.results(campaign_id, trial.trial_id), trial)
     if found is None:
         reason = "its documents are not on this machine, or damaged"
         lab.ledger.settle(campaign_id, ev.Unreduced(trial_id=trial.trial_id, reason=reason))
         return
-    lab.announce(lab.plan_deadline_s)  # a reducer may take long
-    documents = found.acquired.documents
-    reduce_trial(lab.ledger, lab.reducer, campaign_id, spec, trial.trial_id, documents)
+    reduce_beside(lab, campaign_id, spec, found.acquired, beside)

@@ -533,8 +533,17 @@ class Reducer(Protocol):
         """Outcomes and the verdict of the validity rules: the same for the same documents.
 
         Raises:
-            ReductionError: the reducer raised, or an outcome is missing, NaN or infinite.
+            ReductionError: the reducer raised, took too long or died, or an outcome is missing, NaN
+                or infinite.
         """
+        ...
+
+    def deadline_s(self, campaign: CampaignSpec) -> float:
+        """Seconds within which ``reduce`` gives or raises something, whatever the reducer does."""
+        ...
+
+    def warm_up(self) -> None:
+        """Load what the first reduction will need, without waiting for it."""
         ...
 
 

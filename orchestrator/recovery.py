@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TypeGuard
 
 from orchestrator.adapters.child import is_proven_dead
+from orchestrator.campaign import Beside
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import DeviceUnavailable, ExecutionError, Unusable
 from orchestrator.domain.rules import TAKES_TRIALS
@@ -28,9 +29,10 @@ UNSTATED_S = 300.0
 """Longest wait for a device whose time-out the instrument file leaves to its class."""
 
 
-def recover(lab: Lab, *, standby: bool = False) -> None:
+def recover(lab: Lab, beside: Beside, *, standby: bool = False) -> None:
     """Put right what an earlier worker left behind, on the instrument and in the ledger.
 
+    What it left acquired is reduced ``beside`` the next trial, like any other.
     With ``standby``, a worker that can be replaced while it lives is left to its work.
 
     Raises:
@@ -49,7 +51,7 @@ def recover(lab: Lab, *, standby: bool = False) -> None:
             _await_staff(lab)
         else:
             _recover_instrument(lab)
-    settle_left_over(lab)
+    settle_left_over(lab, beside)
 
 
 def _needs_recovery(lab: Lab) -> InstrumentState | None:

@@ -231,7 +231,9 @@ def sentence(trial: Trial) -> str:
         TrialState.RUNNING: f"is being measured, attempt {trial.attempts}",
         TrialState.SUSPECT: "lost its worker after moving; the next one looks for its documents",
         TrialState.ACQUIRED: "has its data safe; reduction follows",
-        TrialState.UNREDUCED: f"has its data safe, but the reducer failed{because}",
+        TrialState.UNREDUCED: (
+            f"has its data safe, but the reducer failed{because}; 'labwright reduce' finishes it"
+        ),
         TrialState.MEASURED: f"was measured in {tried}",
         TrialState.INVALID: f"is invalid{because}: kept, and not told to the optimizer",
         TrialState.ABANDONED: f"was abandoned after {tried}{because}",

@@ -41,6 +41,8 @@ class Worker:
     _reducer: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "reducer"))
     _reducing: "Future[None] | None" = None
     """The reduction that is under way."""
+    _reduction_s: float = 0.0
+    """Longest time that it may take."""
     _own: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """This worker's instrument file, as campaigns state theirs."""
     _is_barred: bool = False
@@ -61,9 +63,10 @@ class Worker:
                 raise Unusable(f"another worker already drives instrument {lab.instrument.name!r}")
             lab.clock.sleep(STANDBY_S)
         lab.announce(BUSY_S)
+        lab.reducer.warm_up()
         lab.executor.connect()
         lab.ledger.register(lab.instrument.name, lab.worker, envelope_of(lab.instrument))
-        recover(lab, standby=self.standby)
+        recover(lab, self._beside, standby=self.standby)
 
     def work(self) -> None:
         """Run trials, oldest campaign first, until the process must be replaced."""
@@ -83,16 +86,16 @@ class Worker:
         executor = self.lab.executor
         return executor.is_reusable and executor.is_connected and not self._is_barred
 
-    def _beside(self, reduction: Callable[[], None]) -> None:
+    def _beside(self, longest_s: float, reduction: Callable[[], None]) -> None:
         """Reduce one trial while the next one runs; at most one waits."""
         self._await_reduction()
-        self._reducing = self._reducer.submit(reduction)
+        self._reducing, self._reduction_s = self._reducer.submit(reduction), longest_s
 
     def _await_reduction(self) -> None:
         """Until nothing is being reduced; what could not be recorded is left to the next worker."""
         if self._reducing is not None:
             under_way, self._reducing = self._reducing, None
-            self.lab.announce(self.lab.plan_deadline_s)  # a reducer may take long
+            self.lab.announce(self._reduction_s + BUSY_S)
             self._is_barred = True
             under_way.result()
             self._is_barred = False
@@ -149,7 +152,7 @@ class Worker:
             InstrumentState.RECOVERING,
         ):
             with contextlib.suppress(LeaseLost):  # another standby was faster
-                recover(lab, standby=True)
+                recover(lab, self._beside, standby=True)
 
     def _follow(self, campaign_id: str) -> CampaignState:
         known = self._states.get(campaign_id, CampaignState())

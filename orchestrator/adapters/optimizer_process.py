@@ -5,21 +5,19 @@ known, so a child that dies is replaced and asked again, and an answer that come
 kept in case the same question is asked once more.
 """
 
-import os
-import signal
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
-from multiprocessing.connection import Connection, Pipe
-from typing import Any
 
-from orchestrator.adapters.child import die_with_parent
+from orchestrator.adapters.answering_child import (
+    MOST_DEATHS,
+    AnsweringChild,
+    ChildDied,
+    answer_questions,
+)
 from orchestrator.adapters.sobol_optimizer import SobolOptimizer
 from orchestrator.domain.errors import OptimizerError, SuggestionLate, near
 from orchestrator.domain.proposal import Knowledge, Suggestion
@@ -28,8 +26,6 @@ from orchestrator.domain.spec import CampaignSpec
 GROUP = "labwright.optimizers"
 """Entry points that name an optimizer: a class without arguments that keeps ports.Optimizer. It
 may have a method ``warm_up()`` that imports what its first suggestion needs."""
-MOST_DEATHS = 3
-"""Children that may die over one question before it is given up."""
 NICENESS = 5
 """How far the child gives way to the processes of the instrument."""
 
@@ -63,7 +59,7 @@ class OptimizerProcess:
         self._waiting: _Question | None = None
         self._latest: _Question | None = None
         """The question that is worked on or, when none is, was the last."""
-        self._child: _Child | None = None
+        self._child: AnsweringChild | None = None
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
@@ -141,7 +137,7 @@ class OptimizerProcess:
             self._thread.start()
 
     def _work(self) -> None:
-        with suppress(OptimizerError):
+        with suppress(OptimizerError, ChildDied):
             self._living_child().load()
         while (question := self._next()) is not None:
             try:
@@ -163,71 +159,24 @@ class OptimizerProcess:
     def _answered(self, known: Knowledge) -> Suggestion:
         for _ in range(MOST_DEATHS):
             child = self._living_child()
-            answer = child.ask(known)
-            if isinstance(answer, Suggestion):
-                return answer
-            if answer is not None:
+            with suppress(ChildDied):
+                child.load()
+                answer = child.ask(known)
+                if isinstance(answer, Suggestion):
+                    return answer
                 raise OptimizerError(answer)
-            child.end()
         raise OptimizerError(
             f"the optimizer's process died {MOST_DEATHS} times over trial {known.trial_id}"
         )
 
-    def _living_child(self) -> "_Child":
+    def _living_child(self) -> AnsweringChild:
         with self._changed:
             if self._is_closed or self._entry is None:
                 raise OptimizerError("the optimizer was closed")
             if self._child is None or not self._child.is_alive:
-                self._child = _Child(self._entry)
+                one_thread = {"OMP_NUM_THREADS": "1"}
+                self._child = AnsweringChild(__name__, self._entry.value, environment=one_thread)
             return self._child
-
-
-class _Child:
-    """The process that the model lives in, seen from its parent.
-
-    It is started plainly and not by ``multiprocessing``, which would import the parent's main
-    module again and leave a second process running.
-    """
-
-    def __init__(self, entry: EntryPoint) -> None:
-        self._connection, other = Pipe()
-        code = "from orchestrator.adapters.optimizer_process import serve; serve()"
-        path = os.pathsep.join(folder or os.getcwd() for folder in sys.path)
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", code, str(other.fileno()), str(os.getpid()), entry.value],
-            stdin=subprocess.DEVNULL,
-            stdout=2,  # standard output belongs to the parent's answers
-            pass_fds=[other.fileno()],
-            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-            start_new_session=True,
-        )
-        other.close()
-        self.is_loaded = False
-        """True once the child has said that it is ready for questions."""
-
-    @property
-    def is_alive(self) -> bool:
-        return self._process.poll() is None
-
-    def load(self) -> None:
-        """Wait until the child has imported what it needs, or has died."""
-        if not self.is_loaded:
-            with suppress(EOFError, OSError):
-                self._connection.recv()
-                self.is_loaded = True
-
-    def ask(self, known: Knowledge) -> Suggestion | str | None:
-        """The suggestion, or in words why there is none; None when the child has died."""
-        try:
-            self.load()
-            self._connection.send(known)
-            return self._connection.recv()
-        except (EOFError, OSError):
-            return None
-
-    def end(self) -> None:
-        self._process.kill()
-        self._process.wait()
 
 
 def _registered(method: str) -> EntryPoint:
@@ -239,18 +188,8 @@ def _registered(method: str) -> EntryPoint:
 
 
 def serve() -> None:
-    """What the child does: answer questions until the parent ends."""
-    descriptor, parent, value = sys.argv[1:]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _end_with(int(parent))
-    os.nice(NICENESS)
-    connection: Connection[Any, Any] = Connection(int(descriptor))
-    suggest = _loaded(value)
-    with suppress(EOFError, OSError):
-        connection.send("loaded")
-        while True:
-            connection.send(suggest(connection.recv()))
-    os._exit(0)
+    """What the child does: suggest until the parent ends."""
+    answer_questions(_loaded, NICENESS)
 
 
 def _loaded(value: str) -> Callable[[Knowledge], Suggestion | str]:
@@ -271,15 +210,3 @@ def _loaded(value: str) -> Callable[[Knowledge], Suggestion | str]:
             return f"{value} failed: {type(error).__name__}: {error}"
 
     return suggest
-
-
-def _end_with(parent: int) -> None:
-    """End when the parent ends, even by kill -9: at once on Linux, else within a second."""
-    die_with_parent(parent, signal.SIGKILL)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -44,8 +44,8 @@ def find_reducer(campaign: CampaignSpec) -> Callable[..., Any]:
     Raises:
         Unusable: there is none.
     """
-    if campaign.reduce is not None:
-        call = campaign.reduce.call
+    call = campaign.reduce.call
+    if call is not None:
         return _loaded(call, lambda: _by_path(call))
     plan = inspect.unwrap(find_plan(campaign.plan.name))
     name = f"reduce_{plan.__name__}"
@@ -159,7 +159,7 @@ def _outcome_problems(campaign: CampaignSpec) -> Iterator[Problem]:
     try:
         declared = declared_outcomes(find_reducer(campaign))
     except Unusable as error:
-        yield Problem("reduce.call" if campaign.reduce else "plan.name", str(error))
+        yield Problem("reduce.call" if campaign.reduce.call else "plan.name", str(error))
         return
     if declared is None:
         return

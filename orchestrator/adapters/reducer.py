@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,9 @@ class DocumentReducer:
         Raises:
             ReductionError: the reducer raised, or an outcome is missing, NaN or infinite.
         """
-        runs = read_runs(self._data_dir / documents)
-        outcomes = _outcomes(campaign, runs)
-        return Reduction(outcomes, _broken_rule(campaign.valid, outcomes, runs))
+        path = self._data_dir / documents
+        outcomes = _outcomes(campaign, read_runs(path))
+        return Reduction(outcomes, _broken_rule(campaign.valid, outcomes, path))
 
 
 def _outcomes(campaign: CampaignSpec, runs: Sequence[Run]) -> dict[str, Outcome]:
@@ -49,22 +50,26 @@ def _outcomes(campaign: CampaignSpec, runs: Sequence[Run]) -> dict[str, Outcome]
     missing = [name for name in (*campaign.outcome_names, *declared) if name not in given]
     if missing:
         raise ReductionError(f"outcome {missing[0]!r} is missing{near(missing[0], given)}")
-    return {name: _outcome(name, value, declared.get(name)) for name, value in given.items()}
+    if strange := [name for name in given if not isinstance(name, str)]:
+        raise ReductionError(f"{strange[0]!r} is no name of an outcome")
+    return {str(name): _outcome(name, value, declared.get(name)) for name, value in given.items()}
 
 
 def _outcome(name: str, given: Any, declared: str | None) -> Outcome:
-    """An outcome from a value, ``(mean, sem)`` or ``(mean, sem, unit)``."""
+    """An outcome from a value, ``(mean, sem)`` or ``(mean, sem, unit)``: plain numbers and text."""
     mean, sem, unit = (
         (*given, *(None,) * 3)[:3] if isinstance(given, tuple) else (given, None, None)
     )
     if isinstance(given, tuple) and not 1 <= len(given) <= 3:
         raise ReductionError(f"outcome {name!r} is {given!r}, not a value or (mean, sem)")
+    if not isinstance(unit, str | None):
+        raise ReductionError(f"unit of {name!r} is {unit!r}, no text")
     if unit is not None and declared is not None and unit != declared:
         raise ReductionError(f"outcome {name!r} is in {unit!r}, but declared in {declared!r}")
     error = None if sem is None else _number(f"standard error of {name!r}", sem)
     if error is not None and error < 0:
         raise ReductionError(f"standard error of {name!r} is {error!r}, below 0")
-    return Outcome(_number(f"outcome {name!r}", mean), error, unit or declared or "")
+    return Outcome(_number(f"outcome {name!r}", mean), error, str(unit or declared or ""))
 
 
 def _number(what: str, value: Any) -> float:
@@ -75,14 +80,17 @@ def _number(what: str, value: Any) -> float:
     return float(value)
 
 
-def _broken_rule(
-    rules: Iterable[str], outcomes: Mapping[str, Outcome], runs: Sequence[Run]
-) -> str | None:
-    """The first rule that does not hold, with the value of its left side; None when all hold."""
+def _broken_rule(rules: Iterable[str], outcomes: Mapping[str, Outcome], path: Path) -> str | None:
+    """The first rule that does not hold, with the value of its left side; None when all hold.
+
+    A rule on a stream is about what was measured, so its runs are not the ones that the reducer had
+    and may have changed.
+    """
+    measured = cache(partial(read_runs, path))
     for text in rules:
         rule = inequality(text)
         values = {
-            name: outcomes[name].mean if name in outcomes else _column_mean(name, runs)
+            name: outcomes[name].mean if name in outcomes else _column_mean(name, measured())
             for name in rule.coefficients
         }
         if not rule.holds(values):

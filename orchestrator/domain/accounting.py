@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from orchestrator.domain import events as ev
-from orchestrator.domain.state import CampaignState, CampaignStatus, fold
-from orchestrator.domain.trial import TrialState
+from orchestrator.domain.state import CampaignState, CampaignStatus, fold, trial_after
+from orchestrator.domain.trial import Trial, TrialState
 
 if TYPE_CHECKING:
     from orchestrator.domain.spec import CampaignSpec
@@ -42,6 +42,29 @@ class Times:
         return self.idle_s / available if available > 0 else 0.0
 
 
+@dataclass(slots=True)
+class _Trials:
+    """The trials of a campaign, event by event."""
+
+    known: dict[int, Trial] = field(default_factory=dict[int, Trial])
+    occupied: set[int] = field(default_factory=set[int])
+    """Those that give the worker something to do: reduction does so too."""
+
+    def take(self, event: ev.TrialEvent) -> None:
+        """Let it happen."""
+        if isinstance(event, ev.LateResult):
+            return
+        trial = self.known[event.trial_id] = trial_after(event, self.known)
+        if trial.state in _OCCUPIED:
+            self.occupied.add(trial.trial_id)
+        else:
+            self.occupied.discard(trial.trial_id)
+
+    def leave_idle(self, spec: CampaignSpec) -> bool:
+        """True when there is nothing to do and the budget has room for more."""
+        return not self.occupied and len(self.known) < spec.budget.trials
+
+
 def times(log: Sequence[ev.Event], spec: CampaignSpec) -> Times:
     """The times of one campaign, from its whole log."""
     log = _until_the_end(log)
@@ -49,17 +72,21 @@ def times(log: Sequence[ev.Event], spec: CampaignSpec) -> Times:
     results = [event.at for event in log if isinstance(event, (ev.Measured, ev.Invalidated))]
     first, last = (starts[0], results[-1]) if starts and results else (0.0, 0.0)
     idle = recovery = held = 0.0
-    state, unknown = CampaignState(), False
+    campaign, unknown = CampaignState(), False
+    trials = _Trials()
     for event, following in pairwise(log):
-        state = fold([event], state)
+        if isinstance(event, ev.TrialEvent):
+            trials.take(event)
+        else:  # not the whole state at each event: that would copy all trials each time
+            campaign = fold([event], campaign)
         if isinstance(event, ev.InstrumentChanged):
             unknown = event.state in ("unknown", "recovering", "fault")
         seconds = max(0.0, min(following.at, last) - max(event.at, first))
-        if state.status in _HELD:
+        if campaign.status in _HELD:
             held += seconds
         elif unknown:
             recovery += seconds
-        elif _is_idle(state, spec):
+        elif campaign.status is CampaignStatus.RUNNING and trials.leave_idle(spec):
             idle += seconds
     return Times(
         wall_s=log[-1].at - log[0].at if log else 0.0,
@@ -77,15 +104,6 @@ def _until_the_end(log: Sequence[ev.Event]) -> Sequence[ev.Event]:
         if isinstance(event, ev.Ended):
             return log[: index + 1]
     return log
-
-
-def _is_idle(state: CampaignState, spec: CampaignSpec) -> bool:
-    """Ready and wanting work, with none queued: reduction keeps the worker occupied."""
-    return (
-        state.status is CampaignStatus.RUNNING
-        and len(state.trials) < spec.budget.trials
-        and not any(trial.state in _OCCUPIED for trial in reversed([*state.trials.values()]))
-    )
 
 
 def _busy(log: Sequence[ev.Event]) -> float:

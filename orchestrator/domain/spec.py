@@ -189,9 +189,12 @@ class PlanSpec(_Strict):
 
 
 class ReduceSpec(_Strict):
-    """A reducer of the lab's own, in place of the one beside the plan."""
+    """What turns the documents of a trial into outcomes."""
 
-    call: DottedPath
+    call: DottedPath | None = None
+    """A reducer of the lab's own; None takes the one beside the plan."""
+    timeout_s: Annotated[float, Field(gt=0, le=86400)] = 600.0
+    """Seconds it may take for one trial, the import of its module included."""
 
 
 class BudgetSpec(_Strict):
@@ -267,7 +270,7 @@ class CampaignSpec(_Strict):
     constraints: ConstraintSpec = ConstraintSpec()
     valid: tuple[InequalityText, ...] = ()
     """Rules on outcomes and stream data; a trial that breaks one is kept and not told."""
-    reduce: ReduceSpec | None = None
+    reduce: ReduceSpec = ReduceSpec()
     budget: BudgetSpec
     stop: StopSpec = StopSpec()
     optimizer: OptimizerSpec = OptimizerSpec()

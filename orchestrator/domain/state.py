@@ -102,7 +102,7 @@ def fold(log: Iterable[ev.Event], state: CampaignState | None = None) -> Campaig
         if isinstance(event, ev.Remark):
             continue
         if isinstance(event, ev.TrialEvent):
-            trials[event.trial_id] = _apply_to_trial(event, trials)
+            trials[event.trial_id] = trial_after(event, trials)
             if isinstance(event, ev.Started):
                 first_start = changes.get("first_start", before.first_start)
                 changes["first_start"] = event.at if first_start is None else first_start
@@ -187,7 +187,12 @@ def _campaign_changes(event: ev.Event) -> dict[str, Any]:
             return {}
 
 
-def _apply_to_trial(event: ev.TrialEvent, trials: Mapping[int, Trial]) -> Trial:
+def trial_after(event: ev.TrialEvent, trials: Mapping[int, Trial]) -> Trial:
+    """The event's trial after it, from all trials before it. A late result is no such event.
+
+    Raises:
+        IllegalTransition: the ledger cannot have written this.
+    """
     if isinstance(event, ev.Proposed):
         if event.trial_id != len(trials) + 1:
             raise IllegalTransition(

@@ -52,6 +52,33 @@ def test_your_first_campaign(tmp_path: Path) -> None:
         assert fits(output, done.stdout), f"{command}\nshown:\n{output}\nsaid:\n{done.stdout}"
 
 
+def test_when_a_reducer_fails(tmp_path: Path) -> None:
+    page = "how-to/write-a-plan.md"
+    module, _ = blocks(page, "python")
+    (campaign,) = blocks(page, "yaml")
+    (tmp_path / "dwell.yaml").write_text(campaign)
+    (tmp_path / "mylab").mkdir()
+    wrong = module.replace('run["primary"][detector]', 'run["primary"]["bench_dett"]')
+    assert wrong != module
+    failing, mended = blocks(page, "console")
+    for code, shown in ((wrong, failing), (module, mended)):
+        (tmp_path / "mylab" / "dwell.py").write_text(code)
+        for part in shown.split("$ labwright ")[1:]:
+            command, _, output = part.partition("\n")
+            done = subprocess.run(
+                [LABWRIGHT, *command.split()],
+                cwd=tmp_path,
+                env=environment(COLUMNS="200", PYTHONPATH=f"{tmp_path}:{os.getcwd()}"),
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=90,
+                check=False,
+            )
+            assert done.returncode == (1 if command.startswith("run") else 0), done.stdout
+            assert fits(output, done.stdout), f"{command}\nshown:\n{output}\nsaid:\n{done.stdout}"
+
+
 def test_call_for_help(tmp_path: Path) -> None:
     """The page's own commands, with two local servers in the place of the ones it names."""
     page = "how-to/call-for-help.md"

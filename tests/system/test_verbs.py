@@ -163,26 +163,3 @@ def test_step_asks_before_each_trial(data_dir: Path) -> None:
     assert done.stderr.count("start trial") == 3
     rest = answer("run", "--resume", outcome["campaign_id"], "--data-dir", str(data_dir))
     assert rest["trials"]["measured"] == 5, "without --step nobody is asked"
-
-
-def test_reducing_again_measures_nothing_again(tmp_path: Path, data_dir: Path) -> None:
-    """A reducer that fails keeps the data; mended, it finishes the trial from them."""
-    where = ("--data-dir", str(data_dir))
-    (tmp_path / "mylab").mkdir()
-    reducer = tmp_path / "mylab" / "reduce.py"
-    reducer.write_text("def mine(runs):\n    raise ValueError('not yet')\n")
-    from importlib.resources import files
-
-    text = (Path(str(files("simulators"))) / "soft" / "campaign.yaml").read_text()
-    text = text.replace("simulators.soft.reduce.reduce_branin", "mylab.reduce.mine")
-    path = write(tmp_path, "mine.yaml", text)
-    lab = {"PYTHONPATH": str(tmp_path)}
-    failed = answer("run", path, "--trials", "2", *where, code=1, **lab)
-    assert failed["trials"]["unreduced"] == 2
-    reducer.write_text(
-        "def mine(runs):\n    return {'branin': float(runs[0]['primary']['bench_det'].iloc[0])}\n"
-    )
-    done = answer("reduce", "--campaign", failed["campaign_id"], *where, **lab)
-    assert done["trials"] == {"1": "measured", "2": "measured"}
-    rows = results(data_dir, failed["campaign_id"])
-    assert [(row["state"], row["attempts"]) for row in rows] == [("measured", "1")] * 2

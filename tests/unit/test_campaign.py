@@ -143,6 +143,12 @@ class ToldReducer:
         trial_id = int(documents.split("/")[-1].split("-")[0])
         return Reduction({"y": Outcome(float(trial_id))}, self.invalid)
 
+    def deadline_s(self, campaign: CampaignSpec) -> float:
+        return campaign.reduce.timeout_s
+
+    def warm_up(self) -> None:
+        return
+
 
 class ToldOptimizer:
     def __init__(self) -> None:
@@ -247,16 +253,20 @@ def run(lab: Lab, campaign: CampaignSpec) -> CampaignState:
 
 def execute(lab: Lab, campaign_id: str, campaign: CampaignSpec) -> bool:
     """Execute, and reduce at once instead of beside the next trial."""
-    return execute_beside(lab, campaign_id, campaign, lambda reduction: reduction())
+    return execute_beside(lab, campaign_id, campaign, lambda _, reduction: reduction())
 
 
-def execute_next(lab: Lab, campaign: CampaignSpec, x: float = 0.5) -> None:
+def execute_next(
+    lab: Lab, campaign: CampaignSpec, x: float = 0.5, *, reduce_it: bool = True
+) -> None:
     """Propose one trial by hand and take it through one attempt."""
     number = fold(lab.ledger.events(ID)).next_trial
     lab.ledger.propose(
         ID, ev.Proposed(trial_id=number, parameters={"x": x}, source="person", basis="0", seed=0)
     )
-    assert execute(lab, ID, campaign)
+    assert execute_beside(
+        lab, ID, campaign, lambda _, reduction: reduction() if reduce_it else None
+    )
 
 
 @pytest.mark.parametrize("lookahead", [0, 1, 3])
@@ -447,7 +457,9 @@ def _traces(*commands: str, **changes: Any) -> Traces:
 
 
 def _recover(lab: Lab) -> CampaignState:
-    Worker(lab).begin()
+    worker = Worker(lab)
+    worker.begin()
+    worker._await_reduction()
     return fold(lab.ledger.events(ID))
 
 
@@ -582,6 +594,28 @@ def test_an_acquired_trial_is_reduced_by_the_next_worker(lab: Lab) -> None:
     (found,) = lab.outbox.results(ID, 1)
     lab.ledger.acquired(lease, found.acquired)
     assert _recover(lab).trials[1].state is TrialState.MEASURED
+
+
+def test_what_was_left_to_reduce_does_not_hold_up_the_next_trial(lab: Lab) -> None:
+    """And while it is waited for, the heartbeat knows how long that may take."""
+    campaign, told = spec(reduce={"timeout_s": 1234.0}), list[float]()
+    _left_running(lab, campaign, documents=True)
+    reduce, may_end = lab.reducer.reduce, threading.Event()
+
+    def reduce_slowly(campaign: CampaignSpec, documents: str) -> Reduction:
+        assert may_end.wait(20)
+        return reduce(campaign, documents)
+
+    lab.reducer.reduce = reduce_slowly  # type: ignore[method-assign]
+    worker = Worker(replace(lab, announce=told.append))
+    worker.begin()
+    execute_next(lab, campaign, reduce_it=False)
+    states = [trial.state for trial in fold(lab.ledger.events(ID)).trials.values()]
+    assert states == [TrialState.ACQUIRED, TrialState.ACQUIRED]
+    may_end.set()
+    worker._await_reduction()
+    assert fold(lab.ledger.events(ID)).trials[1].state is TrialState.MEASURED
+    assert told[-1] >= 1234.0
 
 
 def test_a_lease_of_another_host_ends_only_with_its_time(lab: Lab, clock: Any) -> None:

@@ -129,6 +129,7 @@ def test_outcomes_are_compared_with_the_declared_ones(lab_code):
 def test_reducer_is_needed(lab_code):
     found = problems("ourlab.laser.unmeasured", parameters={"x": {"device": "x", "range": [0, 1]}})
     assert "has no reduce_unmeasured" in found["plan.name"]
+    assert problems("ourlab.laser.unmeasured", reduce={"timeout_s": 5.0})["plan.name"]
     assert (
         "no 'reduce_burns'" in problems(reduce={"call": "ourlab.laser.reduce_burns"})["reduce.call"]
     )

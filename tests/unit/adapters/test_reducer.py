@@ -158,5 +158,37 @@ def test_truncated_documents_give_no_outcomes(reduce, tmp_path):
         reduce(GOOD)
 
 
+def test_a_reducer_that_changes_its_tables_does_not_change_the_verdict(reduce):
+    """A rule on a stream is about what was measured."""
+
+    def subtract_background(runs):
+        runs[0]["primary"]["det"] -= 1.0
+        return {**GOOD, "depth": float(runs[0]["primary"]["det"].sum())}
+
+    for _ in range(2):
+        result = reduce(subtract_background, valid=["det >= 1.5"])
+        assert (result.outcomes["depth"].mean, result.invalid) == (1.0, None)
+
+
+def test_outcomes_are_plain_numbers_and_text(reduce):
+    """They go into the ledger, and may come from another process."""
+    result = reduce({np.str_("depth"): (np.float64(1), np.float32(2), np.str_("mm")), "width": 1})
+    outcome = result.outcomes["depth"]
+    assert [type(one) for one in (outcome.mean, outcome.sem, outcome.unit)] == [float, float, str]
+    assert {type(name) for name in result.outcomes} == {str}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({**GOOD, 3: 1.0}, "3 is no name"),
+        ({**GOOD, "more": (1.0, None, 5)}, "'more' is 5, no text"),
+    ],
+)
+def test_names_and_units_are_text(reduce, given, message):
+    with pytest.raises(ReductionError, match=message):
+        reduce(given)
+
+
 def test_same_documents_give_the_same_outcomes(reduce):
     assert reduce(GOOD) == reduce(GOOD)

@@ -208,6 +208,14 @@ def test_the_errors_of_the_reference_page_are_real(tmp_path):
             ':12: policy.consumes_sample: found "on"; must be true or false',
         ),
         (
+            "budget: {trials: 1}\nreduce: {timeout_s: 0}",
+            ":12: reduce.timeout_s: found 0; must be a number above 0 and of at most 86400",
+        ),
+        (
+            "budget: {trials: 1}\nreduce:\n  timeout: 5",
+            ":13: reduce.timeout: unknown key 'timeout'; did you mean 'timeout_s'?",
+        ),
+        (
             "budget: {trials: 1}\nvalid: y >= 1",
             ':12: valid: found "y >= 1"; must be a list',
         ),

@@ -3,8 +3,10 @@
 import contextlib
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 
 from orchestrator.adapters.child import is_same_process, is_stopped
 from orchestrator.domain.errors import LedgerError
@@ -12,8 +14,10 @@ from orchestrator.supervisor import Part
 from tests.chaos.lab import INSTRUMENTS, LEASE_S
 from tests.chaos.nemesis import Blow, Nemesis
 
-FREEZE_S = (1.9 * LEASE_S, 2.7 * LEASE_S)
-"""How long a worker is frozen: its lease is over then, and another one drives."""
+TAKEOVER_S = 8.0
+"""Longest time that a worker is frozen after its lease is over: until another one drives."""
+WOKEN_S = (0.1, 1.0)
+"""How long the other one has driven when it is woken."""
 AIM_S = 3.0
 """Longest wait for a worker that drives."""
 
@@ -86,8 +90,7 @@ def freeze_server(nemesis: Nemesis) -> bool:
 
 
 def freeze_driver(nemesis: Nemesis) -> bool:
-    """Stop the worker that drives now for longer than its lease, then wake it."""
-    seconds = nemesis.random.uniform(*FREEZE_S)
+    """Stop the worker that drives now, and wake it when another one has taken over."""
     frozen = {
         part.name
         for part in nemesis.lab.parts("worker")
@@ -98,11 +101,27 @@ def freeze_driver(nemesis: Nemesis) -> bool:
     )
     driver = _await(lambda: nemesis.holder(instrument, driving=True))
     for part in nemesis.lab.parts("worker"):
-        runs = part.process is not None and not is_stopped(part.process.pid)
-        if runs and _is(driver, part) and _send(part, signal.SIGSTOP):
-            nemesis.later(seconds, lambda part=part: _send(part, signal.SIGCONT))
-            return True
+        process = part.process
+        if process is None or is_stopped(process.pid) or not _is(driver, part):
+            continue
+        process.send_signal(signal.SIGSTOP)
+        nemesis.later(LEASE_S, partial(_wake, nemesis, instrument, process))
+        return True
     return False
+
+
+def _wake(nemesis: Nemesis, instrument: str, process: "subprocess.Popen[bytes]") -> None:
+    """At any moment of another worker's trial; when none has come in time, all the same."""
+
+    def over() -> str | None:
+        if nemesis.is_over or process.poll() is not None:
+            return "nobody is waited for"
+        holder = nemesis.holder(instrument)
+        return holder if holder is not None and _pid(holder) != process.pid else None
+
+    _await(over, TAKEOVER_S)
+    nemesis.rest(nemesis.random.uniform(*WOKEN_S))
+    process.send_signal(signal.SIGCONT)
 
 
 def cut_link(nemesis: Nemesis) -> bool:
@@ -140,7 +159,7 @@ EVERYTHING = (
     Blow("server_freezes", 90, freeze_server),
     Blow("link_cuts", 75, cut_link),
 )
-ONLY_FREEZES = (Blow("freezes", 2.5, freeze_driver),)
+ONLY_FREEZES = (Blow("freezes", 1.5, freeze_driver),)
 """For the control: what the gate is there for, and nothing else."""
 POWER_CUTS = (Blow("worker_kills", 8, kill_worker), Blow("cuts", 9, cut_power))
 
@@ -159,16 +178,18 @@ def _send(part: Part, sent: signal.Signals) -> bool:
 
 
 def _is(worker: str | None, part: Part) -> bool:
-    """True when the worker of this name (host, pid, random) is this process."""
-    if worker is None or part.process is None:
-        return False
-    return worker.rpartition("-")[0].rpartition("-")[2] == str(part.process.pid)
+    return worker is not None and part.process is not None and _pid(worker) == part.process.pid
 
 
-def _await(look: Callable[[], str | None]) -> str | None:
-    give_up = time.monotonic() + AIM_S
+def _pid(worker: str) -> int:
+    """Process of a worker, from its name: host, pid, random."""
+    return int(worker.rpartition("-")[0].rpartition("-")[2])
+
+
+def _await(look: Callable[[], str | None], patience_s: float = AIM_S) -> str | None:
+    give_up = time.monotonic() + patience_s
     while time.monotonic() < give_up:
         if found := look():
             return found
-        time.sleep(0.01)
+        time.sleep(0.02)
     return None

@@ -32,8 +32,8 @@ INSTRUMENTS = ("reactor-a", "reactor-b")
 
 LEASE_S = 1.5
 BEAT_S = 0.3
-TIME_COMPRESSION = 4000.0
-RAMP = {"detector": "hplc", "steps": 2, "hold_s": 320.0}
+TIME_COMPRESSION = 8000.0
+RAMP = {"detector": "hplc", "steps": 2, "hold_s": 720.0}
 """With this plan a trial takes about a second, most of it between two commands."""
 
 

@@ -68,6 +68,15 @@ class Nemesis:
         if self.errors:
             raise self.errors[0]
 
+    @property
+    def is_over(self) -> bool:
+        """True once it strikes no more."""
+        return self._stop.is_set()
+
+    def rest(self, seconds: float) -> None:
+        """Wait so long, or until it is over."""
+        self._stop.wait(seconds)
+
     def later(self, seconds: float, undo: Callable[[], object]) -> None:
         """Undo a fault after so many seconds."""
         timer = threading.Timer(seconds, undo)

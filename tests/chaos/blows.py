@@ -150,18 +150,19 @@ def cut_power(nemesis: Nemesis) -> bool:
 
 
 EVERYTHING = (
-    Blow("worker_kills", 3.0, kill_worker),
-    Blow("beat_kills", 60, kill_beat),
-    Blow("campaign_kills", 55, kill_campaign),
-    Blow("server_kills", 50, kill_server),
-    Blow("freezes", 17, freeze_driver),
-    Blow("ioc_kills", 75, kill_ioc),
-    Blow("server_freezes", 90, freeze_server),
-    Blow("link_cuts", 75, cut_link),
+    Blow("worker_kills", 1.6, kill_worker),
+    Blow("beat_kills", 55, kill_beat),
+    Blow("campaign_kills", 45, kill_campaign),
+    Blow("server_kills", 42, kill_server),
+    Blow("freezes", 12, freeze_driver),
+    Blow("ioc_kills", 60, kill_ioc),
+    Blow("server_freezes", 80, freeze_server),
+    Blow("link_cuts", 60, cut_link),
 )
+"""In 100 trials about 60 workers are killed, a dozen frozen, and a few times each of the others."""
 ONLY_FREEZES = (Blow("freezes", 1.5, freeze_driver),)
 """For the control: what the gate is there for, and nothing else."""
-POWER_CUTS = (Blow("worker_kills", 8, kill_worker), Blow("cuts", 9, cut_power))
+POWER_CUTS = (Blow("worker_kills", 6, kill_worker), Blow("cuts", 8, cut_power))
 
 
 def _kill_one(nemesis: Nemesis, role: str) -> bool:

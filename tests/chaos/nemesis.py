@@ -96,9 +96,10 @@ class Nemesis:
                     moment = time.monotonic() + self.random.uniform(0.0, 1.5 * TRIAL_S)
                     if time.monotonic() < moments.setdefault(blow.name, moment):
                         continue
-                    self.counts[blow.name] += blow.strike(self)
-                    due[blow.name] = grants + self._wait(blow)
                     del moments[blow.name]
+                    if blow.strike(self):  # else it is due as before
+                        self.counts[blow.name] += 1
+                        due[blow.name] = grants + self._wait(blow)
         except BaseException as error:
             self.errors.append(error)
 

@@ -150,13 +150,13 @@ def cut_power(nemesis: Nemesis) -> bool:
 
 
 EVERYTHING = (
-    Blow("worker_kills", 1.6, kill_worker),
+    Blow("worker_kills", 1.9, kill_worker),
     Blow("beat_kills", 55, kill_beat),
     Blow("campaign_kills", 45, kill_campaign),
-    Blow("server_kills", 42, kill_server),
+    Blow("server_kills", 40, kill_server),
     Blow("freezes", 12, freeze_driver),
     Blow("ioc_kills", 60, kill_ioc),
-    Blow("server_freezes", 80, freeze_server),
+    Blow("server_freezes", 100, freeze_server),
     Blow("link_cuts", 60, cut_link),
 )
 """In 100 trials about 60 workers are killed, a dozen frozen, and a few times each of the others."""

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from orchestrator.domain.errors import LedgerError
+from orchestrator.domain.errors import LabError, LedgerError
 from orchestrator.domain.trial import TrialState
 from orchestrator.ports import InstrumentState
 from tests.chaos.lab import INSTRUMENTS, ChaosLab
@@ -113,7 +113,7 @@ class Nemesis:
 
     def holder(self, instrument: str, *, driving: bool = False) -> str | None:
         """The worker that holds the instrument now; with ``driving`` only in a started trial."""
-        with contextlib.suppress(LedgerError):
+        with contextlib.suppress(LabError):
             record = self.lab.ledger.instrument(instrument)
             if record.state is not InstrumentState.LEASED or record.campaign_id is None:
                 return None

@@ -22,7 +22,7 @@ from tests.chaos.report import GATES, ZERO, complaints, gates_report, power_repo
 from tests.chaos.results import Results
 from tests.chaos.run import run
 
-CONTROL_TRIALS = 16
+CONTROL_TRIALS = 20
 """Enough for about a dozen aimed freezes: not each of them shows the second driver."""
 INTERRUPTED = 130
 

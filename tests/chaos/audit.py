@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,41 +13,69 @@ from orchestrator.domain import events as ev
 from orchestrator.domain.errors import LabError
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, fold
-from orchestrator.domain.trial import TERMINAL
+from orchestrator.domain.trial import Trial, TrialState
 from tests.chaos.lab import INSTRUMENTS, ChaosLab, stored
 
 FINAL = (ev.Measured, ev.Invalidated)
 CLAIM = "LABWRIGHT:CLAIM"
+REMARK = "Noted"
+"""Class of the event that tells people of a log that was cut back."""
 
 
-def counted(lab: ChaosLab, deaths: Sequence[tuple[str, str, float]]) -> Counter[str]:
+def counted(lab: ChaosLab) -> Counter[str]:
     """Every count that the lab's records give, once all its campaigns are over or given up."""
     counts: Counter[str] = Counter()
     for campaign_id in lab.campaigns:
+        expected = lab.terms.trials // 2
         log = lab.ledger.events(campaign_id)
-        counts += _of_log(log, lab.terms.trials // 2)
-        counts["phantom"] += phantoms(lab.data_dir, log)
-        counts["measured_twice_counted_once"] += _twice(lab.data_dir, log)
-    counts["double_driven"] = sum(double_driven(lab.witness(name)) for name in INSTRUMENTS)
-    counts["late_results"] = sum(
-        isinstance(event, ev.LateResult)
-        for campaign_id in lab.campaigns
-        for event in lab.ledger.events(campaign_id)
-    )
+        counts += of_campaign(lab.data_dir, campaign_id, log, expected)
+    counts["fold_mismatches"] += fold_mismatches(lab)
+    for instrument in INSTRUMENTS:
+        counts += of_witness(lab.witness(instrument))
     return counts
 
 
-def _of_log(log: Sequence[ev.Event], expected: int) -> Counter[str]:
-    state = fold(log)
+def of_campaign(
+    data_dir: Path, campaign_id: str, log: Sequence[ev.Event], expected: int
+) -> Counter[str]:
+    """What one campaign's log and files give, of which ``expected`` trials were wanted.
+
+    Only the log that is there counts: what a power cut took from it has not happened. A log that
+    is none (its fold fails) has nothing finished; that it does not fold is for ``fold_mismatches``.
+    """
     finals = Counter(event.trial_id for event in log if isinstance(event, FINAL))
-    return Counter(
-        trials=sum(trial.is_terminal for trial in state.trials.values()),
-        lost=expected - len(state.trials),
-        unfinished=sum(not trial.is_terminal for trial in state.trials.values()),
-        abandoned=sum(str(trial.state) == "abandoned" for trial in state.trials.values()),
+    counts = Counter(
         duplicated=sum(times - 1 for times in finals.values()),
         salvaged=sum(isinstance(event, ev.Acquired) and event.salvaged for event in log),
+        late_results=sum(isinstance(event, ev.LateResult) for event in log),
+        told=sum(type(event).__name__ == REMARK for event in log),
     )
+    try:
+        state = fold(log)
+    except LabError:
+        return counts + Counter(unfinished=expected)
+    trials = state.trials
+    kept = _kept(data_dir, campaign_id)
+    forgotten = {number for number in kept - set(finals) if _is_closed(trials.get(number))}
+    return counts + Counter(
+        trials=sum(trial.is_terminal for trial in trials.values()),
+        lost=len(forgotten | (set(range(1, expected + 1)) - set(trials))),
+        unfinished=sum(not trial.is_terminal for trial in trials.values()),
+        abandoned=sum(trial.state is TrialState.ABANDONED for trial in trials.values()),
+        phantom=phantoms(data_dir, log),
+        measured_twice_counted_once=_twice(data_dir, campaign_id, finals),
+    )
+
+
+def _kept(data_dir: Path, campaign_id: str) -> set[int]:
+    """Trials with a result in the outbox."""
+    entries = (data_dir / "outbox" / campaign_id).glob("*.json")
+    return {int(entry.name.split("-")[0]) for entry in entries}
+
+
+def _is_closed(trial: Trial | None) -> bool:
+    """True when no attempt of it can follow, or the log does not know it."""
+    return trial is None or trial.is_terminal
 
 
 def phantoms(data_dir: Path, log: Sequence[ev.Event]) -> int:
@@ -79,37 +107,40 @@ def phantoms(data_dir: Path, log: Sequence[ev.Event]) -> int:
     return found
 
 
-def _twice(data_dir: Path, log: Sequence[ev.Event]) -> int:
+def _twice(data_dir: Path, campaign_id: str, finals: Mapping[int, int]) -> int:
     """Trials whose measurement was complete more than once, and that count once all the same."""
-    state = fold(log)
     whole: Counter[int] = Counter()
-    for path in sorted((data_dir / "runs" / state.campaign_id).glob("*.jsonl")):
+    for path in sorted((data_dir / "runs" / campaign_id).glob("*.jsonl")):
         try:
             read_runs(path)
         except LabError:
             continue
         whole[int(path.name.split("-")[0])] += 1
-    finals = Counter(event.trial_id for event in log if isinstance(event, FINAL))
-    return sum(times > 1 and finals[trial] == 1 for trial, times in whole.items())
+    return sum(times > 1 and finals.get(trial) == 1 for trial, times in whole.items())
 
 
-def double_driven(witness: Path) -> int:
-    """Moves that the instrument obeyed although a later fence had been claimed, or with none."""
-    highest, driver, found = 0, None, 0
+def of_witness(witness: Path) -> Counter[str]:
+    """What an instrument's server has seen.
+
+    ``double_driven``: moves that it obeyed although a later fence had been claimed, or with none.
+    ``tokens_shared``: fences that it was claimed with by more than one process.
+    ``refused``: moves and claims that it refused.
+    """
+    highest, driver = 0, None
+    claimants: defaultdict[int, set[int]] = defaultdict(set)
+    counts: Counter[str] = Counter()
     for line in _lines(witness):
-        if not line["accepted"] or line["exempt"]:
-            continue
-        if line["pv"] == CLAIM:
-            highest = max(highest, int(line["value"].split()[0]))
-            driver = line["pid"]
-        elif line["fence"] is None or line["fence"] < highest or line["pid"] != driver:
-            found += 1
-    return found
-
-
-def refused(witness: Path) -> int:
-    """Moves and claims that the instrument refused."""
-    return sum(not line["accepted"] for line in _lines(witness))
+        if not line["accepted"]:
+            counts["refused"] += 1
+        elif line["pv"] == CLAIM:
+            fence, driver = int(line["value"].split()[0]), line["pid"]
+            highest = max(highest, fence)
+            claimants[fence].add(driver)
+        elif not line["exempt"]:
+            stale = line["fence"] is None or line["fence"] < highest or line["pid"] != driver
+            counts["double_driven"] += stale
+    counts["tokens_shared"] = sum(len(pids) > 1 for pids in claimants.values())
+    return counts
 
 
 def _lines(witness: Path) -> Iterator[dict[str, Any]]:
@@ -126,13 +157,21 @@ def fold_mismatches(lab: ChaosLab) -> int:
     Raises:
         redis.RedisError: the server is away.
     """
-    return sum(not _agrees(*stored(lab, campaign_id)) for campaign_id in lab.campaigns)
+    return sum(not _agrees(lab, campaign_id) for campaign_id in lab.campaigns)
 
 
-def _agrees(state: CampaignState, raw: dict[str, Any]) -> bool:
+def _agrees(lab: ChaosLab, campaign_id: str) -> bool:
+    try:
+        return agree(*stored(lab, campaign_id))
+    except LabError:  # no ledger can have written this log
+        return False
+
+
+def agree(state: CampaignState, raw: Mapping[str, Any]) -> bool:
+    """True when the fold of a log is what the server holds: campaign, queue and trials."""
     if raw["campaign"].get("status") != str(state.status):
         return False
-    queued = {str(one.trial_id) for one in state.trials.values() if str(one.state) == "queued"}
+    queued = {str(trial.trial_id) for trial in state.in_state(TrialState.QUEUED)}
     if sorted(raw["queue"]) != sorted(queued):
         return False
     return all(
@@ -161,4 +200,4 @@ def recoveries(lab: ChaosLab, deaths: Sequence[tuple[str, str, float]]) -> list[
 
 def is_over(state: CampaignState) -> bool:
     """True when every trial has come to its end."""
-    return state.is_over and all(trial.state in TERMINAL for trial in state.trials.values())
+    return state.is_over and all(trial.is_terminal for trial in state.trials.values())

@@ -1,12 +1,16 @@
 """A real lab for the nemesis: two instruments, two workers on each, and all that they need."""
 
+import shutil
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+import redis
 
 from orchestrator import service
 from orchestrator.adapters.embedded_server import prepare_folder, socket_folder
@@ -14,20 +18,23 @@ from orchestrator.adapters.redis_ledger import RedisLedger
 from orchestrator.adapters.spec_files import read_campaign, read_instrument
 from orchestrator.app import versions
 from orchestrator.domain.errors import LedgerError
+from orchestrator.domain.events import from_fields
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.ledger_access import server_url
 from orchestrator.parts import add_campaign, add_twin, add_worker
 from orchestrator.settings import Settings
 from orchestrator.supervisor import Part, Supervisor
+from tests.chaos.log_file import LogFile
 from tests.chaos.proxy import Proxy
 
 INSTRUMENTS = ("reactor-a", "reactor-b")
 
 LEASE_S = 1.5
 BEAT_S = 0.3
-TIME_COMPRESSION = 900.0
-"""A trial then takes about a second, most of it on its way."""
+TIME_COMPRESSION = 8000.0
+RAMP = {"detector": "hplc", "steps": 2, "hold_s": 720.0}
+"""With this plan a trial takes about a second, most of it between two commands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,8 @@ class Terms:
     trials: int
     """On both instruments together."""
     seed: int
+    appendfsync: str = "always"
+    """When the server makes its log durable; ``everysec`` for the power cuts that lose events."""
 
 
 @dataclass
@@ -52,6 +61,11 @@ class ChaosLab:
     supervisor: Supervisor
     links: dict[str, Proxy]
     """By instrument: between its workers and the server."""
+    log_file: LogFile
+    stepping: threading.Lock = field(default_factory=threading.Lock)
+    """Held while the supervisor looks: who takes it keeps the dead dead."""
+    _known: Any = None
+    """The server's process that was last seen to run."""
 
     @property
     def data_dir(self) -> Path:
@@ -79,18 +93,36 @@ class ChaosLab:
         """
         return fold(self.ledger.events(campaign_id))
 
+    def step(self) -> bool:
+        """Supervise once; True when the server is a new one, ready and set up.
+
+        Raises:
+            LedgerError, redis.RedisError: the new server has died again.
+            Unusable: a part cannot work here, or keeps dying.
+        """
+        with self.stepping:
+            self.supervisor.step()
+            self.log_file.look()
+            server = self.supervisor.server
+        if server is self._known:
+            return False
+        self.ledger.ping()
+        self.ledger._redis.config_set("appendfsync", self.terms.appendfsync)
+        self._known = server
+        return True
+
     def open(self) -> None:
         """Start everything and open a campaign on each instrument."""
         give_up = time.monotonic() + 30
         campaigns = [self._campaign(name, place) for place, name in enumerate(INSTRUMENTS)]
         while True:
-            self.supervisor.step()
             try:
+                self.step()
                 for campaign, instrument in campaigns:
                     opened = service.opened(campaign, instrument, instrument.name, versions())
                     self.ledger.open_campaign(opened)
                 break
-            except LedgerError:
+            except (LedgerError, redis.RedisError):
                 if time.monotonic() > give_up:
                     raise
         for _, instrument in campaigns:
@@ -102,7 +134,8 @@ class ChaosLab:
         instrument, _ = read_instrument(Path(str(shipped.joinpath("instrument.yaml"))))
         seed = 2 * self.terms.seed + place
         data = campaign.with_run_options(trials=self.terms.trials // 2, seed=seed).to_data()
-        data |= {"instrument": name, "valid": [], "name": name}
+        plan = {"name": "tests.chaos.ramp.ramp", "args": RAMP}
+        data |= {"instrument": name, "valid": [], "name": name, "plan": plan}
         data["optimizer"] |= {"method": "sobol", "lookahead": 1}
         # Deaths are what this is about: no trial may be given up because of them.
         data["policy"] |= {"attempts": 50, "crashes": 500}
@@ -128,7 +161,11 @@ def link_socket(data_dir: Path, instrument: str) -> Path:
 def chaos_lab(terms: Terms, data_dir: Path) -> Iterator[ChaosLab]:
     """A lab that runs until the context ends; call its ``step`` all the time."""
     settings = Settings(
-        data_dir=data_dir, lease_s=LEASE_S, beat_s=BEAT_S, time_compression=TIME_COMPRESSION
+        data_dir=data_dir,
+        lease_s=LEASE_S,
+        beat_s=BEAT_S,
+        time_compression=TIME_COMPRESSION,
+        allow_unsafe_server=terms.appendfsync != "always",
     )
     prepare_folder(data_dir)
     server = Path(server_url(settings).removeprefix("unix://"))
@@ -138,7 +175,7 @@ def chaos_lab(terms: Terms, data_dir: Path) -> Iterator[ChaosLab]:
     supervisor = Supervisor(data_dir, ledger, embedded=True, frozen_s=frozen_s)
     links = {name: Proxy(link_socket(data_dir, name), server) for name in INSTRUMENTS}
     with closing(ledger):
-        lab = ChaosLab(terms, settings, ledger, supervisor, links)
+        lab = ChaosLab(terms, settings, ledger, supervisor, links, LogFile(data_dir))
         try:
             lab.open()
             yield lab
@@ -146,6 +183,7 @@ def chaos_lab(terms: Terms, data_dir: Path) -> Iterator[ChaosLab]:
             supervisor.stop(5.0)
             for link in links.values():
                 link.close()
+            shutil.rmtree(socket_folder(data_dir))
 
 
 def stored(lab: ChaosLab, campaign_id: str) -> tuple[CampaignState, dict[str, Any]]:
@@ -154,7 +192,5 @@ def stored(lab: ChaosLab, campaign_id: str) -> tuple[CampaignState, dict[str, An
     pipe = lab.ledger._redis.pipeline(transaction=True)
     pipe.hgetall(keys[0]).xrange(keys[1]).lrange(keys[2], 0, -1).hgetall(keys[3])
     campaign, log, queue, trials = pipe.execute()
-    from orchestrator.domain.events import from_fields
-
     state = fold([from_fields(event_id, fields) for event_id, fields in log])
     return state, {"campaign": campaign, "queue": queue, "trials": trials}

@@ -17,7 +17,7 @@ from redis.retry import Retry
 
 from orchestrator.domain import events as ev
 from orchestrator.domain.envelope import Envelope
-from orchestrator.domain.errors import LeaseLost, LedgerError, LedgerUnavailable
+from orchestrator.domain.errors import LeaseLost, LedgerError, LedgerFull, LedgerUnavailable
 from orchestrator.domain.rules import MOST_GRANTS, SETTLED, STATUS_AFTER, urgency_of
 from orchestrator.domain.trial import TrialState
 from orchestrator.ports import InstrumentRecord, InstrumentState, Lease
@@ -26,16 +26,25 @@ T = TypeVar("T")
 
 
 class RedisLedger:
-    """ports.Ledger on one Redis-compatible server."""
+    """ports.Ledger on one Redis-compatible server.
 
-    def __init__(self, url: str, *, lab: str = "lab", patience_s: float = 30.0) -> None:
+    Args:
+        url: address of the server.
+        lab: prefix of all keys.
+        patience_s: how long an operation is tried again before LedgerUnavailable, or LedgerFull.
+        timeout_s: how long one answer is waited for.
+    """
+
+    def __init__(
+        self, url: str, *, lab: str = "lab", patience_s: float = 30.0, timeout_s: float = 15.0
+    ) -> None:
         self.url = url
         self._redis: redis.Redis = redis.Redis.from_url(
             url,
             decode_responses=True,
             retry=Retry(NoBackoff(), 0),
-            socket_connect_timeout=5,
-            socket_timeout=15,
+            socket_connect_timeout=min(5.0, timeout_s),
+            socket_timeout=timeout_s,
         )
         self._lab = f"{{{lab}}}"
         self._patience_s = patience_s
@@ -58,7 +67,11 @@ class RedisLedger:
                     ) from error
                 time.sleep(0.05)
             except redis.ResponseError as error:
-                raise LedgerError(f"the ledger's server refused: {error}") from error
+                if not _is_full(error):
+                    raise LedgerError(f"the ledger's server refused: {error}") from error
+                if time.monotonic() >= give_up:
+                    raise _full(error) from error
+                time.sleep(0.5)  # nothing was changed; room comes when somebody makes it
 
     def _call(self, campaign: str, instrument: str, operation: str, *args: object) -> list[str]:
         keys = [
@@ -351,6 +364,32 @@ class RedisLedger:
         except (redis.ConnectionError, redis.TimeoutError) as error:
             raise LedgerUnavailable(str(error)) from error
 
+    def check(self) -> None:
+        """Pass when the server answers at once and would save what it is told.
+
+        Raises:
+            LedgerFull: it answers, and refuses to write.
+            LedgerUnavailable: it does not answer.
+        """
+        try:
+            # A write that needs room, and that changes nothing: there is no such list.
+            self._redis.lpushx(f"{self._lab}:nothing", "")
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            raise LedgerUnavailable(str(error)) from error
+        except redis.ResponseError as error:
+            if _is_full(error):
+                raise _full(error) from error
+            raise LedgerError(f"the ledger's server refused: {error}") from error
+
     def close(self) -> None:
         """Give the connections back."""
         self._redis.close()
+
+
+def _is_full(error: redis.ResponseError) -> bool:
+    """True when the server refuses writes because its disk or its memory is full."""
+    return isinstance(error, redis.OutOfMemoryError) or "MISCONF" in str(error)
+
+
+def _full(error: redis.ResponseError) -> LedgerFull:
+    return LedgerFull(f"the log cannot be saved: the server refuses to write ({error})")

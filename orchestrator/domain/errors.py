@@ -9,6 +9,7 @@ LabError
 ├── LedgerError           the ledger refused an operation
 │   ├── LeaseLost         the caller no longer holds the instrument
 │   ├── LedgerUnavailable the server does not answer
+│   │   └── LedgerFull    it cannot save what it is told: no room
 │   └── UnsafeServer      the server's persistence settings could lose data
 ├── ExecutionError        an attempt at a trial did not deliver data
 │   ├── DeviceUnavailable devices that do not connect, each with its reason
@@ -105,6 +106,10 @@ class LeaseLost(LedgerError):
 
 class LedgerUnavailable(LedgerError):
     """The ledger's server does not answer."""
+
+
+class LedgerFull(LedgerUnavailable):
+    """The log cannot be saved: no room on the server's disk or in its memory."""
 
 
 class UnsafeServer(LedgerError):

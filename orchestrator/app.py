@@ -34,6 +34,7 @@ from orchestrator.domain.errors import (
     ExitCode,
     LabError,
     LedgerError,
+    LedgerUnavailable,
     NotDelivered,
     Unusable,
 )
@@ -47,6 +48,7 @@ from orchestrator.ledger_access import check_server, ledger_at, server_url
 from orchestrator.parts import add_notifier, add_twin, add_worker, is_served
 from orchestrator.ports import Executor, Gate, InstrumentState, Lab, NoticeChannel
 from orchestrator.settings import Settings
+from orchestrator.storage import hold
 from orchestrator.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ HOST_LOCKS = Path("/tmp/labwright-locks")
 """Folder of the locks on real instruments, shared by all users of this host."""
 SOFTWARE = ("labwright", "bluesky", "ophyd", "numpy")
 """Packages whose versions go into every RunStart document."""
+ROOM_WAIT_S = 60.0
+"""Announced again and again while a result waits for room on the disk."""
 STEP_S = 0.1
 """Seconds between two looks at the processes."""
 
@@ -137,7 +141,12 @@ def run_campaign(settings: Settings, campaign_id: str) -> None:
     instrument = InstrumentSpec.from_data(state.instrument_spec)
     lab = campaign_lab(settings, ledger, instrument, state.spec["optimizer"]["method"])
     try:
-        decide(lab, campaign_id)
+        while True:
+            try:
+                decide(lab, campaign_id)
+                return
+            except LedgerUnavailable as error:
+                log.warning("the ledger is out of reach, nothing is proposed: %s", error)
     finally:
         lab.optimizer.close()
 
@@ -184,11 +193,17 @@ def worker_lab(
     from orchestrator.adapters.outbox import FileOutbox
     from orchestrator.adapters.reducer import DocumentReducer
 
+    def wait(campaign_id: str, why: str) -> None:
+        announce(ROOM_WAIT_S)  # waiting is not hanging
+        with contextlib.suppress(LedgerUnavailable):
+            hold(ledger, campaign_id, why)
+        time.sleep(1.0)
+
     absent: dict[str, Any] = {"optimizer": _NotHere("optimizer")}
     return Lab(
         ledger=ledger,
         executor=executor,
-        outbox=FileOutbox(settings.data_dir),
+        outbox=FileOutbox(settings.data_dir, wait),
         gate=gate_for(settings, instrument),
         reducer=DocumentReducer(settings.data_dir),
         clock=SystemClock(),
@@ -443,7 +458,7 @@ def serve_worker(settings: Settings, instrument: InstrumentSpec, *, standby: boo
     """
     check_server(settings)
     prepare_folder(settings.data_dir)
-    ledger = RedisLedger(server_url(settings), lab=settings.lab, patience_s=1.0)
+    ledger = RedisLedger(server_url(settings), lab=settings.lab, patience_s=0.5, timeout_s=3.0)
     embedded = settings.redis_url is None
     supervisor = Supervisor(settings.data_dir, ledger, embedded, frozen_s=settings.lease_s)
     stop = threading.Event()

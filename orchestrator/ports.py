@@ -258,6 +258,15 @@ class Ledger(Protocol):
         """
         ...
 
+    def check(self) -> None:
+        """Pass when the ledger answers at once and would save what it is told.
+
+        Raises:
+            LedgerFull: it answers, and has no room.
+            LedgerUnavailable: it does not answer.
+        """
+        ...
+
     def set_process(self, pid: int, about: Mapping[str, Any] | None) -> None:
         """Publish a process of this lab (role, instrument, started), or remove it (None)."""
         ...
@@ -418,8 +427,12 @@ class Executor(Protocol):
 class Outbox(Protocol):
     """Results that are safe on this machine before the ledger hears of them."""
 
+    def lack(self) -> str | None:
+        """Why the documents or the result of a trial could not be kept; None when they could."""
+        ...
+
     def put(self, campaign_id: str, acquired: Acquired) -> None:
-        """Store it; when this returns, a power cut cannot lose it."""
+        """Store it, as soon as there is room; when this returns, a power cut cannot lose it."""
         ...
 
     def find(self, campaign_id: str, trial_id: int, attempt: int) -> Acquired | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -117,12 +118,26 @@ def order(
             event = ev.AbortRequested(by=by, reason=why, halt=what == "halt")
             expected = [*TAKES_TRIALS, CampaignStatus.FINISHING]
             effect = "requested; the worker stops the plan, makes the instrument quiet and holds"
+    state = state_of(ledger, campaign_id)  # refuses a log that this version cannot read
     if what == "resume":
-        _refuse_undecided(state_of(ledger, campaign_id))
+        _refuse_undecided(state)
     if ledger.order(campaign_id, event, expected):
         return f"{what}: {effect}"
     status = ledger.status(campaign_id)
     raise Unusable(f"cannot {what} campaign {campaign_id!r}: it is {status}")
+
+
+def note(ledger: Ledger, campaign_id: str, text: str, *, by: str) -> str:
+    """Write a person's remark into the log; gives the sentence to say.
+
+    Raises:
+        Unusable: there is nothing to write.
+    """
+    if not text.strip():
+        raise Unusable("write what is to be noted: labwright note 'changed the lamp'")
+    state_of(ledger, campaign_id)  # refuses a log that this version cannot read
+    ledger.remark(campaign_id, ev.Noted(by=by, text=text.strip(), key=f"note-{uuid.uuid4().hex}"))
+    return f"noted in {campaign_id}"
 
 
 def _refuse_undecided(state: CampaignState) -> None:

@@ -265,7 +265,7 @@ def check_persistence(url: str) -> None:
         found: Any = {name: client.config_get(name).get(name) for name in _SAFE}  # type: ignore[union-attr]
         state: Any = client.info("persistence")
     except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise LedgerUnavailable(f"no answer from {_without_secret(url)}: {error}") from error
+        raise LedgerUnavailable(f"no answer from {without_secret(url)}: {error}") from error
     except redis.ResponseError as error:
         raise UnsafeServer(
             f"the server does not tell its persistence settings ({error}); "
@@ -276,17 +276,17 @@ def check_persistence(url: str) -> None:
     lines = [f"{name} {right}" for name, right in _SAFE.items() if found[name] != right]
     if state.get("aof_last_write_status") not in (None, "ok"):
         raise LedgerFull(
-            f"the log cannot be saved: the server at {_without_secret(url)} cannot write its "
+            f"the log cannot be saved: the server at {without_secret(url)} cannot write its "
             "append-only file; make room on its disk"
         )
     if lines:
         raise UnsafeServer(
-            f"the server at {_without_secret(url)} may lose data. Put into its configuration: "
+            f"the server at {without_secret(url)} may lose data. Put into its configuration: "
             + "; ".join(lines)
         )
 
 
-def _without_secret(url: str) -> str:
+def without_secret(url: str) -> str:
     """The address without user and password."""
     head, at, tail = url.rpartition("@")
     return f"{head.split('://')[0]}://{tail}" if at else url

@@ -396,6 +396,9 @@ class MemoryLedger:
         if foreign and not (begins and (record.holder == dead or is_over)):
             raise LeaseLost(f"recover on {instrument}: {record.holder} recovers it")
 
+    def check(self) -> None:
+        """See ports.Ledger."""
+
     def set_process(self, pid: int, about: Mapping[str, Any] | None) -> None:
         """See ports.Ledger."""
         if about is None:

@@ -3,9 +3,12 @@
 import hashlib
 import json
 import logging
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.adapters.durable import write_file
+from orchestrator.adapters.room import is_full, lack_of_room
 from orchestrator.domain.errors import LedgerError
 from orchestrator.domain.events import Acquired, to_json
 
@@ -13,17 +16,39 @@ log = logging.getLogger(__name__)
 
 
 class FileOutbox:
-    """Results as ``outbox/<campaign_id>/<trial>-<attempt>.json``, each with its own checksum."""
+    """Results as ``outbox/<campaign_id>/<trial>-<attempt>.json``, each with its own checksum.
 
-    def __init__(self, data_dir: Path) -> None:
+    Args:
+        data_dir: the data folder.
+        wait: called with the campaign and the reason while the disk is full, before each further
+            try; returns after a while.
+    """
+
+    def __init__(
+        self, data_dir: Path, wait: Callable[[str, str], None] = lambda *_: time.sleep(1.0)
+    ) -> None:
         self._data_dir = data_dir
+        self._wait = wait
+
+    def lack(self) -> str | None:
+        """See ports.Outbox."""
+        folders = (self._data_dir / name for name in ("outbox", "runs"))
+        return next(filter(None, map(lack_of_room, folders)), None)
 
     def put(self, campaign_id: str, acquired: Acquired) -> None:
-        """Store it; when this returns, a power cut cannot lose it."""
+        """See ports.Outbox."""
         body = to_json(acquired)
         content = json.dumps({"acquired": body, "sha256": _digest(body)})
         path = self._path(campaign_id, acquired.trial_id, acquired.attempt)
-        write_file(path, content.encode())
+        while True:
+            try:
+                return write_file(path, content.encode())
+            except OSError as error:
+                if not is_full(error):
+                    raise
+                why = f"the result of trial {acquired.trial_id} waits for room: {error}"
+                log.error("%s", why)
+                self._wait(campaign_id, why)
 
     def find(self, campaign_id: str, trial_id: int, attempt: int) -> Acquired | None:
         """What was stored for the attempt; None when nothing intact is there.

@@ -115,6 +115,11 @@ class RedisLedger:
         key = f"{self._lab}:campaigns"
         return self._patiently(lambda: list(self._redis.lrange(key, 0, -1)))  # type: ignore[arg-type]
 
+    def knows(self, campaign_id: str) -> bool:
+        """True when the server has this campaign, asked now: a server may come back empty."""
+        key = self._campaign_keys(campaign_id)[0]
+        return self._patiently(lambda: bool(self._redis.exists(key)))
+
     def open_campaigns(self, instrument: str) -> list[str]:
         """See ports.Ledger."""
         key = f"{self._lab}:i:{instrument}:open"
@@ -363,6 +368,9 @@ class RedisLedger:
             self._redis.ping()
         except (redis.ConnectionError, redis.TimeoutError) as error:
             raise LedgerUnavailable(str(error)) from error
+        except redis.ResponseError as error:
+            if not _is_full(error):  # a server without room refuses even this, and is there
+                raise LedgerError(f"the ledger's server refused: {error}") from error
 
     def check(self) -> None:
         """Pass when the server answers at once and would save what it is told.
@@ -377,9 +385,8 @@ class RedisLedger:
         except (redis.ConnectionError, redis.TimeoutError) as error:
             raise LedgerUnavailable(str(error)) from error
         except redis.ResponseError as error:
-            if _is_full(error):
+            if _is_full(error):  # any other refusal is told by the operation that meets it
                 raise _full(error) from error
-            raise LedgerError(f"the ledger's server refused: {error}") from error
 
     def close(self) -> None:
         """Give the connections back."""

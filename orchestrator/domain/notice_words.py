@@ -87,7 +87,7 @@ def _words(
         then = "nothing moves: only staff clear a fault, after a look at the instrument."
         return "has its instrument in fault", then, {**look, **end}
     if kind is NoticeKind.SUSPENDED:
-        then = "it goes on by itself as soon as the condition is good again; nothing starts before."
+        then = "it goes on by itself as soon as that is over; nothing starts before."
         return "is suspended", then, {**look, **end}
     status = event.status if isinstance(event, ev.Ended) else str(state.status)
     then = "nothing more; the instrument holds where it stands."

@@ -145,6 +145,9 @@ class ToldOptimizer:
 
 
 class ToldOutbox:
+    def lack(self) -> str | None:
+        return None
+
     def __init__(self) -> None:
         self.kept: dict[tuple[str, int, int], ev.Acquired] = {}
 

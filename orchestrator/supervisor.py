@@ -270,11 +270,10 @@ class Supervisor:
             return
         if part.process is not None:
             self._note_death(part, part.process)
-        if (
-            part not in self.parts
-            or time.monotonic() < part.not_before
-            or self._is_served_elsewhere(part)
-        ):
+        if part not in self.parts or time.monotonic() < part.not_before:
+            return
+        if self._is_served_elsewhere(part):
+            part.refusals = 0  # that other one may have been why
             return
         if part.error_file is not None:
             part.error_file.unlink(missing_ok=True)

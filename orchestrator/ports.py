@@ -268,11 +268,14 @@ class Ledger(Protocol):
         ...
 
     def set_process(self, pid: int, about: Mapping[str, Any] | None) -> None:
-        """Publish a process of this lab (role, instrument, started), or remove it (None)."""
+        """Publish a process of this host (role, instrument, started), or remove it (None)."""
         ...
 
     def processes(self) -> dict[int, dict[str, Any]]:
-        """The published processes by pid; some may have died since."""
+        """The published processes of this host by pid; some may have died since.
+
+        Other hosts of the lab keep their own: a pid says nothing of another host's process.
+        """
         ...
 
     def claim_notice(self, key: str, by: str, ttl_s: float) -> bool:

@@ -381,8 +381,7 @@ class Supervisor:
         """Take a process off the list, and its own children that have died with it."""
         try:
             for listed, about in self.ledger.processes().items():
-                here = about.get("host") == platform.node()
-                if listed == pid or (here and not child.is_same_process(listed, about["started"])):
+                if listed == pid or not child.is_same_process(listed, about["started"]):
                     self.ledger.set_process(listed, None)
         except LedgerUnavailable:
             log.warning("the server is gone; process %s stays listed until the next start", pid)

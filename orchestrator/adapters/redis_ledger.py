@@ -5,6 +5,7 @@ until its patience is over; a lost reply cannot be told from a lost request, and
 """
 
 import json
+import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -320,7 +321,7 @@ class RedisLedger:
 
     def set_process(self, pid: int, about: Mapping[str, Any] | None) -> None:
         """See ports.Ledger."""
-        key, name = f"{self._lab}:processes", str(pid)
+        key, name = f"{self._lab}:processes", f"{platform.node()}:{pid}"
         if about is None:
             self._patiently(lambda: self._redis.hdel(key, name))
         else:
@@ -331,7 +332,12 @@ class RedisLedger:
         """See ports.Ledger."""
         key = f"{self._lab}:processes"
         found: Any = self._patiently(lambda: self._redis.hgetall(key))
-        return {int(pid): json.loads(text) for pid, text in found.items()}
+        here = f"{platform.node()}:"
+        return {
+            int(name.removeprefix(here)): json.loads(text)
+            for name, text in found.items()
+            if name.startswith(here)
+        }
 
     # Notices
 

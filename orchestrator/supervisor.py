@@ -29,8 +29,8 @@ from orchestrator.ports import Ledger
 
 log = logging.getLogger(__name__)
 
-QUICK_S = 3.0
-"""A process that lived shorter than this died quickly."""
+QUICK_S = 10.0
+"""A process that lived shorter than this died quickly; loading alone may take half of it."""
 MOST_QUICK_DEATHS = 8
 """Quick deaths in a row after which the supervisor gives up."""
 MOST_REFUSALS = 1
@@ -338,9 +338,10 @@ class Supervisor:
         """
         part.quick_deaths = part.quick_deaths + 1 if lived < QUICK_S else 0
         if part.quick_deaths > MOST_QUICK_DEATHS:
+            log_file = self.data_dir / "logs" / f"{part.role}-{part.name}.log"
             raise Unusable(
                 f"the {part.role} process of {part.name} died {part.quick_deaths} times in a row"
-                f"; see {self.data_dir / 'logs'}. {reason}".rstrip()
+                f"; see {log_file}. {reason}".rstrip()
             )
         part.not_before = time.monotonic() + min(0.1 * 2**part.quick_deaths, 10.0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +13,7 @@ from orchestrator.domain.errors import Unusable, near
 from orchestrator.domain.events import iso
 from orchestrator.domain.rules import TAKES_TRIALS
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
-from orchestrator.domain.trial import Trial, TrialState
+from orchestrator.domain.trial import TERMINAL, Trial, TrialState
 from orchestrator.ports import Ledger
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def resolve(
 
 
 def why(ledger: Ledger, campaign_id: str, trial_id: int) -> dict[str, Any]:
-    """All that happened to one trial, with the reasons.
+    """All that happened to one trial, with the reasons, and what was noted meanwhile.
 
     Raises:
         Unusable: there is no such trial.
@@ -193,8 +193,7 @@ def why(ledger: Ledger, campaign_id: str, trial_id: int) -> dict[str, Any]:
     trial = state.trials[trial_id]
     history = [
         {"at": iso(event.at), "event": ev.type_of(event), **_told(event)}
-        for event in log
-        if isinstance(event, ev.TrialEvent) and event.trial_id == trial_id
+        for event in _about(log, trial)
     ]
     return {
         "campaign_id": campaign_id,
@@ -207,6 +206,19 @@ def why(ledger: Ledger, campaign_id: str, trial_id: int) -> dict[str, Any]:
         "sentence": sentence(trial),
         "history": history,
     }
+
+
+def _about(log: Sequence[ev.Event], trial: Trial) -> list[ev.Event]:
+    """The events of a trial, and the notes from its proposal until it came to rest."""
+    own = [isinstance(event, ev.TrialEvent) and event.trial_id == trial.trial_id for event in log]
+    first, last = own.index(True), len(log)
+    if trial.state in TERMINAL:
+        last -= own[::-1].index(True)
+    return [
+        event
+        for place, event in enumerate(log)
+        if own[place] or (isinstance(event, ev.Noted) and first < place < last)
+    ]
 
 
 def sentence(trial: Trial) -> str:
@@ -230,5 +242,16 @@ def sentence(trial: Trial) -> str:
 
 def _told(event: ev.Event) -> dict[str, Any]:
     """The fields of an event that a person wants to see."""
-    wanted = ("worker", "attempt", "fence", "moved", "reason", "message", "then", "run_uid", "by")
+    wanted = (
+        "worker",
+        "attempt",
+        "fence",
+        "moved",
+        "reason",
+        "message",
+        "then",
+        "run_uid",
+        "by",
+        "text",
+    )
     return {name: getattr(event, name) for name in wanted if hasattr(event, name)}

@@ -29,8 +29,8 @@ from orchestrator.ports import Ledger
 
 log = logging.getLogger(__name__)
 
-QUICK_S = 10.0
-"""A process that lived shorter than this died quickly; loading alone may take half of it."""
+QUICK_S = 3.0
+"""A process that lived shorter than this died quickly."""
 MOST_QUICK_DEATHS = 8
 """Quick deaths in a row after which the supervisor gives up."""
 MOST_REFUSALS = 1

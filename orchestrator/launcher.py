@@ -275,6 +275,8 @@ class Launcher:
                 time.sleep(STEP_S)  # a display needs no more, and the trials need the processor
             except LedgerUnavailable:
                 if self.interrupts > 1:  # the order cannot be written, so the worker is ended
+                    text = "left without the ledger; continue with: labwright run --resume %s"
+                    log.warning(text, self.campaign_id)
                     raise KeyboardInterrupt from None
                 time.sleep(0.05)
 

@@ -261,6 +261,25 @@ def test_a_damaged_log_is_named_and_left_alone(data_dir: Path) -> None:
     assert answer("status", *where)["campaign_id"] == "hurt"
 
 
+def test_an_impatient_person_may_leave_without_the_ledger(
+    campaign: str, tmp_path: Path, data_dir: Path
+) -> None:
+    """With the server away no order can be written: the worker is ended and makes all quiet."""
+    with somebody_elses_server(tmp_path) as server:
+        where = ("--redis", f"unix://{server}", "--data-dir", str(data_dir))
+        running = start("run", campaign, "--id", "left", *where)
+        wait_for(lambda: asked(f"unix://{server}").counts()["measured"], "a trial is measured")
+    assert running.stderr is not None
+    assert any(line.startswith("control link lost") for line in running.stderr)
+    for _ in range(2):
+        running.send_signal(signal.SIGINT)
+        time.sleep(0.5)  # two, not one: signals of a kind that come together are merged
+    code, _, complained = finish(running)
+    assert code == 130
+    assert "continue with: labwright run --resume left" in complained
+    assert "Traceback" not in complained
+
+
 @pytest.mark.timeout(240)
 def test_a_run_that_gives_up_calls_for_a_person(
     campaign: str, tmp_path: Path, data_dir: Path

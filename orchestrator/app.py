@@ -28,6 +28,7 @@ from orchestrator.adapters import child
 from orchestrator.adapters.embedded_server import find_server, prepare_folder, socket_folder
 from orchestrator.adapters.redis_ledger import RedisLedger
 from orchestrator.adapters.spec_files import read_instrument, twin_folders
+from orchestrator.domain import events as ev
 from orchestrator.domain.envelope import envelope_of
 from orchestrator.domain.errors import (
     DeviceUnavailable,
@@ -473,12 +474,27 @@ def serve_worker(settings: Settings, instrument: InstrumentSpec, *, standby: boo
             add_twin(supervisor, settings, instrument)
             if settings.calls_for_help:
                 add_notifier(supervisor, settings)
-            while not stop.is_set():
-                supervisor.step()
-                stop.wait(STEP_S)
+            _keep_until(stop, supervisor, ledger, instrument.name)
         finally:
             supervisor.stop()
     return 0
+
+
+def _keep_until(
+    stop: threading.Event, supervisor: Supervisor, ledger: RedisLedger, instrument: str
+) -> None:
+    """Keep the worker; when that is given up, whoever reads the instrument's campaigns is told."""
+    try:
+        while not stop.is_set():
+            supervisor.step()
+            stop.wait(STEP_S)
+    except Unusable as error:
+        text = f"'labwright worker' of {instrument} gave up: {error}"
+        key = f"gave-up-{child.worker_name()}"
+        with contextlib.suppress(LedgerError):  # it may be what is missing
+            for campaign_id in ledger.open_campaigns(instrument):
+                ledger.remark(campaign_id, ev.Noted(by="worker", text=text, key=key))
+        raise
 
 
 def _refuse_second(ledger: RedisLedger, instrument: str) -> None:

@@ -299,6 +299,28 @@ def test_a_run_that_gives_up_calls_for_a_person(
     assert again["trials"]["measured"] == 8
 
 
+@pytest.mark.timeout(240)
+def test_a_worker_launcher_that_gives_up_is_noted(
+    campaign: str, tmp_path: Path, data_dir: Path
+) -> None:
+    where = ("--data-dir", str(data_dir))
+    labwright("submit", campaign, "--id", "alone", *where)
+    write(tmp_path, "sitecustomize.py", LETHAL)
+    more = {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    done = labwright("worker", str(tmp_path / "instrument.yaml"), *where, code=2, **more)
+    assert "the worker process of soft died" in done.stderr
+    assert "'labwright worker' of soft gave up" in _log_of(data_dir, "alone")
+
+
+def _log_of(data_dir: Path, campaign_id: str) -> str:
+    """The log as text, by a server that is started for it."""
+    from orchestrator.ledger_access import open_ledger
+    from orchestrator.settings import Settings
+
+    with open_ledger(Settings(data_dir=data_dir)) as ledger:
+        return "\n".join(map(str, ledger.events(campaign_id)))
+
+
 LETHAL = """
 import os, sys
 

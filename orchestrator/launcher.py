@@ -263,9 +263,8 @@ class Launcher:
             try:
                 supervisor.step()
                 self._tell(supervisor)
+                self._refuse_empty(ledger)
                 news = ledger.events(self.campaign_id, self.state.last_id)
-                if not news:
-                    self._refuse_empty(ledger)
                 self.state = fold(news, self.state)
                 self.show(self.state, news)
                 self._ask(ledger)

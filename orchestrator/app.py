@@ -37,6 +37,7 @@ from orchestrator.domain.errors import (
     ExitCode,
     LabError,
     LedgerError,
+    LedgerUnavailable,
     NotDelivered,
     ReductionError,
     Unusable,
@@ -52,6 +53,7 @@ from orchestrator.ledger_access import check_server, ledger_at, server_url
 from orchestrator.parts import add_notifier, add_twin, add_worker, is_served
 from orchestrator.ports import Executor, Gate, InstrumentState, Lab, NoticeChannel, Result
 from orchestrator.settings import Settings
+from orchestrator.storage import hold
 from orchestrator.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ HOST_LOCKS = Path("/tmp/labwright-locks")
 """Folder of the locks on real instruments, shared by all users of this host."""
 SOFTWARE = ("labwright", "bluesky", "ophyd", "numpy")
 """Packages whose versions go into every RunStart document."""
+ROOM_WAIT_S = 60.0
+"""Announced again and again while a result waits for room on the disk."""
 STEP_S = 0.1
 """Seconds between two looks at the processes."""
 
@@ -142,7 +146,12 @@ def run_campaign(settings: Settings, campaign_id: str) -> None:
     instrument = InstrumentSpec.from_data(state.instrument_spec)
     lab = campaign_lab(settings, ledger, instrument, state.spec["optimizer"]["method"])
     try:
-        decide(lab, campaign_id)
+        while True:
+            try:
+                decide(lab, campaign_id)
+                return
+            except LedgerUnavailable as error:
+                log.warning("the ledger is out of reach, nothing is proposed: %s", error)
     finally:
         lab.optimizer.close()
 
@@ -189,11 +198,17 @@ def worker_lab(
     from orchestrator.adapters.outbox import FileOutbox
     from orchestrator.adapters.reducer_process import ReducerProcess
 
+    def wait(campaign_id: str, why: str) -> None:
+        announce(ROOM_WAIT_S)  # waiting is not hanging
+        with contextlib.suppress(LedgerUnavailable):
+            hold(ledger, campaign_id, why)
+        time.sleep(1.0)
+
     absent: dict[str, Any] = {"optimizer": _NotHere("optimizer")}
     return Lab(
         ledger=ledger,
         executor=executor,
-        outbox=FileOutbox(settings.data_dir),
+        outbox=FileOutbox(settings.data_dir, wait),
         gate=gate_for(settings, instrument),
         reducer=ReducerProcess(settings.data_dir),
         clock=SystemClock(),
@@ -498,7 +513,7 @@ def serve_worker(settings: Settings, instrument: InstrumentSpec, *, standby: boo
     """
     check_server(settings)
     prepare_folder(settings.data_dir)
-    ledger = RedisLedger(server_url(settings), lab=settings.lab, patience_s=1.0)
+    ledger = RedisLedger(server_url(settings), lab=settings.lab, patience_s=0.5, timeout_s=3.0)
     embedded = settings.redis_url is None
     supervisor = Supervisor(settings.data_dir, ledger, embedded, frozen_s=settings.lease_s)
     stop = threading.Event()
@@ -513,12 +528,27 @@ def serve_worker(settings: Settings, instrument: InstrumentSpec, *, standby: boo
             add_twin(supervisor, settings, instrument)
             if settings.calls_for_help:
                 add_notifier(supervisor, settings)
-            while not stop.is_set():
-                supervisor.step()
-                stop.wait(STEP_S)
+            _keep_until(stop, supervisor, ledger, instrument.name)
         finally:
             supervisor.stop()
     return 0
+
+
+def _keep_until(
+    stop: threading.Event, supervisor: Supervisor, ledger: RedisLedger, instrument: str
+) -> None:
+    """Keep the worker; when that is given up, whoever reads the instrument's campaigns is told."""
+    try:
+        while not stop.is_set():
+            supervisor.step()
+            stop.wait(STEP_S)
+    except Unusable as error:
+        text = f"'labwright worker' of {instrument} gave up: {error}"
+        key = f"gave-up-{child.worker_name()}"
+        with contextlib.suppress(LedgerError):  # it may be what is missing
+            for campaign_id in ledger.open_campaigns(instrument):
+                ledger.remark(campaign_id, ev.Noted(by="worker", text=text, key=key))
+        raise
 
 
 def _refuse_second(ledger: RedisLedger, instrument: str) -> None:

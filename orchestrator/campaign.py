@@ -24,6 +24,7 @@ from orchestrator.domain.errors import (
     PlanFailed,
     ReductionError,
 )
+from orchestrator.domain.outage import SELF_FENCE
 from orchestrator.domain.proposal import Knowledge, Suggestion, knowledge
 from orchestrator.domain.rules import TAKES_TRIALS, after_failure
 from orchestrator.domain.spec import CampaignSpec
@@ -35,10 +36,6 @@ from orchestrator.ports import InstrumentState, Lab, Lease, Ledger, PlanRequest,
 
 POLL_S = 1.0
 """Longest wait without a look at the clock: deadlines have no event of their own."""
-
-SELF_FENCE = 0.8
-"""Part of a lease without an answer of the ledger after which a worker that can be replaced
-while it lives stops by itself."""
 
 _LIVE = (
     TrialState.QUEUED,

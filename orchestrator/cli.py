@@ -26,8 +26,16 @@ if TYPE_CHECKING:
     from orchestrator.adapters.redis_ledger import RedisLedger
     from orchestrator.settings import Settings
 
+
+def _version() -> str:
+    import importlib.metadata
+
+    return importlib.metadata.version("labwright")
+
+
 app = App(
     name="labwright",
+    version=_version,
     help="Run a self-driving laboratory: a campaign file goes in, better experiments come out.",
     version_flags=["--version"],
     help_format="plaintext",
@@ -170,7 +178,8 @@ def _show_run(
             display.plain(state, news)
         last = state
 
-    launcher = Launcher(settings, campaign_id, show, is_live, _ask_for if step else None)
+    tell = screen.tell if is_live else display.PlainAlarm().tell
+    launcher = Launcher(settings, campaign_id, show, is_live, tell, _ask_for if step else None)
     if is_live:
         with screen.showing():
             outcome, code = launcher.run(open_campaign)
@@ -313,13 +322,46 @@ def status(campaign_id: str | None = None, /, *, common: Common | None = None) -
         campaign_id: Which campaign; the newest when left out.
         common: Options of every verb.
     """
-    from orchestrator import service
-    from orchestrator.domain.state import CampaignStatus, fold
-    from orchestrator.standing import standing
+    from orchestrator.domain.errors import LedgerUnavailable
 
     common = common or Common()
+    try:
+        return _status(common, campaign_id)
+    except LedgerUnavailable as error:
+        return _say_lost(common, error)
+
+
+def _say_lost(common: Common, error: LabError) -> int:
+    """The status when the ledger cannot be asked: one sentence, and since when if it is known."""
+    from orchestrator.adapters.embedded_server import socket_folder
+    from orchestrator.adapters.link_file import lost_since
+    from orchestrator.domain.errors import LedgerFull
+    from orchestrator.domain.outage import NOT_STARTING, span
+
+    since = lost_since(socket_folder(common.settings().data_dir))
+    lasted = "" if since is None else f" (for {span(time.time() - since)})"
+    begun = NOT_STARTING if isinstance(error, LedgerFull) else "control link lost: "
+    sentence = f"{begun}{error}{lasted}"
+    told = {"sentence": sentence, "alarm": True, "since": since, "processes": []}
+    failed = {"error": sentence, "exit_code": ExitCode.WRONG}
+    common.say({"campaign_id": None, **told, **failed}, _red(sentence))
+    return ExitCode.WRONG
+
+
+def _status(common: Common, campaign_id: str | None) -> int:
+    from orchestrator import service
+    from orchestrator.domain.errors import LedgerFull
+    from orchestrator.domain.outage import NOT_STARTING
+    from orchestrator.domain.state import CampaignStatus, fold
+    from orchestrator.standing import Standing, standing
+
+    full = None
     with _ledger(common) as (_, ledger):
         processes = _processes(ledger)
+        try:
+            ledger.check()
+        except LedgerFull as error:
+            full = Standing(f"{NOT_STARTING}{error}", is_alarm=True)
         known = ledger.campaigns()
         if not known and campaign_id is None:
             common.say({"campaign_id": None, "processes": processes}, "no campaigns yet")
@@ -329,7 +371,7 @@ def status(campaign_id: str | None = None, /, *, common: Common | None = None) -
         record = ledger.instrument(state.instrument)
     served = (state.instrument, state.campaign_id)
     roles = {process["role"] for process in processes if process["instrument"] in served}
-    stands = standing(state, record, roles, time.time())
+    stands = full or standing(state, record, roles, time.time())
     if common.json:
         from orchestrator.domain.summary import summary
 
@@ -513,6 +555,25 @@ def halt(id: CampaignId = None, /, *, reason: Reason = "", common: Common | None
         common: Options of every verb.
     """
     return _order("halt", id, reason, common)
+
+
+@app.command
+def note(text: str, /, *, campaign: str | None = None, common: Common | None = None) -> int:
+    """Write a remark into a campaign's log, for whoever reads it later; nothing else changes.
+
+    Args:
+        text: What is to be remembered, such as 'changed the lamp before trial 12'.
+        campaign: Id of the campaign; the newest when left out.
+        common: Options of every verb.
+    """
+    from orchestrator import service
+
+    common = common or Common()
+    with _ledger(common) as (_, ledger):
+        name = service.find(ledger, campaign)
+        said = service.note(ledger, name, text, by=_person())
+    common.say({"campaign_id": name, "by": _person(), "text": text.strip()}, said)
+    return 0
 
 
 @app.command

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.domain import events as ev
+from orchestrator.domain.outage import span
 from orchestrator.domain.state import CampaignState, CampaignStatus
 from orchestrator.domain.stopping import best_so_far, best_trials
 from orchestrator.domain.trial import TERMINAL, Outcome, Trial, TrialState
@@ -81,6 +82,9 @@ class Display:
     reading: str = ""
     """The newest reading, as the worker's live documents tell it; empty without any."""
     notes: list[str] = field(default_factory=list[str])
+    alarm: str | None = None
+    """What keeps the ledger from working at present; None when all is well."""
+    _state: CampaignState = field(default_factory=CampaignState)
     _live: Live | None = None
 
     @contextmanager
@@ -96,8 +100,22 @@ class Display:
         """Take in what happened and draw."""
         self.notes += [note for event in news if (note := _note(event))]
         del self.notes[:-4]
-        if self._live is not None and state.campaign_id:
-            self._live.update(self.draw(state))
+        self._state = state
+        self._update()
+
+    def tell(self, alarm: str | None) -> None:
+        """Show what keeps the ledger from working; None takes it off again."""
+        if alarm != self.alarm:
+            self.alarm = alarm
+            self._update()
+
+    def _update(self) -> None:
+        if self._live is None:
+            return
+        if self._state.campaign_id:
+            self._live.update(self.draw(self._state))
+        elif self.alarm is not None:
+            self._live.update(Text(self.alarm, style="bold red"))
 
     def draw(self, state: CampaignState) -> RenderableType:
         """The whole display."""
@@ -107,6 +125,8 @@ class Display:
         parts: list[RenderableType] = [_head(state), Text(), _progress(state, spec), Text()]
         parts += [self._facts(state, spec)]
         parts += [Text(f"  {note}", style="yellow") for note in self.notes]
+        if self.alarm is not None:
+            parts += [Text(), Text(self.alarm, style="bold red")]
         return Panel(Group(*parts), title=spec.name, title_align="left", border_style="dim")
 
     def _facts(self, state: CampaignState, spec: CampaignSpec) -> Table:
@@ -189,6 +209,8 @@ def _note(event: ev.Event) -> str | None:
             return f"{ev.type_of(event).replace('_', ' ')}: {event.reason}".rstrip(": ")
         case ev.FinishRequested() | ev.AbortRequested():
             return f"ending: {event.reason}"
+        case ev.Noted():
+            return f"{event.by}: {event.text}"
         case _:
             return None
 
@@ -203,6 +225,28 @@ def plain(state: CampaignState, news: list[ev.Event]) -> None:
             line = f"trial {event.trial_id} ({trial.source}): {outcomes}"
         if line:
             sys.stderr.write(line + "\n")
+
+
+@dataclass
+class PlainAlarm:
+    """Lines on standard error about a lost control link: at once, again and again, and after."""
+
+    every_s: float = 30.0
+    _since: float | None = None
+    """Since when it is told (monotonic seconds); None when all is well."""
+    _next: float = 0.0
+
+    def tell(self, alarm: str | None) -> None:
+        """Say it, unless it was said shortly before; None says that it is over."""
+        now = time.monotonic()
+        if alarm is None:
+            if self._since is not None:
+                sys.stderr.write(f"the control link is back after {span(now - self._since)}\n")
+            self._since, self._next = None, 0.0
+        elif now >= self._next:
+            sys.stderr.write(f"{alarm}\n")
+            self._since = now if self._since is None else self._since
+            self._next = now + self.every_s
 
 
 def follow_documents(address: str, display: Display) -> None:

@@ -6,15 +6,16 @@ import logging
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from orchestrator import service
 from orchestrator.adapters import child, results
-from orchestrator.adapters.embedded_server import prepare_folder
+from orchestrator.adapters.embedded_server import prepare_folder, without_secret
 from orchestrator.adapters.redis_ledger import RedisLedger
+from orchestrator.adapters.room import is_full
 from orchestrator.adapters.spec_files import (
     Lines,
     find_campaign,
@@ -25,8 +26,17 @@ from orchestrator.adapters.spec_files import (
 )
 from orchestrator.app import notice_channels, versions
 from orchestrator.domain import events as ev
-from orchestrator.domain.errors import ExitCode, LedgerUnavailable, Problem, SpecError, Unusable
+from orchestrator.domain.errors import (
+    ExitCode,
+    LedgerError,
+    LedgerUnavailable,
+    Problem,
+    SpecError,
+    Unusable,
+)
 from orchestrator.domain.notices import followed_key
+from orchestrator.domain.outage import NOT_STARTING, Cause, alarm
+from orchestrator.domain.rules import TAKES_TRIALS
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.summary import columns, rows, summary
@@ -43,6 +53,11 @@ log = logging.getLogger(__name__)
 
 STEP_S = 0.1
 """Seconds between two looks at the processes and the ledger."""
+
+ANSWER_S = 3.0
+"""Longest wait for one answer of the ledger: a person is told of a lost link within seconds."""
+GIVER_UP = "run"
+"""Who calls for a person when a run gives up."""
 
 _AT_WORK = (TrialState.LEASED, TrialState.RUNNING, TrialState.ACQUIRED)
 
@@ -135,6 +150,8 @@ class Launcher:
     """Called with the state and the new events whenever something happened, and regularly."""
     waits_for_person: bool
     """True to go on waiting when only a person can decide; False to leave then."""
+    tell: Callable[[str | None], None] = lambda _: None
+    """Called with one sentence while the control link is lost, and with None when it is not."""
     ask: Callable[[Trial], bool] | None = None
     """Asked before each attempt of a trial; False stops as an interrupt does. None asks nobody."""
     interrupts: int = 0
@@ -152,11 +169,13 @@ class Launcher:
         check_server(self.settings)
         notice_channels(self.settings)  # better refused now than silent at night
         prepare_folder(self.settings.data_dir)
-        ledger = RedisLedger(server_url(self.settings), lab=self.settings.lab, patience_s=1.0)
+        url = server_url(self.settings)
+        ledger = RedisLedger(url, lab=self.settings.lab, patience_s=0.5, timeout_s=ANSWER_S)
         embedded = self.settings.redis_url is None
         supervisor = Supervisor(
             self.settings.data_dir, ledger, embedded, frozen_s=self.settings.lease_s
         )
+        supervisor.campaign_id = self.campaign_id
         with self._signals(), contextlib.closing(ledger):
             try:
                 self._open(supervisor, ledger, open_campaign)
@@ -164,8 +183,7 @@ class Launcher:
                 if not self.state.is_over:
                     self._add_parts(supervisor)
                     self._supervise(supervisor, ledger)
-                outcome = keep_results(self.settings.data_dir, ledger, self.campaign_id)
-                return outcome, self._exit_code(outcome)
+                return self._end(ledger)
             except Unusable as error:
                 if not self.state.campaign_id or self.state.is_over:
                     raise
@@ -182,15 +200,25 @@ class Launcher:
         ledger: RedisLedger,
         open_campaign: Callable[[RedisLedger], None],
     ) -> None:
-        """Open or resume, again when the server died meanwhile."""
+        """Open or resume, again when the server died meanwhile.
+
+        Raises:
+            LedgerUnavailable: it did not come back within the ledger's patience.
+        """
         give_up = time.monotonic() + self.settings.ledger_patience_s
         while True:
             supervisor.step()
             try:
                 return open_campaign(ledger)
-            except LedgerUnavailable:
-                if time.monotonic() >= give_up:
+            except LedgerUnavailable as error:
+                self._tell(supervisor)
+                if time.monotonic() < give_up and not self.interrupts:
+                    time.sleep(STEP_S)
+                elif supervisor.outage is None:
                     raise
+                else:
+                    begun = NOT_STARTING if supervisor.outage.cause is Cause.FULL else ""
+                    raise LedgerUnavailable(f"{begun}{supervisor.outage.detail}") from error
 
     def _add_parts(self, supervisor: Supervisor) -> None:
         settings, state = self.settings, self.state
@@ -220,10 +248,23 @@ class Launcher:
                 )
 
     def _supervise(self, supervisor: Supervisor, ledger: RedisLedger) -> None:
-        """Until the campaign is over, or this run should leave it."""
+        """Until the campaign is over, or this run should leave it.
+
+        Raises:
+            Unusable: it gives up, and has called for a person.
+        """
+        try:
+            self._follow(supervisor, ledger)
+        except Unusable as error:
+            self._call_person(ledger, str(error))
+            raise
+
+    def _follow(self, supervisor: Supervisor, ledger: RedisLedger) -> None:
         while not self.state.is_over:
             try:
                 supervisor.step()
+                self._tell(supervisor)
+                self._refuse_empty(ledger)
                 self.state, news = follow(ledger, self.campaign_id, self.state)
                 self.show(self.state, news)
                 self._ask(ledger)
@@ -232,7 +273,60 @@ class Launcher:
                     return
                 time.sleep(STEP_S)  # a display needs no more, and the trials need the processor
             except LedgerUnavailable:
+                if self.interrupts > 1:  # the order cannot be written, so the worker is ended
+                    text = "left without the ledger; continue with: labwright run --resume %s"
+                    log.warning(text, self.campaign_id)
+                    raise KeyboardInterrupt from None
                 time.sleep(0.05)
+
+    def _tell(self, supervisor: Supervisor) -> None:
+        """Say what keeps the ledger from working, or that nothing does."""
+        if supervisor.outage is None:
+            self.tell(None)
+            return
+        settings = self.settings
+        advice = "Nothing is to be done: it is started again."
+        if settings.redis_url is not None:
+            advice = f"See that the server at {without_secret(settings.redis_url)} can be reached."
+        yields = self.state.instrument_spec.get("gate") == "fence_pv"
+        lease_s = settings.lease_s
+        self.tell(alarm(supervisor.outage, time.time(), advice, yields=yields, lease_s=lease_s))
+
+    def _refuse_empty(self, ledger: RedisLedger) -> None:
+        """Pass when the server still knows the campaign.
+
+        Raises:
+            Unusable: it does not: it was emptied, or came back without its data.
+        """
+        if ledger.knows(self.campaign_id):
+            return
+        where = without_secret(self.settings.redis_url or str(self.settings.data_dir))
+        raise Unusable(
+            f"the server at {where} no longer knows campaign {self.campaign_id!r}: it was emptied, "
+            "or came back without its data. The documents of what was measured are safe in "
+            f"{self.settings.data_dir}; give the server its own data back"
+        )
+
+    def _call_person(self, ledger: RedisLedger, reason: str) -> None:
+        """Write down why this run gives up; whoever is on duty is told of it."""
+        asked = ev.NeedsPerson(by=GIVER_UP, reason=f"'labwright run' gave up: {reason}")
+        try:
+            ledger.order(self.campaign_id, asked, TAKES_TRIALS)
+        except LedgerError as error:
+            log.warning("nobody can be called: %s", error)
+
+    def _end(self, ledger: RedisLedger) -> tuple[dict[str, Any], int]:
+        """Write the results folder; gives summary and exit code."""
+        try:
+            outcome = keep_results(self.settings.data_dir, ledger, self.campaign_id)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            raise Unusable(
+                f"the results folder is not complete ({error}); the ledger has everything: "
+                f"make room, then 'labwright report {self.campaign_id}' writes it"
+            ) from error
+        return outcome, self._exit_code(outcome)
 
     def _ask(self, ledger: RedisLedger) -> None:
         """With --step: allow the next trial when the person at the keyboard says so."""
@@ -343,9 +437,18 @@ def resumer(
             check_mode(InstrumentSpec.from_data(state.instrument_spec), hardware=hardware)
         ledger.permit(campaign_id, 0 if step else None)
         order = ev.Resumed(by="run --resume")
-        ledger.order(campaign_id, order, [CampaignStatus.PAUSED])
+        held = [CampaignStatus.PAUSED]
+        if gave_up(ledger.events(campaign_id)):  # this run is the answer to that
+            held.append(CampaignStatus.NEEDS_PERSON)
+        ledger.order(campaign_id, order, held)
 
     return resume
+
+
+def gave_up(log_of_events: Iterable[ev.Event]) -> bool:
+    """True when the last order in a campaign's log came from a run that gave up."""
+    orders = [event for event in log_of_events if isinstance(event, ev.CampaignEvent)]
+    return bool(orders) and isinstance(orders[-1], ev.NeedsPerson) and orders[-1].by == GIVER_UP
 
 
 def keep_results(data_dir: Path, ledger: RedisLedger, campaign_id: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from orchestrator.adapters import child
 from orchestrator.adapters.embedded_server import check_persistence, ensure_server, socket_folder
 from orchestrator.adapters.redis_ledger import RedisLedger
-from orchestrator.domain.errors import Unusable
+from orchestrator.domain.errors import LedgerFull, Unusable
 from orchestrator.settings import Settings
 
 
@@ -15,10 +15,16 @@ def check_server(settings: Settings) -> None:
 
     Raises:
         UnsafeServer: it may lose data.
+        LedgerFull: it cannot save its log at present.
         LedgerUnavailable: it does not answer.
     """
-    if settings.redis_url is not None and not settings.allow_unsafe_server:
+    if settings.redis_url is None:
+        return
+    if not settings.allow_unsafe_server:
         check_persistence(settings.redis_url)
+        return
+    with contextlib.closing(RedisLedger(settings.redis_url, patience_s=0, timeout_s=3)) as ledger:
+        ledger.ping()
 
 
 def ledger_at(settings: Settings, url: str) -> RedisLedger:
@@ -39,7 +45,8 @@ def open_ledger(settings: Settings, *, must_exist: bool = True) -> Iterator[Redi
         Unusable: with ``must_exist``, the data folder holds no lab.
     """
     if settings.redis_url is not None:
-        check_server(settings)
+        with contextlib.suppress(LedgerFull):  # what it has can still be read
+            check_server(settings)
         with contextlib.closing(ledger_at(settings, settings.redis_url)) as ledger:
             yield ledger
         return

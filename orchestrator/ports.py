@@ -282,12 +282,24 @@ class Ledger(Protocol):
         """
         ...
 
+    def check(self) -> None:
+        """Pass when the ledger answers at once and would save what it is told.
+
+        Raises:
+            LedgerFull: it answers, and has no room.
+            LedgerUnavailable: it does not answer.
+        """
+        ...
+
     def set_process(self, pid: int, about: Mapping[str, Any] | None) -> None:
-        """Publish a process of this lab (role, instrument, started), or remove it (None)."""
+        """Publish a process of this host (role, instrument, started), or remove it (None)."""
         ...
 
     def processes(self) -> dict[int, dict[str, Any]]:
-        """The published processes by pid; some may have died since."""
+        """The published processes of this host by pid; some may have died since.
+
+        Other hosts of the lab keep their own: a pid says nothing of another host's process.
+        """
         ...
 
     def claim_notice(self, key: str, by: str, ttl_s: float) -> bool:
@@ -480,8 +492,12 @@ class Executor(Protocol):
 class Outbox(Protocol):
     """Results that are safe on this machine before the ledger hears of them."""
 
+    def lack(self) -> str | None:
+        """Why the documents or the result of a trial could not be kept; None when they could."""
+        ...
+
     def put(self, campaign_id: str, result: Result) -> None:
-        """Store it; when this returns, a power cut cannot lose it."""
+        """Store it, as soon as there is room; when this returns, a power cut cannot lose it."""
         ...
 
     def results(self, campaign_id: str, trial_id: int) -> list[Result]:

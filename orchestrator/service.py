@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+import uuid
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +14,7 @@ from orchestrator.domain.events import iso
 from orchestrator.domain.rules import TAKES_TRIALS
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
-from orchestrator.domain.trial import Trial, TrialState
+from orchestrator.domain.trial import TERMINAL, Trial, TrialState
 from orchestrator.ports import Ledger
 
 if TYPE_CHECKING:
@@ -118,12 +119,26 @@ def order(
             event = ev.AbortRequested(by=by, reason=why, halt=what == "halt")
             expected = [*TAKES_TRIALS, CampaignStatus.FINISHING]
             effect = "requested; the worker stops the plan, makes the instrument quiet and holds"
+    state = state_of(ledger, campaign_id)  # refuses a log that this version cannot read
     if what == "resume":
-        _refuse_undecided(state_of(ledger, campaign_id))
+        _refuse_undecided(state)
     if ledger.order(campaign_id, event, expected):
         return f"{what}: {effect}"
     status = ledger.status(campaign_id)
     raise Unusable(f"cannot {what} campaign {campaign_id!r}: it is {status}")
+
+
+def note(ledger: Ledger, campaign_id: str, text: str, *, by: str) -> str:
+    """Write a person's remark into the log; gives the sentence to say.
+
+    Raises:
+        Unusable: there is nothing to write.
+    """
+    if not text.strip():
+        raise Unusable("write what is to be noted: labwright note 'changed the lamp'")
+    state_of(ledger, campaign_id)  # refuses a log that this version cannot read
+    ledger.remark(campaign_id, ev.Noted(by=by, text=text.strip(), key=f"note-{uuid.uuid4().hex}"))
+    return f"noted in {campaign_id}"
 
 
 def _refuse_undecided(state: CampaignState) -> None:
@@ -190,7 +205,7 @@ def clear_fault(ledger: Ledger, instrument: str, *, by: str, reason: str) -> str
 
 
 def why(ledger: Ledger, campaign_id: str, trial_id: int) -> dict[str, Any]:
-    """All that happened to one trial, with the reasons.
+    """All that happened to one trial, with the reasons, and what was noted meanwhile.
 
     Raises:
         Unusable: there is no such trial.
@@ -204,8 +219,7 @@ def why(ledger: Ledger, campaign_id: str, trial_id: int) -> dict[str, Any]:
     trial = state.trials[trial_id]
     history = [
         {"at": iso(event.at), "event": ev.type_of(event), **_told(event)}
-        for event in log
-        if isinstance(event, ev.TrialEvent) and event.trial_id == trial_id
+        for event in _about(log, trial)
     ]
     return {
         "campaign_id": campaign_id,
@@ -218,6 +232,19 @@ def why(ledger: Ledger, campaign_id: str, trial_id: int) -> dict[str, Any]:
         "sentence": sentence(trial),
         "history": history,
     }
+
+
+def _about(log: Sequence[ev.Event], trial: Trial) -> list[ev.Event]:
+    """The events of a trial, and the notes from its proposal until it came to rest."""
+    own = [isinstance(event, ev.TrialEvent) and event.trial_id == trial.trial_id for event in log]
+    first, last = own.index(True), len(log)
+    if trial.state in TERMINAL:
+        last -= own[::-1].index(True)
+    return [
+        event
+        for place, event in enumerate(log)
+        if own[place] or (isinstance(event, ev.Noted) and first < place < last)
+    ]
 
 
 def sentence(trial: Trial) -> str:
@@ -243,5 +270,16 @@ def sentence(trial: Trial) -> str:
 
 def _told(event: ev.Event) -> dict[str, Any]:
     """The fields of an event that a person wants to see."""
-    wanted = ("worker", "attempt", "fence", "moved", "reason", "message", "then", "run_uid", "by")
+    wanted = (
+        "worker",
+        "attempt",
+        "fence",
+        "moved",
+        "reason",
+        "message",
+        "then",
+        "run_uid",
+        "by",
+        "text",
+    )
     return {name: getattr(event, name) for name in wanted if hasattr(event, name)}

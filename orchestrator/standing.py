@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from orchestrator.domain.outage import NOT_STARTING
 from orchestrator.domain.state import CampaignState, CampaignStatus
 from orchestrator.domain.trial import Trial, TrialState
 from orchestrator.ports import InstrumentRecord, InstrumentState
@@ -38,7 +39,8 @@ def standing(
     if instrument.state is InstrumentState.FAULT:
         return _fault(state, instrument)
     if state.status in (CampaignStatus.PAUSED, CampaignStatus.SUSPENDED):
-        return Standing(_held(state, now))
+        is_alarm = (state.waiting_for or "").startswith(NOT_STARTING)
+        return Standing(_held(state, now), is_alarm)
     if state.status is CampaignStatus.NEEDS_PERSON:
         return Standing(
             f"needs a person for {_span(state.held_since, now)}: {state.waiting_for}", True
@@ -125,7 +127,7 @@ def _since(state: CampaignState, queued: list[Trial]) -> float | None:
 def _held(state: CampaignState, now: float) -> str:
     since = _span(state.held_since, now)
     then = (
-        "it goes on by itself when the condition is good"
+        "it goes on by itself when that is over"
         if state.status is CampaignStatus.SUSPENDED
         else "'labwright resume' lets it go on"
     )

@@ -6,6 +6,7 @@ What somebody else already runs in the same lab is used as it is.
 
 import json
 import logging
+import os
 import platform
 import select
 import signal
@@ -17,8 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.adapters import child
-from orchestrator.adapters.embedded_server import ensure_server
-from orchestrator.domain.errors import ExitCode, LedgerUnavailable, Unusable
+from orchestrator.adapters.embedded_server import ensure_server, socket_folder
+from orchestrator.adapters.link_file import clear_lost, write_lost
+from orchestrator.adapters.room import is_full
+from orchestrator.domain import events as ev
+from orchestrator.domain.errors import ExitCode, LabError, LedgerFull, LedgerUnavailable, Unusable
+from orchestrator.domain.outage import Cause, Outage, note, span
+from orchestrator.domain.state import OVER, fold
 from orchestrator.ports import Ledger
 
 log = logging.getLogger(__name__)
@@ -77,8 +83,18 @@ class Supervisor:
     frozen_s: float | None = None
     """Seconds after which a child that is stopped (SIGSTOP) is killed and replaced; None: never."""
     server: "subprocess.Popen[bytes] | None" = None
+    campaign_id: str | None = None
+    """Campaign whose log is told of a lost link by this supervisor; None: of none."""
+    outage: Outage | None = None
+    """What keeps the ledger from working at present; None when all is well."""
     has_lost: bool = False
     """True once a process had to be replaced: then one that cannot start may do so later."""
+    _has_restarted: bool = False
+    """True when this process has started the server again in the present outage."""
+    _is_listed: bool = True
+    """False while the server that this process started is to be published."""
+    _knew_server: bool = False
+    """True once there was a server: when it is gone, it has died."""
     _frozen_since: dict[int, float] = field(default_factory=dict[int, float])
     """By pid, since when (monotonic seconds) a child is stopped."""
 
@@ -133,13 +149,67 @@ class Supervisor:
         self._end_frozen()
         try:
             self._keep_server()
+            self.ledger.check()
             for part in list(self.parts):
                 if part.is_bystander:
                     self._keep_bystander(part)
                 else:
                     self._keep(part)
-        except LedgerUnavailable as error:
-            log.warning("the server does not answer: %s", error)  # the next look starts it again
+            self._regain()
+        except LedgerFull as error:
+            self._lose(Cause.FULL, str(error))
+        except LedgerUnavailable as error:  # the next look starts it again
+            self._lose(Cause.SILENT, str(error))
+        except OSError as error:
+            if not is_full(error):
+                raise
+            self._lose(Cause.FULL, f"the disk is full: {error}")
+
+    def _lose(self, cause: Cause, detail: str) -> None:
+        """Note that the ledger is away, or more of why it is."""
+        if self.outage is None:
+            self.outage = Outage(time.time(), cause, detail)
+            write_lost(socket_folder(self.data_dir), self.outage.since)
+        elif cause > self.outage.cause:
+            self.outage = self.outage.widened(cause, detail)
+        else:
+            return
+        log.warning("the ledger is out of reach: %s", detail)
+
+    def _regain(self) -> None:
+        """Write down what happened, where people look for it, once the ledger is back."""
+        outage, ended = self.outage, time.time()
+        if outage is None:
+            return
+        for campaign_id in self._concerned(outage, ended):
+            try:
+                self._tell(campaign_id, outage, ended)
+            except LedgerUnavailable:
+                raise  # told at a later look
+            except LabError as error:
+                log.warning("campaign %s is not told of it: %s", campaign_id, error)
+        log.warning("the ledger is back after %s", span(ended - outage.since))
+        self.outage, self._has_restarted = None, False
+        clear_lost(socket_folder(self.data_dir))
+
+    def _tell(self, campaign_id: str, outage: Outage, ended: float) -> None:
+        state = fold(self.ledger.events(campaign_id))
+        text = note(outage, ended, state, self.frozen_s or 0.0)
+        key = f"outage-{platform.node()}-{os.getpid()}-{outage.since:.3f}"
+        self.ledger.remark(campaign_id, ev.Noted(by="supervisor", text=text, key=key))
+
+    def _concerned(self, outage: Outage, ended: float) -> list[str]:
+        """Campaigns whose log must tell of it: one process tells each of them.
+
+        Whoever has started the server again tells all that are open. An outage without that is
+        told by the campaign's own launcher, and only when it outlasted a lease.
+        """
+        if self._has_restarted:
+            known = self.ledger.campaigns()
+            return [one for one in known if self.ledger.status(one) not in OVER]
+        is_long = self.frozen_s is not None and ended - outage.since > self.frozen_s
+        own = self.campaign_id is not None and (is_long or outage.cause is Cause.FULL)
+        return [self.campaign_id] if own and self.campaign_id else []
 
     def stop(self, patience_s: float = 20.0) -> None:
         """End what this process started, in the order of its start, the server last."""
@@ -151,6 +221,8 @@ class Supervisor:
                 self._forget(part.process.pid)
         if self.server is not None:
             child.end(self.server, patience_s)
+        if self.outage is not None:
+            clear_lost(socket_folder(self.data_dir))
 
     def _end_frozen(self) -> None:
         """Kill children that have been stopped for too long: they hold what others wait for."""
@@ -165,15 +237,32 @@ class Supervisor:
                 log.error("process %s was frozen for %.0f s: killed", pid, now - since)
                 stopped[pid].kill()
                 stopped[pid].wait()
+                if stopped[pid] is self.server:
+                    lasted = span(now - since)
+                    self._lose(Cause.DIED, f"its process {pid} was frozen for {lasted}, and killed")
 
     def _keep_server(self) -> None:
-        if not self.embedded or (self.server is not None and self.server.poll() is None):
+        if not self.embedded:
             return
-        self.has_lost |= self.server is not None
+        if self.server is not None and self.server.poll() is None:
+            self._list_server(self.server.pid)
+            return
+        if self.server is not None:
+            self.has_lost = True
+            self._lose(Cause.DIED, _death(self.server))
         live = ensure_server(self.data_dir)
         if live.process is not None:
-            self.server = live.process
-            self._publish("server", None, live.pid, {})
+            if self._knew_server:  # when it was our own, more is known of its end
+                self._lose(Cause.DIED, "the server of another launcher ended")
+                self._has_restarted = True
+            self.server, self._is_listed = live.process, False
+            self._list_server(live.pid)
+        self._knew_server = True
+
+    def _list_server(self, pid: int) -> None:
+        if not self._is_listed:
+            self._publish("server", None, pid, {})
+            self._is_listed = True
 
     def _keep(self, part: Part) -> None:
         if part.is_alive():
@@ -181,11 +270,10 @@ class Supervisor:
             return
         if part.process is not None:
             self._note_death(part, part.process)
-        if (
-            part not in self.parts
-            or time.monotonic() < part.not_before
-            or self._is_served_elsewhere(part)
-        ):
+        if part not in self.parts or time.monotonic() < part.not_before:
+            return
+        if self._is_served_elsewhere(part):
+            part.refusals = 0  # that other one may have been why
             return
         if part.error_file is not None:
             part.error_file.unlink(missing_ok=True)
@@ -250,9 +338,10 @@ class Supervisor:
         """
         part.quick_deaths = part.quick_deaths + 1 if lived < QUICK_S else 0
         if part.quick_deaths > MOST_QUICK_DEATHS:
+            log_file = self.data_dir / "logs" / f"{part.role}-{part.name}.log"
             raise Unusable(
                 f"the {part.role} process of {part.name} died {part.quick_deaths} times in a row"
-                f"; see {self.data_dir / 'logs'}. {reason}".rstrip()
+                f"; see {log_file}. {reason}".rstrip()
             )
         part.not_before = time.monotonic() + min(0.1 * 2**part.quick_deaths, 10.0)
 
@@ -293,11 +382,17 @@ class Supervisor:
         """Take a process off the list, and its own children that have died with it."""
         try:
             for listed, about in self.ledger.processes().items():
-                here = about.get("host") == platform.node()
-                if listed == pid or (here and not child.is_same_process(listed, about["started"])):
+                if listed == pid or not child.is_same_process(listed, about["started"]):
                     self.ledger.set_process(listed, None)
         except LedgerUnavailable:
             log.warning("the server is gone; process %s stays listed until the next start", pid)
+
+
+def _death(process: "subprocess.Popen[bytes]") -> str:
+    """How the server ended, as a sentence without its full stop."""
+    code = process.returncode
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+    return f"its process {process.pid} {how}"
 
 
 def _ready_line(process: "subprocess.Popen[bytes]", timeout_s: float) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.ports import InstrumentState, Lab
 from orchestrator.recovery import recover
+from orchestrator.storage import go_on_with_room, may_start
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +112,8 @@ class Worker:
             spec = self._spec(campaign_id)
             while self._is_fit():
                 lab.announce(BUSY_S)
+                if not may_start(lab.ledger, campaign_id, lab.outbox.lack):
+                    break
                 if not execute(lab, campaign_id, spec, self._beside):
                     break
                 has_worked = True
@@ -128,7 +131,7 @@ class Worker:
         campaigns = lab.ledger.open_campaigns(name)
         known = {one: self._states[one].last_id for one in campaigns if one in self._states}
         for campaign_id in campaigns:
-            self._follow(campaign_id)
+            go_on_with_room(lab.ledger, self._follow(campaign_id), lab.outbox.lack)
         if any(self._states[one].last_id != last for one, last in known.items()):
             return  # something happened since the queue was looked at
         if campaigns and not self._is_barred:

@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -19,11 +20,17 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.adapters import child
+from orchestrator.adapters.append_only import damage, is_cut_off, refusal
 from orchestrator.adapters.redis_ledger import RedisLedger
-from orchestrator.domain.errors import LedgerUnavailable, UnsafeServer, Unusable
+from orchestrator.adapters.room import is_full, lack_of_room
+from orchestrator.domain.errors import LedgerFull, LedgerUnavailable, UnsafeServer, Unusable
+
+log = logging.getLogger(__name__)
 
 START_S = 15.0
 """Longest time the server may take to start, its log read back included."""
+ANSWER_S = 3.0
+"""Longest time that a live server may take to answer before it counts as out of reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,8 @@ def ensure_server(data_dir: Path) -> LiveServer:
     """Join the data folder's live server, or start one.
 
     Raises:
-        Unusable: the folder cannot be written, or the server does not start.
+        Unusable: the folder cannot be written, the log is damaged, or the server does not start.
+        LedgerFull: its disk has no room for the log.
         LedgerUnavailable: the server was killed while it started.
     """
     prepare_folder(data_dir)
@@ -56,6 +64,7 @@ def prepare_folder(data_dir: Path) -> None:
 
     Raises:
         Unusable: it cannot be made or written.
+        LedgerFull: its disk is full.
     """
     try:
         for part in ("ledger", "outbox", "runs", "campaigns", "logs"):
@@ -64,6 +73,8 @@ def prepare_folder(data_dir: Path) -> None:
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
+        if is_full(error):
+            raise LedgerFull(f"the log cannot be saved: {error}") from error
         raise Unusable(
             f"cannot write the data folder {data_dir}: {error.strerror}; "
             "choose another with --data-dir"
@@ -83,7 +94,7 @@ def find_server(data_dir: Path) -> LiveServer | None:
     if not child.is_same_process(about["pid"], about["started"]):
         return None
     try:
-        _await_answer(about["url"], 5.0, None)
+        _await_answer(about["url"], ANSWER_S, None)
     except LedgerUnavailable as error:  # a second server on the same log would split it
         text = f"the server of {data_dir} (process {about['pid']}) lives, but does not answer"
         raise LedgerUnavailable(text) from error
@@ -112,6 +123,44 @@ def socket_folder(data_dir: Path) -> Path:
 
 
 def _start(data_dir: Path) -> LiveServer:
+    ledger = data_dir / "ledger"
+    if lack := lack_of_room(ledger):
+        raise LedgerFull(f"the log cannot be saved: {lack}")
+    try:
+        try:
+            return _launched(data_dir, cuts_last_write=False)
+        except _Refused as refused:
+            if not is_cut_off(refused.said) or damage(ledger) is not None:
+                raise Unusable(refusal(ledger, refused.said, _log(data_dir))) from refused
+        log.warning("the last write to %s was cut off; nobody was told that it was saved", ledger)
+        return _launched(data_dir, cuts_last_write=True)
+    except _Refused as refused:
+        raise Unusable(refusal(ledger, refused.said, _log(data_dir))) from refused
+    except OSError as error:
+        if is_full(error):
+            raise LedgerFull(f"the log cannot be saved: {error}") from error
+        raise
+
+
+class _Refused(Exception):
+    """The server ended while it started, by itself."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(said)
+        self.said = said
+
+
+def _log(data_dir: Path) -> Path:
+    return data_dir / "logs" / "server.log"
+
+
+def _launched(data_dir: Path, *, cuts_last_write: bool) -> LiveServer:
+    """Start the server and write down where it is.
+
+    Raises:
+        _Refused: it ended by itself.
+        LedgerUnavailable: it was killed, or does not answer.
+    """
     socket = socket_folder(data_dir) / "server.sock"
     socket.unlink(missing_ok=True)
     options = {
@@ -122,7 +171,7 @@ def _start(data_dir: Path) -> LiveServer:
         "appendonly": "yes",
         "appendfsync": "always",
         "no-appendfsync-on-rewrite": "no",
-        "aof-load-truncated": "yes",
+        "aof-load-truncated": "yes" if cuts_last_write else "no",
         "maxmemory-policy": "noeviction",
         "save": "",
         "daemonize": "no",
@@ -130,21 +179,32 @@ def _start(data_dir: Path) -> LiveServer:
     command = [str(_binary())]
     for name, value in options.items():
         command += [f"--{name}", value]
-    log = data_dir / "logs" / "server.log"
-    process = child.start_program(command, log)
+    begun = _log(data_dir).stat().st_size if _log(data_dir).exists() else 0
+    process = child.start_program(command, _log(data_dir))
     url = f"unix://{socket}"
     try:
         _await_answer(url, START_S, process)
     except LedgerUnavailable as error:
+        has_ended = process.poll() is not None
         child.end(process, 1.0)
         if process.returncode == -signal.SIGKILL:
             raise  # somebody killed it while it started: worth another try
-        raise Unusable(f"the embedded server did not start; see {log}") from error
-    about = {"url": url, "pid": process.pid, "started": child.started_at(process.pid)}
+        said = _log(data_dir).read_bytes()[begun:].decode(errors="replace")
+        raise _Refused(said if has_ended else "") from error
+    try:
+        _write_down(data_dir, url, process.pid)
+    except OSError:
+        child.end(process, 1.0)
+        raise
+    return LiveServer(url, process.pid, process)
+
+
+def _write_down(data_dir: Path, url: str, pid: int) -> None:
+    """Tell the lab's processes where the server is."""
+    about = {"url": url, "pid": pid, "started": child.started_at(pid)}
     temporary = data_dir / f".lab.json-{os.getpid()}"
     temporary.write_text(json.dumps(about))
     temporary.replace(data_dir / "lab.json")
-    return LiveServer(url, process.pid, process)
 
 
 def _binary() -> Path:
@@ -162,7 +222,7 @@ def _binary() -> Path:
 
 
 def _await_answer(url: str, timeout_s: float, process: "subprocess.Popen[bytes] | None") -> None:
-    ledger = RedisLedger(url, patience_s=0)
+    ledger = RedisLedger(url, patience_s=0, timeout_s=ANSWER_S)
     give_up = time.monotonic() + timeout_s
     while True:
         try:
@@ -187,16 +247,25 @@ def check_persistence(url: str) -> None:
 
     Raises:
         UnsafeServer: it may lose data; the message has the lines to change.
+        LedgerFull: it cannot write its log at present.
         LedgerUnavailable: it does not answer.
     """
     import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
 
-    client = redis.Redis.from_url(url, decode_responses=True, socket_connect_timeout=5)
+    client = redis.Redis.from_url(
+        url,
+        decode_responses=True,
+        retry=Retry(NoBackoff(), 0),
+        socket_connect_timeout=ANSWER_S,
+        socket_timeout=ANSWER_S,
+    )
     try:
         found: Any = {name: client.config_get(name).get(name) for name in _SAFE}  # type: ignore[union-attr]
         state: Any = client.info("persistence")
     except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise LedgerUnavailable(f"no answer from {_without_secret(url)}: {error}") from error
+        raise LedgerUnavailable(f"no answer from {without_secret(url)}: {error}") from error
     except redis.ResponseError as error:
         raise UnsafeServer(
             f"the server does not tell its persistence settings ({error}); "
@@ -206,15 +275,18 @@ def check_persistence(url: str) -> None:
         client.close()
     lines = [f"{name} {right}" for name, right in _SAFE.items() if found[name] != right]
     if state.get("aof_last_write_status") not in (None, "ok"):
-        raise UnsafeServer("the server cannot write its append-only file; is its disk full?")
+        raise LedgerFull(
+            f"the log cannot be saved: the server at {without_secret(url)} cannot write its "
+            "append-only file; make room on its disk"
+        )
     if lines:
         raise UnsafeServer(
-            f"the server at {_without_secret(url)} may lose data. Put into its configuration: "
+            f"the server at {without_secret(url)} may lose data. Put into its configuration: "
             + "; ".join(lines)
         )
 
 
-def _without_secret(url: str) -> str:
+def without_secret(url: str) -> str:
     """The address without user and password."""
     head, at, tail = url.rpartition("@")
     return f"{head.split('://')[0]}://{tail}" if at else url

@@ -427,6 +427,9 @@ class MemoryLedger:
                 self._append(self._get(record.campaign_id), event)
             return True
 
+    def check(self) -> None:
+        """See ports.Ledger."""
+
     def set_process(self, pid: int, about: Mapping[str, Any] | None) -> None:
         """See ports.Ledger."""
         if about is None:

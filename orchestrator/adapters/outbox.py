@@ -4,10 +4,13 @@ import contextlib
 import hashlib
 import json
 import logging
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from orchestrator.adapters.durable import write_file
+from orchestrator.adapters.room import is_full, lack_of_room
 from orchestrator.domain.errors import LedgerError
 from orchestrator.domain.events import Acquired, Proposed, to_json
 from orchestrator.ports import Result
@@ -16,21 +19,38 @@ log = logging.getLogger(__name__)
 
 
 class FileOutbox:
-    """Results as ``outbox/<campaign_id>/<trial>-<fence>.json``, each with its own checksum."""
+    """Results as ``outbox/<campaign_id>/<trial>-<fence>.json``, each with its own checksum.
 
-    def __init__(self, data_dir: Path) -> None:
+    Args:
+        data_dir: the data folder.
+        wait: called with the campaign and the reason while the disk is full, before each further
+            try; returns after a while.
+    """
+
+    def __init__(
+        self, data_dir: Path, wait: Callable[[str, str], None] = lambda *_: time.sleep(1.0)
+    ) -> None:
         self._data_dir = data_dir
+        self._wait = wait
+
+    def lack(self) -> str | None:
+        """See ports.Outbox."""
+        folders = (self._data_dir / name for name in ("outbox", "runs"))
+        return next(filter(None, map(lack_of_room, folders)), None)
 
     def put(self, campaign_id: str, result: Result) -> None:
-        """Store it; when this returns, a power cut cannot lose it."""
-        parts = {"proposal": result.proposal, "acquired": result.acquired}
-        body = json.dumps(
-            {"fence": result.fence}
-            | {name: json.loads(to_json(event)) for name, event in parts.items()}
-        )
-        content = json.dumps({"result": body, "sha256": _digest(body)})
-        name = f"{result.acquired.trial_id}-{result.fence}.json"
-        write_file(self._folder(campaign_id) / name, content.encode())
+        """See ports.Outbox."""
+        trial_id = result.acquired.trial_id
+        path = self._folder(campaign_id) / f"{trial_id}-{result.fence}.json"
+        while True:
+            try:
+                return write_file(path, _content(result))
+            except OSError as error:
+                if not is_full(error):
+                    raise
+                why = f"the result of trial {trial_id} waits for room: {error}"
+                log.error("%s", why)
+                self._wait(campaign_id, why)
 
     def results(self, campaign_id: str, trial_id: int) -> list[Result]:
         """What attempts at the trial have delivered, in the order of their fences; mostly empty.
@@ -67,6 +87,13 @@ class FileOutbox:
         if folder.parent != outbox or campaign_id in ("", ".", ".."):
             raise LedgerError(f"{campaign_id!r} is no campaign id")
         return folder
+
+
+def _content(result: Result) -> bytes:
+    parts = {"proposal": result.proposal, "acquired": result.acquired}
+    events = {name: json.loads(to_json(event)) for name, event in parts.items()}
+    body = json.dumps({"fence": result.fence, **events})
+    return json.dumps({"result": body, "sha256": _digest(body)}).encode()
 
 
 def _digest(text: str) -> str:

@@ -5,6 +5,7 @@ until its patience is over; a lost reply cannot be told from a lost request, and
 """
 
 import json
+import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
@@ -16,7 +17,7 @@ from redis.retry import Retry
 
 from orchestrator.domain import events as ev
 from orchestrator.domain.envelope import Envelope
-from orchestrator.domain.errors import LeaseLost, LedgerError, LedgerUnavailable
+from orchestrator.domain.errors import LeaseLost, LedgerError, LedgerFull, LedgerUnavailable
 from orchestrator.domain.rules import MOST_GRANTS, SETTLED, STATUS_AFTER, urgency_of
 from orchestrator.domain.trial import TrialState
 from orchestrator.ports import InstrumentRecord, InstrumentState, Lease
@@ -25,16 +26,25 @@ T = TypeVar("T")
 
 
 class RedisLedger:
-    """ports.Ledger on one Redis-compatible server."""
+    """ports.Ledger on one Redis-compatible server.
 
-    def __init__(self, url: str, *, lab: str = "lab", patience_s: float = 30.0) -> None:
+    Args:
+        url: address of the server.
+        lab: prefix of all keys.
+        patience_s: how long an operation is tried again before LedgerUnavailable, or LedgerFull.
+        timeout_s: how long one answer is waited for.
+    """
+
+    def __init__(
+        self, url: str, *, lab: str = "lab", patience_s: float = 30.0, timeout_s: float = 15.0
+    ) -> None:
         self.url = url
         self._redis: redis.Redis = redis.Redis.from_url(
             url,
             decode_responses=True,
             retry=Retry(NoBackoff(), 0),
-            socket_connect_timeout=5,
-            socket_timeout=15,
+            socket_connect_timeout=min(5.0, timeout_s),
+            socket_timeout=timeout_s,
         )
         self._lab = f"{{{lab}}}"
         self._patience_s = patience_s
@@ -57,7 +67,11 @@ class RedisLedger:
                     ) from error
                 time.sleep(0.05)
             except redis.ResponseError as error:
-                raise LedgerError(f"the ledger's server refused: {error}") from error
+                if not _is_full(error):
+                    raise LedgerError(f"the ledger's server refused: {error}") from error
+                if time.monotonic() >= give_up:
+                    raise _full(error) from error
+                time.sleep(0.5)  # nothing was changed; room comes when somebody makes it
 
     def _call(self, campaign: str, instrument: str, operation: str, *args: object) -> list[str]:
         keys = [
@@ -100,6 +114,11 @@ class RedisLedger:
         """See ports.Ledger."""
         key = f"{self._lab}:campaigns"
         return self._patiently(lambda: list(self._redis.lrange(key, 0, -1)))  # type: ignore[arg-type]
+
+    def knows(self, campaign_id: str) -> bool:
+        """True when the server has this campaign, asked now: a server may come back empty."""
+        key = self._campaign_keys(campaign_id)[0]
+        return self._patiently(lambda: bool(self._redis.exists(key)))
 
     def open_campaigns(self, instrument: str) -> list[str]:
         """See ports.Ledger."""
@@ -309,7 +328,7 @@ class RedisLedger:
 
     def set_process(self, pid: int, about: Mapping[str, Any] | None) -> None:
         """See ports.Ledger."""
-        key, name = f"{self._lab}:processes", str(pid)
+        key, name = f"{self._lab}:processes", f"{platform.node()}:{pid}"
         if about is None:
             self._patiently(lambda: self._redis.hdel(key, name))
         else:
@@ -320,7 +339,12 @@ class RedisLedger:
         """See ports.Ledger."""
         key = f"{self._lab}:processes"
         found: Any = self._patiently(lambda: self._redis.hgetall(key))
-        return {int(pid): json.loads(text) for pid, text in found.items()}
+        here = f"{platform.node()}:"
+        return {
+            int(name.removeprefix(here)): json.loads(text)
+            for name, text in found.items()
+            if name.startswith(here)
+        }
 
     # Notices
 
@@ -357,7 +381,35 @@ class RedisLedger:
             self._redis.ping()
         except (redis.ConnectionError, redis.TimeoutError) as error:
             raise LedgerUnavailable(str(error)) from error
+        except redis.ResponseError as error:
+            if not _is_full(error):  # a server without room refuses even this, and is there
+                raise LedgerError(f"the ledger's server refused: {error}") from error
+
+    def check(self) -> None:
+        """Pass when the server answers at once and would save what it is told.
+
+        Raises:
+            LedgerFull: it answers, and refuses to write.
+            LedgerUnavailable: it does not answer.
+        """
+        try:
+            # A write that needs room, and that changes nothing: there is no such list.
+            self._redis.lpushx(f"{self._lab}:nothing", "")
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            raise LedgerUnavailable(str(error)) from error
+        except redis.ResponseError as error:
+            if _is_full(error):  # any other refusal is told by the operation that meets it
+                raise _full(error) from error
 
     def close(self) -> None:
         """Give the connections back."""
         self._redis.close()
+
+
+def _is_full(error: redis.ResponseError) -> bool:
+    """True when the server refuses writes because its disk or its memory is full."""
+    return isinstance(error, redis.OutOfMemoryError) or "MISCONF" in str(error)
+
+
+def _full(error: redis.ResponseError) -> LedgerFull:
+    return LedgerFull(f"the log cannot be saved: the server refuses to write ({error})")

@@ -10,6 +10,7 @@ LabError
 │   ├── LeaseLost         the caller no longer holds the instrument
 │   ├── LogWentBack       the log has lost events that were read before
 │   ├── LedgerUnavailable the server does not answer
+│   │   └── LedgerFull    it cannot save what it is told: no room
 │   └── UnsafeServer      the server's persistence settings could lose data
 ├── ExecutionError        an attempt at a trial did not deliver data
 │   ├── DeviceUnavailable devices that do not connect, each with its reason
@@ -110,6 +111,10 @@ class LogWentBack(LedgerError):
 
 class LedgerUnavailable(LedgerError):
     """The ledger's server does not answer."""
+
+
+class LedgerFull(LedgerUnavailable):
+    """The log cannot be saved: no room on the server's disk or in its memory."""
 
 
 class UnsafeServer(LedgerError):

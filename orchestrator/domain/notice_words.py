@@ -88,7 +88,7 @@ def _words(
         clear = {f"clear-fault {state.instrument} --reason '...'": "says that staff have looked"}
         return "has its instrument in fault", then, {**look, **clear, **end}
     if kind is NoticeKind.SUSPENDED:
-        then = "it goes on by itself as soon as the condition is good again; nothing starts before."
+        then = "it goes on by itself as soon as that is over; nothing starts before."
         return "is suspended", then, {**look, **end}
     status = event.status if isinstance(event, ev.Ended) else str(state.status)
     then = "nothing more; the instrument holds where it stands."

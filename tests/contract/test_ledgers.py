@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import platform
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -521,6 +522,19 @@ def test_processes_come_and_go(ledger: Ledger) -> None:
     assert ledger.processes() == {12: {"role": "worker", "instrument": "stage", "started": 1.5}}
     ledger.set_process(12, None)
     assert ledger.processes() == {}
+
+
+def test_two_hosts_may_use_the_same_pid(
+    server: LiveServer, lab_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = RedisLedger(server.url, lab=lab_name)
+    for host in ("north", "south"):
+        monkeypatch.setattr(platform, "node", lambda host=host: host)
+        ledger.set_process(12, {"role": "worker", "instrument": host, "started": 1.5})
+    assert ledger.processes()[12]["instrument"] == "south"
+    monkeypatch.setattr(platform, "node", lambda: "north")
+    assert ledger.processes()[12]["instrument"] == "north"
+    ledger.close()
 
 
 def test_one_at_a_time_may_send_a_notice(ledger: Ledger) -> None:

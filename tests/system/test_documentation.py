@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,26 @@ def test_the_workflow_calls_what_the_readme_promises() -> None:
     readme = (root / "README.md").read_text()
     assert "make demo" in readme
     assert len(readme.splitlines()) < 100
+
+
+def test_repair_a_damaged_ledger(tmp_path: Path) -> None:
+    """The page's own lines on a log that is damaged; what was before the damage comes back."""
+    page = "how-to/repair-a-damaged-ledger.md"
+    keep, copy, put, start, note = blocks(page, "bash")
+    (program,) = blocks(page, "python")
+    (shown,) = blocks(page, "console")
+    more = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    more["LABWRIGHT_DATA_DIR"] = "labwright-data"
+    _bash("labwright run soft --trials 3 --id ID", tmp_path, more)
+    (log,) = (tmp_path / "labwright-data" / "ledger" / "appendonlydir").glob("*.incr.aof")
+    data = log.read_bytes()
+    middle = len(data) * 3 // 4
+    log.write_bytes(data[:middle] + b"\xff" * 40 + data[middle + 40 :])
+    (tmp_path / "look.py").write_text(program)
+    _bash(keep + copy, tmp_path, more)
+    command, _, output = shown.partition("\n")
+    assert fits(output, _bash(command.removeprefix("$ "), tmp_path, more))
+    _bash(put, tmp_path, more)
+    said = _bash(start, tmp_path, more)
+    assert "done: budget of trials spent" in said
+    assert "noted in ID" in _bash(note, tmp_path, more)

@@ -1,5 +1,6 @@
 """The verbs beside ``run``: worker, twin, watch, park, halt, report, by hand and from scripts."""
 
+import importlib.metadata
 import json
 import signal
 import subprocess
@@ -52,6 +53,29 @@ def test_a_worker_by_hand_serves_whoever_proposes(data_dir: Path) -> None:
     assert "another worker already drives instrument 'soft'" in second.stderr
     worker.send_signal(signal.SIGTERM)
     assert finish(worker)[0] == 0
+
+
+def test_a_remark_is_kept_in_the_log(data_dir: Path) -> None:
+    where = ("--data-dir", str(data_dir))
+    labwright("submit", "soft", "--trials", "1", "--id", "lamp", *where)
+    labwright("run", "--resume", "lamp", *where)
+    said = answer("note", "  changed the lamp: ± 2 % ", *where)
+    assert (said["campaign_id"], said["text"]) == ("lamp", "changed the lamp: ± 2 %")
+    labwright("note", "changed the lamp: ± 2 %", "--campaign", "lamp", *where)
+    lines = labwright("watch", "lamp", "--json", *where).stdout.splitlines()
+    noted = [one for one in map(json.loads, lines) if one["event"] == "noted"]
+    assert [one["text"] for one in noted] == ["changed the lamp: ± 2 %"] * 2, "said twice: two"
+    assert all(one["by"] for one in noted)
+    assert "changed the lamp" in labwright("watch", "lamp", *where).stderr
+    assert answer("status", "lamp", *where)["status"] == "done", "nothing else changed"
+    assert "write what is to be noted" in labwright("note", " ", *where, code=2).stderr
+    assert (
+        "did you mean 'lamp'" in labwright("note", "x", "--campaign", "lam", *where, code=2).stderr
+    )
+
+
+def test_the_version_is_the_installed_one() -> None:
+    assert labwright("--version").stdout.strip() == importlib.metadata.version("labwright")
 
 
 def test_watching_gives_one_event_a_line(data_dir: Path) -> None:

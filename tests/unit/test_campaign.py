@@ -177,6 +177,9 @@ class ToldOptimizer:
 
 
 class ToldOutbox:
+    def lack(self) -> str | None:
+        return None
+
     def __init__(self) -> None:
         self.kept: dict[str, list[Result]] = {}
 

@@ -1,0 +1,59 @@
+"""Whether a folder has room for what must be written next: asked of the disk, not computed."""
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+
+LEAST_ROOM = 16 * 2**20
+"""Bytes that must be free before something is begun that will have to be saved."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def is_full(error: OSError) -> bool:
+    """True when the error says that the disk, or a quota on it, is full."""
+    return error.errno in _FULL
+
+
+def lack_of_room(folder: Path, wanted: int = LEAST_ROOM) -> str | None:
+    """Why so many bytes cannot be saved in the folder, in one sentence; None when they can.
+
+    The bytes are reserved and given back at once: that costs no writing, and sees quotas too.
+    A folder that is not there has room.
+
+    Raises:
+        OSError: another reason than room.
+    """
+    path = folder / f".room-{os.getpid()}"
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if is_full(error):
+            return _sentence(folder, wanted)
+        raise
+    try:
+        return None if _reserve(descriptor, folder, wanted) else _sentence(folder, wanted)
+    finally:
+        os.close(descriptor)
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+
+
+def _reserve(descriptor: int, folder: Path, wanted: int) -> bool:
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        about = os.statvfs(folder)
+        return about.f_bavail * about.f_frsize >= wanted
+    try:
+        os.posix_fallocate(descriptor, 0, wanted)
+    except OSError as error:
+        if is_full(error):
+            return False
+        raise
+    return True
+
+
+def _sentence(folder: Path, wanted: int) -> str:
+    return f"the disk of {folder} has less than {wanted // 2**20} MB free; make room"

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -235,12 +235,17 @@ def run_worker(settings: Settings, instrument: InstrumentSpec, *, standby: bool 
     from orchestrator.worker import Worker
 
     ledger = ledger_at(settings, server_url(settings))
-    executor = executor_for(settings, ledger, instrument)
+    twin = confined_twin(settings, ledger, instrument)
+    executor = executor_for(settings, instrument, twin)
     name = child.worker_name()
+
+    def stays() -> bool:
+        return not twin or child.is_same_process(twin["pid"], twin["started"])
+
     signal.signal(signal.SIGTERM, _leave)
     with contextlib.closing(heartbeat(settings, ledger, instrument.name, name)) as beat:
         lab = worker_lab(settings, ledger, instrument, executor, name, beat.announce)
-        worker = Worker(lab, standby=standby)
+        worker = Worker(lab, standby=standby, stays=stays)
         try:
             worker.begin()
             beat.wait()
@@ -250,24 +255,31 @@ def run_worker(settings: Settings, instrument: InstrumentSpec, *, standby: bool 
             raise
 
 
-def executor_for(
+def confined_twin(
     settings: Settings, ledger: RedisLedger, instrument: InstrumentSpec
-) -> "BlueskyExecutor":
-    """What drives the instrument; a twin's is confined to the loopback interface.
+) -> dict[str, Any]:
+    """The instrument's twin, to which this process is confined now; empty when it has none.
 
     Raises:
-        Unusable: the instrument's twin is not there.
+        Unusable: it is not there.
     """
+    # Loaded while the twin starts. Nothing of EPICS: that must see the confined environment.
+    importlib.import_module("bluesky.run_engine")
+    if not is_served(instrument):
+        return {}
+    twin = find_twin(ledger, instrument.name, settings.connect_timeout_s)
+    confine_to_loopback(twin["port"])
+    return twin
+
+
+def executor_for(
+    settings: Settings, instrument: InstrumentSpec, twin: Mapping[str, Any]
+) -> "BlueskyExecutor":
+    """What drives the instrument, at the server of its ``confined_twin``."""
     from orchestrator.adapters.bluesky_executor import BlueskyExecutor
     from orchestrator.adapters.document_stream import DocumentPublisher
 
     prepare_folder(settings.data_dir)
-    # Loaded while the twin starts. Nothing of EPICS: that must see the confined environment.
-    importlib.import_module("bluesky.run_engine")
-    twin: dict[str, Any] = {}
-    if is_served(instrument):
-        twin = find_twin(ledger, instrument.name, settings.connect_timeout_s)
-        confine_to_loopback(twin["port"])
     publisher = DocumentPublisher(document_address(settings, instrument.name))
     return BlueskyExecutor(
         instrument,
@@ -577,7 +589,7 @@ def park_instrument(settings: Settings, ledger: RedisLedger, instrument: Instrum
     if state is not InstrumentState.READY:
         raise Unusable(f"instrument {instrument.name!r} is {state}: it parks only when ready")
     with _twin_for(settings, ledger, instrument):
-        executor = executor_for(settings, ledger, instrument)
+        executor = executor_for(settings, instrument, confined_twin(settings, ledger, instrument))
         executor.connect()
         executor.park()
 

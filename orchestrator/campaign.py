@@ -355,7 +355,11 @@ def _fail(
         attempts = lease.attempts + 1
         then = after_failure(spec.policy, attempts=attempts, crashes=lease.crashes, crash=crash)
     failed = ev.Failed(
-        trial_id=lease.trial_id, reason=reason, message=str(error), crash=crash, then=then
+        trial_id=lease.trial_id,
+        reason=reason,
+        message=str(error)[: ev.LONGEST_TEXT],
+        crash=crash,
+        then=then,
     )
     sound = lab.executor.is_reusable and not crash
     lab.ledger.fail(lease, failed, InstrumentState.READY if sound else InstrumentState.UNKNOWN)

@@ -414,6 +414,10 @@ class Traces:
 class Executor(Protocol):
     """Owns the devices of one instrument and runs plans on them."""
 
+    def load(self) -> None:
+        """Import what ``connect`` needs: a worker that waits for its turn does so beforehand."""
+        ...
+
     def connect(self) -> None:
         """Connect every required device.
 

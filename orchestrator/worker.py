@@ -39,6 +39,8 @@ class Worker:
     lab: Lab
     standby: bool = False
     """True to wait while another worker drives the instrument, instead of refusing to start."""
+    stays: Callable[[], bool] = lambda: True
+    """False when the server of its twin, found before the wait, has been replaced meanwhile."""
     _reducer: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "reducer"))
     _reducing: "Future[None] | None" = None
     """The reduction that is under way."""
@@ -59,15 +61,24 @@ class Worker:
         """
         lab = self.lab
         self._own = lab.instrument.to_data()
-        while not lab.gate.enter():
-            if not self.standby:
-                raise Unusable(f"another worker already drives instrument {lab.instrument.name!r}")
-            lab.clock.sleep(STANDBY_S)
+        self._await_turn()
         lab.announce(BUSY_S)
         lab.reducer.warm_up()
         lab.executor.connect()
         lab.ledger.register(lab.instrument.name, lab.worker, envelope_of(lab.instrument))
         recover(lab, self._beside, standby=self.standby)
+
+    def _await_turn(self) -> None:
+        lab = self.lab
+        if lab.gate.enter():
+            return
+        if not self.standby:
+            raise Unusable(f"another worker already drives instrument {lab.instrument.name!r}")
+        lab.executor.load()
+        while not lab.gate.enter():
+            if not self.stays():
+                raise SystemExit(0)  # the next one finds the new server
+            lab.clock.sleep(STANDBY_S)
 
     def work(self) -> None:
         """Run trials, oldest campaign first, until the process must be replaced."""

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,12 @@ class BlueskyExecutor:
         self._abort_grace_s = abort_grace_s
         self._parts: tuple[InstrumentDevices, EngineThread] | None = None
         self._spoilt = False
+
+    def load(self) -> None:
+        """See ports.Executor."""
+        for module in ("instrument_devices", "run_engine", "trial_plan", "preprocessors"):
+            import_module(f"orchestrator.adapters.{module}")
+        import_module("devices.loader")
 
     def connect(self) -> None:
         """Connect every required device.

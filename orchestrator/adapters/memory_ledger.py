@@ -90,6 +90,7 @@ class MemoryLedger:
         return self._campaigns[campaign_id]
 
     def _append(self, campaign: _Campaign, event: ev.Event) -> None:
+        ev.to_json(event)  # refuses what a log would refuse
         stored = replace(event, id=f"{len(campaign.log) + 1}-0", at=self._clock.now())
         campaign.state = fold([stored], campaign.state)
         campaign.log.append(stored)

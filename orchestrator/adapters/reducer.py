@@ -16,6 +16,8 @@ from orchestrator.domain.together import near
 from orchestrator.domain.trial import Outcome
 from orchestrator.ports import Reduction
 
+MOST_OUTCOMES = 1000
+
 
 class DocumentReducer:
     """Reduces document files of the data folder."""
@@ -46,6 +48,11 @@ def _outcomes(campaign: CampaignSpec, runs: Sequence[Run]) -> dict[str, Outcome]
         raise ReductionError(message) from error
     if not isinstance(given, Mapping):
         raise ReductionError(f"{reducer.__name__} gave {given!r}, not a mapping of outcomes")
+    if len(given) > MOST_OUTCOMES:
+        raise ReductionError(
+            f"{reducer.__name__} gave {len(given)} outcomes, more than {MOST_OUTCOMES}: what a "
+            "measurement recorded belongs into its documents"
+        )
     declared = declared_outcomes(reducer) or {}
     missing = [name for name in (*campaign.outcome_names, *declared) if name not in given]
     if missing:

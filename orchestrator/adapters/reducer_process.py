@@ -15,13 +15,12 @@ from orchestrator.adapters.answering_child import (
 )
 from orchestrator.adapters.reducer import DocumentReducer
 from orchestrator.domain.errors import ReductionError
+from orchestrator.domain.events import LONGEST_TEXT
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.ports import Reduction
 
 START_S = 60.0
 """Longest time that the child may take to start and to load what every reducer needs."""
-MOST_WORDS = 2000
-"""Characters of a reducer's complaint that are kept."""
 
 _Question = tuple[CampaignSpec, str]
 
@@ -63,7 +62,7 @@ class ReducerProcess:
                     self._end()
         if isinstance(answer, Reduction):
             return answer
-        raise ReductionError(answer[:MOST_WORDS])
+        raise ReductionError(answer[:LONGEST_TEXT])
 
     def close(self) -> None:
         """End the child. It ends with its parent too, so a worker need not call this."""

@@ -16,6 +16,12 @@ from orchestrator.domain.trial import Outcome, ParameterValue
 
 SCHEMA_VERSION = 1
 
+LARGEST = 256 * 1024
+"""Characters of one event. Arrays belong into the documents, which the ledger only refers to."""
+
+LONGEST_TEXT = 2000
+"""Characters of what somebody else's code may say in an event; its log has the whole."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
@@ -292,7 +298,11 @@ def type_of(event: Event) -> str:
 
 
 def to_json(event: Event) -> str:
-    """The event's own fields as JSON; ``id`` and ``at`` are left to the ledger."""
+    """The event's own fields as JSON; ``id`` and ``at`` are left to the ledger.
+
+    Raises:
+        LedgerError: it is too large for the log.
+    """
     data: dict[str, object] = {}
     for spec in fields(event):
         if spec.name in ("id", "at"):
@@ -301,7 +311,13 @@ def to_json(event: Event) -> str:
         if spec.name == "outcomes":
             value = {name: [o.mean, o.sem, o.unit] for name, o in value.items()}
         data[spec.name] = value
-    return json.dumps(data, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    if len(text) > LARGEST:
+        raise LedgerError(
+            f"an event {type_of(event)!r} of {len(text)} characters is too large for the log, "
+            f"which takes {LARGEST}: arrays belong into the documents, and long texts into a file"
+        )
+    return text
 
 
 def from_fields(event_id: str, stored: Mapping[str, str]) -> Event:

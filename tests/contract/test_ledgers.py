@@ -3,9 +3,11 @@
 import contextlib
 import math
 import platform
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -624,3 +626,28 @@ def test_a_ready_instrument_is_recovered_only_when_the_log_went_back(opened: Led
         INSTRUMENT, WORKER, InstrumentState.RECOVERING, floor=fence + 4, **terms
     )
     assert (record.state, record.fence) == (InstrumentState.RECOVERING, fence + 5)
+
+
+def test_many_who_order_the_same_at_once_order_it_once(opened: Ledger) -> None:
+    together = threading.Barrier(10)
+
+    def pause(number: int) -> bool:
+        together.wait()
+        return opened.order(CAMPAIGN, ev.Paused(by=f"person {number}"), [CampaignStatus.RUNNING])
+
+    with ThreadPoolExecutor(10) as people:
+        assert sum(people.map(pause, range(10))) == 1
+    assert sum(isinstance(event, ev.Paused) for event in opened.events(CAMPAIGN)) == 1
+
+
+def test_what_is_too_large_for_the_log_is_refused_before_it_is_written(opened: Ledger) -> None:
+    lease = _running(opened)
+    opened.acquired(lease, _evidence(lease))
+    many = {f"outcome_{number}": Outcome(1.0) for number in range(20_000)}
+    before = opened.events(CAMPAIGN)
+    with pytest.raises(LedgerError, match="too large for the log, which takes 262144"):
+        opened.settle(CAMPAIGN, ev.Measured(trial_id=1, outcomes=many))
+    note = ev.Noted(by="me", text="x" * 300_000, key="k")
+    with pytest.raises(LedgerError, match="event 'noted' of 3000.. characters"):
+        opened.remark(CAMPAIGN, note)
+    assert opened.events(CAMPAIGN) == before

@@ -113,6 +113,36 @@ def test_a_frozen_worker_is_seen_and_then_replaced(
     assert (found["measured"], found["lease_expired"]) == (3, 1)
 
 
+POISON = '''
+"""A plan that ends the worker's process at some settings, as a fault in C code does."""
+import os
+
+from plans.steady_state_sample import steady_state_sample
+
+
+def poison(settings, detector, md=None):
+    if md["trial_id"] == 2:
+        os._exit(42)
+    yield from steady_state_sample(settings, detector, md=md)
+'''
+
+
+def test_a_trial_that_kills_every_worker_is_abandoned_and_the_others_complete(
+    campaign, tmp_path: Path, data_dir: Path
+) -> None:
+    write(tmp_path, "poison_plan.py", POISON)
+    path = Path(campaign())
+    text = path.read_text().replace("held_plan.held", "poison_plan.poison")
+    text = text.replace(", hold_s: 0, once: false", "") + "policy: {crashes: 3}\n"
+    path.write_text(text)
+    where = ("--data-dir", str(data_dir))
+    outcome = answer("run", str(path), *where, PYTHONPATH=str(tmp_path))
+    states = outcome["trials"]
+    assert (states["measured"], states["abandoned"]) == (2, 1)
+    found = happened(data_dir, outcome["campaign_id"])
+    assert (found["lease_expired"], found["measured"]) == (3, 2)
+
+
 def _alarm(data_dir: Path) -> str | None:
     status = answer("status", "--data-dir", str(data_dir))
     return status["sentence"] if status["alarm"] else None

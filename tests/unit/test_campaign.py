@@ -81,6 +81,9 @@ class ToldExecutor:
     restoring: Exception | None = None
     order: Callable[[], str | None] = lambda: None
 
+    def load(self) -> None:
+        return
+
     def connect(self) -> None:
         return
 
@@ -668,6 +671,20 @@ def test_a_worker_leaves_campaigns_of_another_mode_alone(lab: Lab) -> None:
     assert twin._drain()
 
 
+def test_an_abort_while_the_instrument_recovers_moves_nothing(lab: Lab) -> None:
+    """The campaign ends; the next worker observes the instrument and starts nothing."""
+    _left_running(lab, spec(), documents=False)
+    lab.ledger.expire(INSTRUMENT.name, dead=DEAD)
+    terms: dict[str, Any] = {"floor": 0, "ttl_s": 30.0, "reason": "observing"}
+    lab.ledger.recover(INSTRUMENT.name, DEAD, InstrumentState.RECOVERING, **terms)
+    lab.ledger.order(ID, ev.AbortRequested(by="me", reason="smoke", halt=False), ["running"])
+    state = decide(lab, ID)
+    assert (state.status, state.trials[1].state) == (CampaignStatus.ABORTED, TrialState.CANCELLED)
+    _recover(lab)
+    assert lab.ledger.instrument(INSTRUMENT.name).state is InstrumentState.READY
+    assert lab.executor.requests == []  # type: ignore[attr-defined]
+
+
 # Who drives when two might
 
 
@@ -791,6 +808,13 @@ def test_who_has_looked_is_not_asked_again_by_the_next_worker(lab: Lab) -> None:
     asked = [one for one in lab.ledger.events(ID) if isinstance(one, ev.NeedsPerson)]
     assert len(asked) == 1
     assert lab.ledger.instrument(INSTRUMENT.name).state is InstrumentState.READY
+
+
+def test_a_standby_whose_server_was_replaced_makes_way_for_one_that_finds_it(lab: Lab) -> None:
+    lab.gate.enter = lambda: False  # type: ignore[method-assign]
+    looks = iter([True, True, False])
+    with pytest.raises(SystemExit):
+        Worker(lab, standby=True, stays=lambda: next(looks)).begin()
 
 
 # A log that goes back

@@ -16,21 +16,16 @@ import shlex
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from orchestrator import service
 from orchestrator.adapters import child
-from orchestrator.adapters.embedded_server import find_server, prepare_folder, socket_folder
+from orchestrator.adapters.embedded_server import prepare_folder, socket_folder
 from orchestrator.adapters.redis_ledger import RedisLedger
-from orchestrator.adapters.spec_files import read_instrument, twin_folders
-from orchestrator.campaign import documents_of, reduce_trial
-from orchestrator.domain import events as ev
 from orchestrator.domain.envelope import envelope_of
 from orchestrator.domain.errors import (
     DeviceUnavailable,
@@ -38,23 +33,17 @@ from orchestrator.domain.errors import (
     LabError,
     LedgerError,
     LedgerUnavailable,
-    NotDelivered,
-    ReductionError,
     Unusable,
 )
-from orchestrator.domain.notice_words import example
-from orchestrator.domain.notices import Notice, NoticeRules
-from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
+from orchestrator.domain.notices import NoticeRules
+from orchestrator.domain.spec import InstrumentSpec
 from orchestrator.domain.state import fold
-from orchestrator.domain.trial import Trial, TrialState
-from orchestrator.follow import counted, proposal_of
 from orchestrator.heartbeat import Heartbeat
-from orchestrator.ledger_access import check_server, ledger_at, server_url
-from orchestrator.parts import add_notifier, add_twin, add_worker, is_served
-from orchestrator.ports import Executor, Gate, InstrumentState, Lab, NoticeChannel, Result
+from orchestrator.ledger_access import ledger_at, server_url
+from orchestrator.parts import is_served
+from orchestrator.ports import Executor, Gate, Lab, NoticeChannel
 from orchestrator.settings import Settings
 from orchestrator.storage import hold
-from orchestrator.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from orchestrator.adapters.bluesky_executor import BlueskyExecutor
@@ -67,8 +56,6 @@ SOFTWARE = ("labwright", "bluesky", "ophyd", "numpy")
 """Packages whose versions go into every RunStart document."""
 ROOM_WAIT_S = 60.0
 """Announced again and again while a result waits for room on the disk."""
-STEP_S = 0.1
-"""Seconds between two looks at the processes."""
 
 
 class SystemClock:
@@ -313,7 +300,8 @@ def heartbeat(settings: Settings, ledger: RedisLedger, instrument: str, worker: 
     return Heartbeat(start, publish)
 
 
-def _has_twin(ledger: RedisLedger, instrument: str) -> bool:
+def has_twin(ledger: RedisLedger, instrument: str) -> bool:
+    """True when a live server of this lab serves the instrument's twin."""
     try:
         find_twin(ledger, instrument, 0.1)
     except Unusable:
@@ -372,7 +360,7 @@ def notice_channels(settings: Settings) -> list[NoticeChannel]:
             )
         recipients = addresses(settings.notify_email, "LABWRIGHT_NOTIFY_EMAIL")
         server = MailServer.from_url(settings.smtp_url, settings.mail_password())
-        own = server.user if server.user and "@" in server.user else f"labwright@{_host()}"
+        own = server.user if server.user and "@" in server.user else f"labwright@{host_name()}"
         sender = addresses(settings.notify_from or own, "LABWRIGHT_NOTIFY_FROM")[0]
         channels.append(EmailChannel(server, recipients, sender))
     if settings.notify_webhook:
@@ -386,7 +374,7 @@ def notice_rules(settings: Settings) -> NoticeRules:
     if settings.redis_url is not None and urlsplit(settings.redis_url).password is None:
         options += ["--redis", settings.redis_url]
     suspended_s = settings.notify_suspended_min * 60
-    return NoticeRules(suspended_s=suspended_s, host=_host(), options=shlex.join(options))
+    return NoticeRules(suspended_s=suspended_s, host=host_name(), options=shlex.join(options))
 
 
 def run_notifier(settings: Settings) -> None:
@@ -401,258 +389,12 @@ def run_notifier(settings: Settings) -> None:
         Notifier(ledger, channels, rules, SystemClock(), child.worker_name()).run(pause)
 
 
-def _host() -> str:
+def host_name() -> str:
+    """What this machine is called, for the people on duty."""
     return platform.node() or "localhost"
 
 
-# What a person starts by hand
-
-
-def send_test_notice(settings: Settings) -> list[dict[str, Any]]:
-    """Send a test through every channel; for each its name, whom it reaches, and what went wrong.
-
-    Raises:
-        Unusable: none is configured, or one cannot work.
-    """
-    channels = notice_channels(settings)
-    if not channels:
-        raise Unusable(
-            "nobody would be called: set LABWRIGHT_NOTIFY_EMAIL and LABWRIGHT_SMTP_URL, or "
-            "LABWRIGHT_NOTIFY_WEBHOOK; docs/how-to/call-for-help.md shows how"
-        )
-    notice = example(child.worker_name(), time.time(), _host())
-    return [{"channel": c.name, "to": c.where, "error": _problem(c, notice)} for c in channels]
-
-
-def _problem(channel: NoticeChannel, notice: Notice) -> str | None:
-    try:
-        return channel.send(notice) or None
-    except NotDelivered as error:
-        return str(error)
-
-
-def reduce_again(
-    settings: Settings, ledger: RedisLedger, campaign_id: str, trial_id: int | None
-) -> list[Trial]:
-    """Run the reducer again for one unreduced trial, or all (None); gives them as they are then.
-
-    Raises:
-        Unusable: the trial is not unreduced, or its documents are not on this machine.
-    """
-    from orchestrator.adapters.outbox import FileOutbox
-    from orchestrator.adapters.reducer_process import ReducerProcess
-
-    state = fold(ledger.events(campaign_id))
-    waiting = state.in_state(TrialState.UNREDUCED)
-    if trial_id is not None:
-        waiting = [one for one in waiting if one.trial_id == trial_id]
-        if not waiting:
-            raise Unusable(f"trial {trial_id} of {campaign_id!r} is not unreduced")
-    spec, outbox = CampaignSpec.from_data(state.spec), FileOutbox(settings.data_dir)
-    with contextlib.closing(ReducerProcess(settings.data_dir)) as reducer:
-        for trial in waiting:
-            found = counted(outbox.results(campaign_id, trial.trial_id), trial)
-            if found is None:
-                raise Unusable(
-                    f"the documents of trial {trial.trial_id} are not in {settings.data_dir}"
-                )
-            documents = found.acquired.documents
-            reduce_trial(ledger, reducer, campaign_id, spec, trial.trial_id, documents)
-    after = fold(ledger.events(campaign_id, state.last_id), state)
-    return [after.trials[one.trial_id] for one in waiting]
-
-
-def count_as_measured(
-    settings: Settings,
-    ledger: RedisLedger,
-    campaign_id: str,
-    trial_id: int,
-    *,
-    by: str,
-    reason: str,
-) -> str:
-    """Count the documents of a suspect trial, when a person says that they are good.
-
-    Raises:
-        Unusable: the trial is not suspect, or its documents are not complete.
-    """
-    from orchestrator.adapters.outbox import FileOutbox
-    from orchestrator.adapters.recorder import evidence_in
-    from orchestrator.adapters.reducer_process import ReducerProcess
-
-    state = fold(ledger.events(campaign_id))
-    trial = state.trials.get(trial_id)
-    if trial is None or trial.state is not TrialState.SUSPECT or trial.fence is None:
-        raise service.not_suspect(campaign_id, trial_id)
-    documents = documents_of(campaign_id, trial_id, trial.attempts, trial.fence)
-    try:
-        evidence = evidence_in(settings.data_dir, documents)
-    except ReductionError as error:
-        raise Unusable(
-            f"trial {trial_id} cannot count as measured: {error}; --as retry or --as abandon"
-        ) from error
-    acquired = ev.Acquired(
-        trial_id=trial_id,
-        attempt=trial.attempts,
-        run_uid=evidence.run_uid,
-        documents=documents,
-        sha256=evidence.sha256,
-        salvaged=True,
-    )
-    FileOutbox(settings.data_dir).put(
-        campaign_id, Result(proposal_of(trial), acquired, trial.fence)
-    )
-    if not ledger.resolve(campaign_id, acquired):
-        raise service.not_suspect(campaign_id, trial_id)
-    text = f"{by} counts the documents of trial {trial_id}: {reason}"
-    note = ev.Noted(by=by, text=text, key=f"trial {trial_id} counted")
-    ledger.remark(campaign_id, note)
-    spec = CampaignSpec.from_data(state.spec)
-    with contextlib.closing(ReducerProcess(settings.data_dir)) as reducer:
-        reduce_trial(ledger, reducer, campaign_id, spec, trial_id, documents)
-    service.go_on(ledger, campaign_id, by=by, reason=reason)
-    return f"trial {trial_id} is {fold(ledger.events(campaign_id)).trials[trial_id].state}"
-
-
-def serve_worker(settings: Settings, instrument: InstrumentSpec, *, standby: bool = False) -> int:
-    """Keep a worker on an instrument, with its server and twin when none is there, until SIGTERM.
-
-    A second call with ``standby`` keeps a second worker, which takes over when the first dies.
-    Gives the exit code.
-
-    Raises:
-        Unusable: another worker drives the instrument, or this one cannot or keeps dying.
-    """
-    check_server(settings)
-    prepare_folder(settings.data_dir)
-    ledger = RedisLedger(server_url(settings), lab=settings.lab, patience_s=0.5, timeout_s=3.0)
-    embedded = settings.redis_url is None
-    supervisor = Supervisor(settings.data_dir, ledger, embedded, frozen_s=settings.lease_s)
-    stop = threading.Event()
-    for one in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(one, lambda *_: stop.set())
-    with contextlib.closing(ledger):
-        try:
-            supervisor.step()
-            if not standby:
-                _refuse_second(ledger, instrument.name)
-            add_worker(supervisor, settings, instrument, waits=standby, standby=standby)
-            add_twin(supervisor, settings, instrument)
-            if settings.calls_for_help:
-                add_notifier(supervisor, settings)
-            _keep_until(stop, supervisor, ledger, instrument.name)
-        finally:
-            supervisor.stop()
-    return 0
-
-
-def _keep_until(
-    stop: threading.Event, supervisor: Supervisor, ledger: RedisLedger, instrument: str
-) -> None:
-    """Keep the worker; when that is given up, whoever reads the instrument's campaigns is told."""
-    try:
-        while not stop.is_set():
-            supervisor.step()
-            stop.wait(STEP_S)
-    except Unusable as error:
-        text = f"'labwright worker' of {instrument} gave up: {error}"
-        key = f"gave-up-{child.worker_name()}"
-        with contextlib.suppress(LedgerError):  # it may be what is missing
-            for campaign_id in ledger.open_campaigns(instrument):
-                ledger.remark(campaign_id, ev.Noted(by="worker", text=text, key=key))
-        raise
-
-
-def _refuse_second(ledger: RedisLedger, instrument: str) -> None:
-    for pid, about in ledger.processes().items():
-        mine = about["role"] == "worker" and about["instrument"] == instrument
-        if mine and child.is_same_process(pid, about["started"]):
-            raise Unusable(
-                f"another worker already drives instrument {instrument!r} (process {pid}); "
-                "--standby starts one that waits for its turn"
-            )
-
-
-def park_instrument(settings: Settings, ledger: RedisLedger, instrument: InstrumentSpec) -> None:
-    """Park an instrument that no worker owns at present.
-
-    Raises:
-        Unusable: a worker owns it, or its state is not known.
-        DeviceUnavailable: devices that do not connect.
-    """
-    gate = gate_for(settings, instrument)
-    if not gate.enter():
-        raise Unusable(
-            f"a worker owns instrument {instrument.name!r}; end its run first, then park"
-        )
-    state = ledger.instrument(instrument.name).state
-    if state is not InstrumentState.READY:
-        raise Unusable(f"instrument {instrument.name!r} is {state}: it parks only when ready")
-    with _twin_for(settings, ledger, instrument):
-        executor = executor_for(settings, instrument, confined_twin(settings, ledger, instrument))
-        executor.connect()
-        executor.park()
-
-
-@contextlib.contextmanager
-def _twin_for(
-    settings: Settings, ledger: RedisLedger, instrument: InstrumentSpec
-) -> Iterator[None]:
-    """The instrument's twin: a live one, or one of our own while the context lasts."""
-    if not is_served(instrument):
-        yield
-        return
-    if _has_twin(ledger, instrument.name):
-        yield
-        return
-    supervisor = Supervisor(settings.data_dir, ledger, embedded=False)
-    add_twin(supervisor, settings, instrument)
-    supervisor.step()
-    try:
-        yield
-    finally:
-        supervisor.stop()
-
-
-def serve_twin(
-    settings: Settings,
-    name: str,
-    seed: int,
-    time_compression: float | None,
-    port: int | None,
-    say: Callable[[dict[str, Any]], None],
-) -> int:
-    """Serve a twin until Ctrl-C; ``say`` is told how to reach it. Gives the exit code.
-
-    When the data folder has a live server, workers of this lab find the twin by themselves.
-    """
-    from simulators.loopback import PortInUse
-    from simulators.serve import describe, serve
-    from simulators.twins import UnknownTwin
-
-    def ready(about: dict[str, Any]) -> None:
-        _publish_twin(settings, name, about)
-        pvs = [{"pv": pv, "unit": unit, "what": what} for pv, unit, what in describe(name)]
-        say({**about, "pvs": pvs})
-
-    try:
-        serve(name, seed=seed, time_compression=time_compression, port=port, on_ready=ready)
-    except (PortInUse, UnknownTwin, ValueError) as error:
-        raise Unusable(str(error)) from error
-    return 0
-
-
-def _publish_twin(settings: Settings, name: str, about: dict[str, Any]) -> None:
-    live = find_server(settings.data_dir)
-    if live is None:
-        return
-    instrument, _ = read_instrument(twin_folders()[name] / "instrument.yaml")
-    known = {
-        "role": "twin",
-        "instrument": instrument.name,
-        "started": child.started_at(os.getpid()),
-    }
-    ledger_at(settings, live.url).set_process(os.getpid(), {**about, **known})
+# The processes
 
 
 def _leave(*_: object) -> None:

@@ -596,7 +596,7 @@ def resolve(
         common: Options of every verb.
     """
     from orchestrator import service
-    from orchestrator.app import count_as_measured
+    from orchestrator.unfinished import count_as_measured
 
     common, by = common or Common(), _person()
     with _ledger(common) as (settings, ledger):
@@ -639,8 +639,8 @@ def reduce(
         common: Options of every verb.
     """
     from orchestrator import service
-    from orchestrator.app import reduce_again
     from orchestrator.launcher import keep_results
+    from orchestrator.unfinished import reduce_again
 
     common = common or Common()
     with _ledger(common) as (settings, ledger):
@@ -666,7 +666,7 @@ def park(instrument: str, /, *, hardware: bool = False, common: Common | None = 
         common: Options of every verb.
     """
     from orchestrator import launcher
-    from orchestrator.app import park_instrument
+    from orchestrator.by_hand import park_instrument
     from orchestrator.ledger_access import open_ledger
 
     common = common or Common()
@@ -764,7 +764,7 @@ def worker(
         common: Options of every verb.
     """
     from orchestrator import launcher
-    from orchestrator.app import serve_worker
+    from orchestrator.by_hand import serve_worker
 
     common = common or Common()
     spec = launcher.read_instrument_file(instrument, on_twin=twin)
@@ -791,7 +791,7 @@ def twin(
         port: Port to serve on; a free one when left out.
         common: Options of every verb.
     """
-    from orchestrator.app import serve_twin
+    from orchestrator.by_hand import serve_twin
 
     common = common or Common()
     settings = common.settings()
@@ -837,7 +837,7 @@ def notify(*, test: bool = False, common: Common | None = None) -> int:
         test: Do send it; there is nothing else to send by hand.
         common: Options of every verb.
     """
-    from orchestrator.app import send_test_notice
+    from orchestrator.by_hand import send_test_notice
     from orchestrator.domain.errors import Unusable
 
     common = common or Common()

@@ -1,0 +1,199 @@
+"""What a person starts by hand: a worker, a twin, parking, a test of the calls for help."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from orchestrator.adapters import child
+from orchestrator.adapters.embedded_server import find_server, prepare_folder
+from orchestrator.adapters.redis_ledger import RedisLedger
+from orchestrator.adapters.spec_files import read_instrument, twin_folders
+from orchestrator.app import (
+    confined_twin,
+    executor_for,
+    gate_for,
+    has_twin,
+    host_name,
+    notice_channels,
+)
+from orchestrator.domain import events as ev
+from orchestrator.domain.errors import LedgerError, NotDelivered, Unusable
+from orchestrator.domain.notice_words import example
+from orchestrator.domain.notices import Notice
+from orchestrator.domain.spec import InstrumentSpec
+from orchestrator.ledger_access import check_server, ledger_at, server_url
+from orchestrator.parts import add_notifier, add_twin, add_worker, is_served
+from orchestrator.ports import InstrumentState, NoticeChannel
+from orchestrator.settings import Settings
+from orchestrator.supervisor import Supervisor
+
+STEP_S = 0.1
+"""Seconds between two looks at the processes."""
+
+
+def send_test_notice(settings: Settings) -> list[dict[str, Any]]:
+    """Send a test through every channel; for each its name, whom it reaches, and what went wrong.
+
+    Raises:
+        Unusable: none is configured, or one cannot work.
+    """
+    channels = notice_channels(settings)
+    if not channels:
+        raise Unusable(
+            "nobody would be called: set LABWRIGHT_NOTIFY_EMAIL and LABWRIGHT_SMTP_URL, or "
+            "LABWRIGHT_NOTIFY_WEBHOOK; docs/how-to/call-for-help.md shows how"
+        )
+    notice = example(child.worker_name(), time.time(), host_name())
+    return [{"channel": c.name, "to": c.where, "error": _problem(c, notice)} for c in channels]
+
+
+def _problem(channel: NoticeChannel, notice: Notice) -> str | None:
+    try:
+        return channel.send(notice) or None
+    except NotDelivered as error:
+        return str(error)
+
+
+def serve_worker(settings: Settings, instrument: InstrumentSpec, *, standby: bool = False) -> int:
+    """Keep a worker on an instrument, with its server and twin when none is there, until SIGTERM.
+
+    A second call with ``standby`` keeps a second worker, which takes over when the first dies.
+    Gives the exit code.
+
+    Raises:
+        Unusable: another worker drives the instrument, or this one cannot or keeps dying.
+    """
+    check_server(settings)
+    prepare_folder(settings.data_dir)
+    ledger = RedisLedger(server_url(settings), lab=settings.lab, patience_s=0.5, timeout_s=3.0)
+    embedded = settings.redis_url is None
+    supervisor = Supervisor(settings.data_dir, ledger, embedded, frozen_s=settings.lease_s)
+    stop = threading.Event()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, lambda *_: stop.set())
+    with contextlib.closing(ledger):
+        try:
+            supervisor.step()
+            if not standby:
+                _refuse_second(ledger, instrument.name)
+            add_worker(supervisor, settings, instrument, waits=standby, standby=standby)
+            add_twin(supervisor, settings, instrument)
+            if settings.calls_for_help:
+                add_notifier(supervisor, settings)
+            _keep_until(stop, supervisor, ledger, instrument.name)
+        finally:
+            supervisor.stop()
+    return 0
+
+
+def _keep_until(
+    stop: threading.Event, supervisor: Supervisor, ledger: RedisLedger, instrument: str
+) -> None:
+    """Keep the worker; when that is given up, whoever reads the instrument's campaigns is told."""
+    try:
+        while not stop.is_set():
+            supervisor.step()
+            stop.wait(STEP_S)
+    except Unusable as error:
+        text = f"'labwright worker' of {instrument} gave up: {error}"
+        key = f"gave-up-{child.worker_name()}"
+        with contextlib.suppress(LedgerError):  # it may be what is missing
+            for campaign_id in ledger.open_campaigns(instrument):
+                ledger.remark(campaign_id, ev.Noted(by="worker", text=text, key=key))
+        raise
+
+
+def _refuse_second(ledger: RedisLedger, instrument: str) -> None:
+    for pid, about in ledger.processes().items():
+        mine = about["role"] == "worker" and about["instrument"] == instrument
+        if mine and child.is_same_process(pid, about["started"]):
+            raise Unusable(
+                f"another worker already drives instrument {instrument!r} (process {pid}); "
+                "--standby starts one that waits for its turn"
+            )
+
+
+def park_instrument(settings: Settings, ledger: RedisLedger, instrument: InstrumentSpec) -> None:
+    """Park an instrument that no worker owns at present.
+
+    Raises:
+        Unusable: a worker owns it, or its state is not known.
+        DeviceUnavailable: devices that do not connect.
+    """
+    gate = gate_for(settings, instrument)
+    if not gate.enter():
+        raise Unusable(
+            f"a worker owns instrument {instrument.name!r}; end its run first, then park"
+        )
+    state = ledger.instrument(instrument.name).state
+    if state is not InstrumentState.READY:
+        raise Unusable(f"instrument {instrument.name!r} is {state}: it parks only when ready")
+    with _twin_for(settings, ledger, instrument):
+        executor = executor_for(settings, instrument, confined_twin(settings, ledger, instrument))
+        executor.connect()
+        executor.park()
+
+
+@contextlib.contextmanager
+def _twin_for(
+    settings: Settings, ledger: RedisLedger, instrument: InstrumentSpec
+) -> Iterator[None]:
+    """The instrument's twin: a live one, or one of our own while the context lasts."""
+    if not is_served(instrument):
+        yield
+        return
+    if has_twin(ledger, instrument.name):
+        yield
+        return
+    supervisor = Supervisor(settings.data_dir, ledger, embedded=False)
+    add_twin(supervisor, settings, instrument)
+    supervisor.step()
+    try:
+        yield
+    finally:
+        supervisor.stop()
+
+
+def serve_twin(
+    settings: Settings,
+    name: str,
+    seed: int,
+    time_compression: float | None,
+    port: int | None,
+    say: Callable[[dict[str, Any]], None],
+) -> int:
+    """Serve a twin until Ctrl-C; ``say`` is told how to reach it. Gives the exit code.
+
+    When the data folder has a live server, workers of this lab find the twin by themselves.
+    """
+    from simulators.loopback import PortInUse
+    from simulators.serve import describe, serve
+    from simulators.twins import UnknownTwin
+
+    def ready(about: dict[str, Any]) -> None:
+        _publish_twin(settings, name, about)
+        pvs = [{"pv": pv, "unit": unit, "what": what} for pv, unit, what in describe(name)]
+        say({**about, "pvs": pvs})
+
+    try:
+        serve(name, seed=seed, time_compression=time_compression, port=port, on_ready=ready)
+    except (PortInUse, UnknownTwin, ValueError) as error:
+        raise Unusable(str(error)) from error
+    return 0
+
+
+def _publish_twin(settings: Settings, name: str, about: dict[str, Any]) -> None:
+    live = find_server(settings.data_dir)
+    if live is None:
+        return
+    instrument, _ = read_instrument(twin_folders()[name] / "instrument.yaml")
+    known = {
+        "role": "twin",
+        "instrument": instrument.name,
+        "started": child.started_at(os.getpid()),
+    }
+    ledger_at(settings, live.url).set_process(os.getpid(), {**about, **known})

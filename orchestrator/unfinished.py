@@ -1,0 +1,93 @@
+"""What a person does about trials whose data are safe and that do not count: reduce, or decide."""
+
+import contextlib
+
+from orchestrator import service
+from orchestrator.adapters.outbox import FileOutbox
+from orchestrator.adapters.recorder import evidence_in
+from orchestrator.adapters.reducer_process import ReducerProcess
+from orchestrator.campaign import documents_of, reduce_trial
+from orchestrator.domain import events as ev
+from orchestrator.domain.errors import ReductionError, Unusable
+from orchestrator.domain.spec import CampaignSpec
+from orchestrator.domain.state import fold
+from orchestrator.domain.trial import Trial, TrialState
+from orchestrator.follow import counted, proposal_of
+from orchestrator.ports import Ledger, Result
+from orchestrator.settings import Settings
+
+
+def reduce_again(
+    settings: Settings, ledger: Ledger, campaign_id: str, trial_id: int | None
+) -> list[Trial]:
+    """Run the reducer again for one unreduced trial, or all (None); gives them as they are then.
+
+    Raises:
+        Unusable: the trial is not unreduced, or its documents are not on this machine.
+    """
+    state = fold(ledger.events(campaign_id))
+    waiting = state.in_state(TrialState.UNREDUCED)
+    if trial_id is not None:
+        waiting = [one for one in waiting if one.trial_id == trial_id]
+        if not waiting:
+            raise Unusable(f"trial {trial_id} of {campaign_id!r} is not unreduced")
+    spec, outbox = CampaignSpec.from_data(state.spec), FileOutbox(settings.data_dir)
+    with contextlib.closing(ReducerProcess(settings.data_dir)) as reducer:
+        for trial in waiting:
+            found = counted(outbox.results(campaign_id, trial.trial_id), trial)
+            if found is None:
+                raise Unusable(
+                    f"the documents of trial {trial.trial_id} are not in {settings.data_dir}"
+                )
+            documents = found.acquired.documents
+            reduce_trial(ledger, reducer, campaign_id, spec, trial.trial_id, documents)
+    after = fold(ledger.events(campaign_id, state.last_id), state)
+    return [after.trials[one.trial_id] for one in waiting]
+
+
+def count_as_measured(
+    settings: Settings,
+    ledger: Ledger,
+    campaign_id: str,
+    trial_id: int,
+    *,
+    by: str,
+    reason: str,
+) -> str:
+    """Count the documents of a suspect trial, when a person says that they are good.
+
+    Raises:
+        Unusable: the trial is not suspect, or its documents are not complete.
+    """
+    state = fold(ledger.events(campaign_id))
+    trial = state.trials.get(trial_id)
+    if trial is None or trial.state is not TrialState.SUSPECT or trial.fence is None:
+        raise service.not_suspect(campaign_id, trial_id)
+    documents = documents_of(campaign_id, trial_id, trial.attempts, trial.fence)
+    try:
+        evidence = evidence_in(settings.data_dir, documents)
+    except ReductionError as error:
+        raise Unusable(
+            f"trial {trial_id} cannot count as measured: {error}; --as retry or --as abandon"
+        ) from error
+    acquired = ev.Acquired(
+        trial_id=trial_id,
+        attempt=trial.attempts,
+        run_uid=evidence.run_uid,
+        documents=documents,
+        sha256=evidence.sha256,
+        salvaged=True,
+    )
+    FileOutbox(settings.data_dir).put(
+        campaign_id, Result(proposal_of(trial), acquired, trial.fence)
+    )
+    if not ledger.resolve(campaign_id, acquired):
+        raise service.not_suspect(campaign_id, trial_id)
+    text = f"{by} counts the documents of trial {trial_id}: {reason}"
+    note = ev.Noted(by=by, text=text, key=f"trial {trial_id} counted")
+    ledger.remark(campaign_id, note)
+    spec = CampaignSpec.from_data(state.spec)
+    with contextlib.closing(ReducerProcess(settings.data_dir)) as reducer:
+        reduce_trial(ledger, reducer, campaign_id, spec, trial_id, documents)
+    service.go_on(ledger, campaign_id, by=by, reason=reason)
+    return f"trial {trial_id} is {fold(ledger.events(campaign_id)).trials[trial_id].state}"

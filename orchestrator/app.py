@@ -133,12 +133,7 @@ def run_campaign(settings: Settings, campaign_id: str) -> None:
     instrument = InstrumentSpec.from_data(state.instrument_spec)
     lab = campaign_lab(settings, ledger, instrument, state.spec["optimizer"]["method"])
     try:
-        while True:
-            try:
-                decide(lab, campaign_id)
-                return
-            except LedgerUnavailable as error:
-                log.warning("the ledger is out of reach, nothing is proposed: %s", error)
+        decide(lab, campaign_id)
     finally:
         lab.optimizer.close()
 

@@ -9,6 +9,7 @@ suggestion is made from the fold of all events.
 """
 
 import contextlib
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -19,6 +20,7 @@ from orchestrator.domain.errors import (
     ExecutionError,
     LeaseLost,
     LedgerUnavailable,
+    LogWentBack,
     OptimizerError,
     PlanAborted,
     PlanFailed,
@@ -31,8 +33,10 @@ from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.stopping import verdict
 from orchestrator.domain.trial import TrialState
-from orchestrator.follow import delivered, follow, propose_again
+from orchestrator.follow import delivered, propose_again
 from orchestrator.ports import InstrumentState, Lab, Lease, Ledger, PlanRequest, Reducer, Result
+
+log = logging.getLogger(__name__)
 
 POLL_S = 1.0
 """Longest wait without a look at the clock: deadlines have no event of their own."""
@@ -50,28 +54,35 @@ def decide(lab: Lab, campaign_id: str) -> CampaignState:
     """Propose trials until the campaign is over; gives its final state."""
     state = fold(lab.ledger.events(campaign_id))
     spec = CampaignSpec.from_data(state.spec)
-    while True:
-        state = _now(lab, campaign_id, state)
-        if state.is_over:
-            return state
-        if state.status is CampaignStatus.FINISHING:
-            _wind_down(lab, state)
-        elif ending := verdict(state, spec, lab.clock.now()):
-            order = ev.FinishRequested(by="policy", reason=ending.reason, ending=ending.ending)
-            lab.ledger.order(campaign_id, order, TAKES_TRIALS)
-        elif _wants_trial(state, spec):
-            _propose(lab, state, spec)
-        else:
-            lab.ledger.wait({campaign_id: state.last_id}, POLL_S)
+    while not state.is_over:
+        try:
+            state = _now(lab, campaign_id, state)
+            _take_step(lab, state, spec)
+        except LedgerUnavailable as error:  # what this process knows must outlast the outage
+            log.warning("the ledger is out of reach, nothing is proposed: %s", error)
+    return state
+
+
+def _take_step(lab: Lab, state: CampaignState, spec: CampaignSpec) -> None:
+    """Do what is due, or wait for something to happen."""
+    if state.status is CampaignStatus.FINISHING:
+        _wind_down(lab, state)
+    elif ending := verdict(state, spec, lab.clock.now()):
+        order = ev.FinishRequested(by="policy", reason=ending.reason, ending=ending.ending)
+        lab.ledger.order(state.campaign_id, order, TAKES_TRIALS)
+    elif _wants_trial(state, spec):
+        _propose(lab, state, spec)
+    elif not state.is_over:
+        lab.ledger.wait({state.campaign_id: state.last_id}, POLL_S)
 
 
 def _now(lab: Lab, campaign_id: str, before: CampaignState) -> CampaignState:
-    """The state now; a log that has lost proposals of this process is told them again."""
-    state, _ = follow(lab.ledger, campaign_id, before)
-    if before.trials.keys() - state.trials.keys():
-        propose_again(lab.ledger, before, state)
-        state, _ = follow(lab.ledger, campaign_id, state)
-    return state
+    """The state now; a log that went back is told again what this process had proposed."""
+    try:
+        return fold(lab.ledger.events(campaign_id, before.last_id), before)
+    except LogWentBack:
+        propose_again(lab.ledger, before, fold(lab.ledger.events(campaign_id)))
+        return fold(lab.ledger.events(campaign_id))
 
 
 def _wants_trial(state: CampaignState, spec: CampaignSpec) -> bool:
@@ -172,18 +183,20 @@ def execute(lab: Lab, campaign_id: str, spec: CampaignSpec, beside: Beside) -> b
     )
     if lease is None:
         return False
+    attempt = lease.attempts
     try:
         envelope_of(lab.instrument).check(device_settings(spec, lease.parameters))
         attempt = lab.ledger.start(lease)
         lab.gate.claim(lease.fence)
-        results = lab.outbox.results(campaign_id, lease.trial_id)
-        acquired = delivered(results, lease.parameters)
-        if acquired is None:  # else the ledger was lost after it was measured: not again
-            acquired = _measure(lab, lease, spec, attempt)
+        found = delivered(lab.outbox.results(campaign_id, lease.trial_id), lease.parameters)
+        acquired = found or _measure(lab, lease, spec, attempt)
     except (EnvelopeError, ExecutionError) as error:
-        _fail(lab, lease, spec, error)
+        _fail(lab, lease, spec, error, attempt)
         return True
-    _hand_in(lab, lease, acquired)
+    if found:  # measured before the log lost it, or before the ledger could be told: not again
+        lab.ledger.acquired(lease, replace(found, salvaged=True))
+    else:
+        _hand_in(lab, lease, acquired)
     reduce_beside(lab, campaign_id, spec, acquired, beside)
     return True
 
@@ -219,7 +232,8 @@ def _hand_in(lab: Lab, lease: Lease, acquired: ev.Acquired) -> None:
             run_uid=acquired.run_uid,
             documents=acquired.documents,
         )
-        lab.ledger.remark(lease.campaign_id, late)
+        with contextlib.suppress(LedgerUnavailable):
+            lab.ledger.remark(lease.campaign_id, late)
         raise
     lab.outbox.put(lease.campaign_id, Result(lease.proposal, acquired, lease.fence))
     lab.ledger.acquired(lease, acquired)
@@ -335,12 +349,13 @@ def documents_of(campaign_id: str, trial_id: int, attempt: int, fence: int) -> s
 
 
 def _fail(
-    lab: Lab, lease: Lease, spec: CampaignSpec, error: EnvelopeError | ExecutionError
+    lab: Lab, lease: Lease, spec: CampaignSpec, error: EnvelopeError | ExecutionError, attempt: int
 ) -> None:
     """After an odd end: quiet, hold, and record why.
 
     Raises:
-        LeaseLost: somebody else drives now, so hands off.
+        LeaseLost: somebody else drives now, so hands off; or it could not be recorded, and the
+            next worker must look.
     """
     with contextlib.suppress(PlanFailed):  # a device server that is gone cannot tell
         lab.gate.confirm(lease.fence)
@@ -352,8 +367,7 @@ def _fail(
     elif isinstance(error, EnvelopeError) or spec.policy.consumes_sample:
         then = TrialState.ABANDONED  # a second attempt would spend a second sample
     else:
-        attempts = lease.attempts + 1
-        then = after_failure(spec.policy, attempts=attempts, crashes=lease.crashes, crash=crash)
+        then = after_failure(spec.policy, attempts=attempt, crashes=lease.crashes, crash=crash)
     failed = ev.Failed(
         trial_id=lease.trial_id,
         reason=reason,
@@ -362,4 +376,8 @@ def _fail(
         then=then,
     )
     sound = lab.executor.is_reusable and not crash
-    lab.ledger.fail(lease, failed, InstrumentState.READY if sound else InstrumentState.UNKNOWN)
+    state = InstrumentState.READY if sound else InstrumentState.UNKNOWN
+    try:
+        lab.ledger.fail(lease, failed, state)
+    except LedgerUnavailable as away:
+        raise LeaseLost(f"'{failed.reason}' could not be recorded: {away}") from away

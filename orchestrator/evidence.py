@@ -21,6 +21,8 @@ def settle_left_over(lab: Lab, beside: Beside) -> None:
     """Decide every suspect trial of the instrument, and have every acquired one reduced."""
     for campaign_id in lab.ledger.open_campaigns(lab.instrument.name):
         state = fold(lab.ledger.events(campaign_id))
+        if state.mode != lab.instrument.mode:
+            continue  # its evidence is about other devices
         spec = CampaignSpec.from_data(state.spec)
         for trial in state.in_state(TrialState.SUSPECT):
             _decide_suspect(lab, campaign_id, spec, trial)

@@ -37,15 +37,13 @@ def propose_again(ledger: Ledger, lost: CampaignState, state: CampaignState) -> 
         lost: the state before.
         state: the state of the log as it is now.
     """
-    campaign_id = state.campaign_id
+    campaign_id = lost.campaign_id
     missing = [trial for number, trial in lost.trials.items() if number not in state.trials]
-    for trial in missing:
-        ledger.propose(campaign_id, proposal_of(trial))
-    seconds = max(0.0, (lost.changed_at or 0.0) - (state.changed_at or 0.0))
+    told = sum(ledger.propose(campaign_id, proposal_of(trial)) for trial in missing)
     text = (
-        f"the log went back {seconds:.1f} s, because its server lost what it had not yet written: "
-        f"{len(missing)} proposals were told again; results that are safe on disk come back by "
-        "themselves, and none is counted twice; orders of the last seconds must be given again"
+        "the log went back, because its server lost what it had not yet written: "
+        f"{told} proposals were told again; results that are safe on disk come back by themselves, "
+        "and none is counted twice; orders of the last seconds must be given again"
     )
     ledger.remark(campaign_id, ev.Noted(by="campaign", text=text, key=f"back from {lost.last_id}"))
 

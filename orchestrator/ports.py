@@ -478,6 +478,10 @@ class Executor(Protocol):
         """
         ...
 
+    def accept(self) -> None:
+        """What is as it is now stays so: nothing of the last attempt is put back any more."""
+        ...
+
     def differences(self, traces: Traces) -> list[str]:
         """One phrase for each device that does not stand where it was sent."""
         ...
@@ -542,6 +546,7 @@ class Gate(Protocol):
 
         Raises:
             LeaseLost: a higher fence was claimed since.
+            PlanFailed: the device's server does not answer, so it cannot be told.
         """
         ...
 

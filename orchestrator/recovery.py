@@ -13,9 +13,9 @@ from orchestrator.adapters.child import is_proven_dead
 from orchestrator.campaign import Beside
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import DeviceUnavailable, ExecutionError, Unusable
-from orchestrator.domain.rules import TAKES_TRIALS
+from orchestrator.domain.rules import CLEARED, TAKES_TRIALS
 from orchestrator.domain.spec import InstrumentSpec
-from orchestrator.domain.state import CampaignStatus
+from orchestrator.domain.state import CampaignStatus, fold
 from orchestrator.evidence import settle_left_over
 from orchestrator.ports import InstrumentState, Lab, Traces
 
@@ -36,7 +36,7 @@ def recover(lab: Lab, beside: Beside, *, standby: bool = False) -> None:
     With ``standby``, a worker that can be replaced while it lives is left to its work.
 
     Raises:
-        Unusable: a worker on another host drives the instrument.
+        Unusable: a worker on another host drives the instrument, or a run in another mode left it.
         DeviceUnavailable: a device has lost its connection meanwhile.
         LeaseLost: another standby worker was faster.
     """
@@ -46,12 +46,32 @@ def recover(lab: Lab, beside: Beside, *, standby: bool = False) -> None:
         if standby and lab.gate.yields and not is_proven_dead(record.holder):
             return
         _end_lease(lab, record.holder)
+    _refuse_other_mode(lab)
     while (state := _needs_recovery(lab)) is not None:
         if state is InstrumentState.FAULT:
             _await_staff(lab)
         else:
             _recover_instrument(lab)
     settle_left_over(lab, beside)
+
+
+def _refuse_other_mode(lab: Lab) -> None:
+    """Pass unless what is to be put right was left on the hardware, and this is its twin (or so).
+
+    Raises:
+        Unusable: it was.
+    """
+    name = lab.instrument.name
+    record = lab.ledger.instrument(name)
+    if record.state is InstrumentState.READY or record.campaign_id is None:
+        return
+    left = fold(lab.ledger.events(record.campaign_id))
+    if left.mode != lab.instrument.mode:
+        raise Unusable(
+            f"instrument {name!r} is {record.state} after a run in mode {left.mode}, and this is "
+            f"mode {lab.instrument.mode}: let a worker in mode {left.mode} put it right first, or "
+            "use another --data-dir"
+        )
 
 
 def _needs_recovery(lab: Lab) -> InstrumentState | None:
@@ -86,7 +106,8 @@ def _recover_instrument(lab: Lab) -> None:
     """Leaves it ready, or in fault."""
     name = lab.instrument.name
     reason = "a worker died or a device was lost: observing"
-    held = lab.ledger.instrument(name).holder
+    before = lab.ledger.instrument(name)
+    held = before.holder
     # Whoever held the lock that is ours now can drive no more, dead or not.
     dead = held if held and (not lab.gate.yields or is_proven_dead(held)) else None
     terms = {"floor": lab.gate.floor, "ttl_s": lab.lease_s}
@@ -96,7 +117,8 @@ def _recover_instrument(lab: Lab) -> None:
     lab.gate.claim(record.fence)
     lab.executor.quiet()
     try:
-        state, reason = InstrumentState.READY, _put_right(lab)
+        have_looked = before.reason.startswith(CLEARED)
+        state, reason = InstrumentState.READY, _put_right(lab, have_looked=have_looked)
     except ExecutionError as error:
         if error.reason in ("device_disconnected", "device_unavailable"):
             raise  # a server that comes back needs a worker that connects anew
@@ -104,8 +126,10 @@ def _recover_instrument(lab: Lab) -> None:
     lab.ledger.recover(name, lab.worker, state, reason=reason, **terms)
 
 
-def _put_right(lab: Lab) -> str:
+def _put_right(lab: Lab, *, have_looked: bool) -> str:
     """Wait, put back, compare; what was found, in words for the log.
+
+    When staff ``have_looked``, nobody is asked, and what they left stays as it is.
 
     Raises:
         DeviceUnavailable: a device lost its connection.
@@ -114,21 +138,25 @@ def _put_right(lab: Lab) -> str:
     _await_rest(lab)
     traces = lab.executor.traces()
     found = ["every device answers and stands still"]
+    if not have_looked:
+        _await_person(lab, traces)
     if traces is not None:
         if restored := lab.executor.restore(traces):
             found.append(f"put back as before staging: {', '.join(restored)}")
         found += lab.executor.differences(traces)
-    _await_person(lab, traces)
     return "; ".join(found)
 
 
 def _await_rest(lab: Lab) -> None:
     longest = rest_s(lab.instrument)
+    give_up = time.monotonic() + longest
     why = None
     for _ in range(1 + round(longest / LOOK_S)):
         lab.announce(PERSON_S)
         if (why := lab.executor.observe()) is None:
             return
+        if time.monotonic() >= give_up:  # each look may take seconds
+            break
         if not lab.executor.is_connected:
             raise DeviceUnavailable(f"while the instrument was observed: {why}")
         lab.clock.sleep(LOOK_S)
@@ -143,33 +171,39 @@ def rest_s(instrument: InstrumentSpec) -> float:
 
 
 def _await_person(lab: Lab, traces: Traces | None) -> None:
-    """With a device marked ``takeover: person`` somebody must look and resume."""
+    """With a device marked ``takeover: person`` somebody must look and resume.
+
+    Raises:
+        ExecutionError: nobody has, and the campaign that could be asked is over.
+    """
     wary = [n for n, device in lab.instrument.devices.items() if device.takeover == "person"]
     if not wary:
         return
     doing = f" (its last command was '{traces.commands[-1]}')" if _has_acted(traces) else ""
     reason = f"look at {', '.join(wary)} after the crash{doing}, then 'labwright resume'"
+    question = ev.NeedsPerson(by="worker", reason=reason)
     for campaign_id in lab.ledger.open_campaigns(lab.instrument.name):
-        if _has_looked(lab.ledger.events(campaign_id)):
-            continue
-        order = ev.NeedsPerson(by="worker", reason=reason)
-        lab.ledger.order(campaign_id, order, TAKES_TRIALS)
-        while lab.ledger.status(campaign_id) == CampaignStatus.NEEDS_PERSON:
-            lab.announce(PERSON_S)  # waiting is not hanging
-            lab.clock.sleep(0.5)
+        if not _has_looked(lab.ledger.events(campaign_id), question):
+            lab.ledger.order(campaign_id, question, TAKES_TRIALS)
+            while lab.ledger.status(campaign_id) == CampaignStatus.NEEDS_PERSON:
+                lab.announce(PERSON_S)  # waiting is not hanging
+                lab.clock.sleep(0.5)
+        if _has_looked(lab.ledger.events(campaign_id), question):
+            return
+    raise ExecutionError(f"nobody has looked at {', '.join(wary)} after the crash", "not_looked_at")
 
 
 def _has_acted(traces: Traces | None) -> TypeGuard[Traces]:
     return traces is not None and bool(traces.commands)
 
 
-def _has_looked(log: Sequence[ev.Event]) -> bool:
-    """True when somebody was asked since the instrument became unknown, and has resumed."""
+def _has_looked(log: Sequence[ev.Event], question: ev.NeedsPerson) -> bool:
+    """True when somebody was asked this since the instrument became unknown, and has resumed."""
     asked = looked = False
     for event in log:
         if isinstance(event, ev.InstrumentChanged) and event.state == InstrumentState.UNKNOWN:
             asked = looked = False
-        asked |= isinstance(event, ev.NeedsPerson)
+        asked |= isinstance(event, ev.NeedsPerson) and event.reason == question.reason
         looked |= asked and isinstance(event, ev.Resumed)
     return looked
 
@@ -180,7 +214,7 @@ def _await_staff(lab: Lab) -> None:
     record = lab.ledger.instrument(name)
     reason = (
         f"instrument {name} is in fault: {record.reason or 'no reason is known'}. Staff must look, "
-        f"then 'labwright clear-fault {name}'"
+        f"then say: labwright clear-fault {name} --reason '...'"
     )
     for campaign_id in lab.ledger.open_campaigns(name):
         order = ev.NeedsPerson(by="worker", reason=reason)
@@ -188,3 +222,4 @@ def _await_staff(lab: Lab) -> None:
     while lab.ledger.instrument(name).state is InstrumentState.FAULT:
         lab.announce(PERSON_S)
         lab.clock.sleep(0.5)
+    lab.executor.accept()

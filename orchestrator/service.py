@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import Unusable, near
 from orchestrator.domain.events import iso
-from orchestrator.domain.rules import TAKES_TRIALS
+from orchestrator.domain.rules import CLEARED, TAKES_TRIALS
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.trial import TERMINAL, Trial, TrialState
@@ -196,7 +196,7 @@ def clear_fault(ledger: Ledger, instrument: str, *, by: str, reason: str) -> str
     Raises:
         Unusable: it is in no fault.
     """
-    if not ledger.clear_fault(instrument, f"fault cleared by {by}: {reason}"):
+    if not ledger.clear_fault(instrument, f"{CLEARED}{by}: {reason}"):
         state = ledger.instrument(instrument).state
         raise Unusable(f"instrument {instrument!r} is in no fault: it is {state}")
     for campaign_id in ledger.open_campaigns(instrument):

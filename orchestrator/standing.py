@@ -136,8 +136,9 @@ def _held(state: CampaignState, now: float) -> str:
 
 def _fault(state: CampaignState, instrument: InstrumentRecord) -> Standing:
     name = state.instrument
-    text = f"instrument {name} is in fault; staff must look, then 'labwright clear-fault {name}'"
-    return Standing(f"{text}: {instrument.reason}" if instrument.reason else text, True)
+    why = f" ({instrument.reason})" if instrument.reason else ""
+    then = f"staff must look, then say: labwright clear-fault {name} --reason '...'"
+    return Standing(f"instrument {name} is in fault{why}; {then}", True)
 
 
 def _span(since: float | None, until: float | None) -> str:

@@ -255,8 +255,9 @@ class Supervisor:
             if self._knew_server:  # when it was our own, more is known of its end
                 self._lose(Cause.DIED, "the server of another launcher ended")
                 self._has_restarted = True
-            self.server, self._is_listed = live.process, False
+            self._is_listed = False
             self._list_server(live.pid)
+        self.server = live.process
         self._knew_server = True
 
     def _list_server(self, pid: int) -> None:

@@ -20,17 +20,17 @@ from orchestrator.settings import Settings
 def reduce_again(
     settings: Settings, ledger: Ledger, campaign_id: str, trial_id: int | None
 ) -> list[Trial]:
-    """Run the reducer again for one unreduced trial, or all (None); gives them as they are then.
+    """Reduce one trial whose data are safe, or all (None); gives them as they are then.
 
     Raises:
-        Unusable: the trial is not unreduced, or its documents are not on this machine.
+        Unusable: the trial waits for no reduction, or its documents are not on this machine.
     """
     state = fold(ledger.events(campaign_id))
-    waiting = state.in_state(TrialState.UNREDUCED)
+    waiting = state.in_state(TrialState.UNREDUCED, TrialState.ACQUIRED)
     if trial_id is not None:
         waiting = [one for one in waiting if one.trial_id == trial_id]
         if not waiting:
-            raise Unusable(f"trial {trial_id} of {campaign_id!r} is not unreduced")
+            raise Unusable(f"trial {trial_id} of {campaign_id!r} has nothing to reduce")
     spec, outbox = CampaignSpec.from_data(state.spec), FileOutbox(settings.data_dir)
     with contextlib.closing(ReducerProcess(settings.data_dir)) as reducer:
         for trial in waiting:

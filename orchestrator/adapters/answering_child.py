@@ -115,9 +115,12 @@ class AnsweringChild:
     def _exit_code(self) -> int:
         """How it ended. What it started is killed, and itself when it only closed its pipe."""
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(END_S)
+            code = self._process.wait(END_S)
+            self._kill_group()
+            return code
         self._kill_group()
-        return self._process.wait()
+        self._process.wait()
+        return 1  # it only closed its pipe: the kill was ours
 
     def _kill_group(self) -> None:
         with suppress(ProcessLookupError):

@@ -191,7 +191,15 @@ class BlueskyExecutor:
         """See ports.Executor."""
         from orchestrator.adapters.aftermath import restore
 
-        return restore(self._connected()[0], self._envelope, traces.staged)
+        restored = restore(self._connected()[0], self._instrument, traces.staged)
+        self.accept()
+        return restored
+
+    def accept(self) -> None:
+        """See ports.Executor."""
+        from orchestrator.adapters.journal import accept
+
+        accept(self._journal_file)
 
     def differences(self, traces: Traces) -> list[str]:
         """See ports.Executor."""
@@ -216,14 +224,16 @@ class BlueskyExecutor:
 
     @property
     def _journal_file(self) -> Path:
-        return self._data_dir / "journal" / f"{self._instrument.name}.jsonl"
+        name = f"{self._instrument.name}-{self._instrument.mode}.jsonl"
+        return self._data_dir / "journal" / name
 
     def _new_journal(self, request: PlanRequest) -> "Journal":
         from orchestrator.adapters.journal import Journal
 
         names = ("campaign_id", "trial_id", "attempt", "fence")
         about = {name: request.metadata.get(name) for name in names}
-        return Journal(self._journal_file, {**about, "documents": request.documents})
+        about["documents"] = request.documents
+        return Journal(self._journal_file, about, durable=request.campaign.policy.consumes_sample)
 
     def _guard(self, request: PlanRequest | None, journal: "Journal | None" = None) -> "Guard":
         """A guard for one plan; without a request for a plan that belongs to no trial."""

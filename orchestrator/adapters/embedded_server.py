@@ -187,7 +187,7 @@ def _launched(data_dir: Path, *, cuts_last_write: bool) -> LiveServer:
     except LedgerUnavailable as error:
         has_ended = process.poll() is not None
         child.end(process, 1.0)
-        if process.returncode == -signal.SIGKILL:
+        if has_ended and process.returncode == -signal.SIGKILL:
             raise  # somebody killed it while it started: worth another try
         said = _log(data_dir).read_bytes()[begun:].decode(errors="replace")
         raise _Refused(said if has_ended else "") from error

@@ -182,9 +182,14 @@ class Guard:
         return message
 
     def _note(self, command: str, device: Any, **details: Any) -> None:
-        if self._journal is not None:
-            path = self._paths.path(device) or str(getattr(device, "name", device))
+        if self._journal is None:
+            return
+        path = self._paths.path(device) or str(getattr(device, "name", device))
+        try:
             self._journal.note(command, path, **details)
+        except PlanFailed:
+            self._journal = None  # refused once: what cleans up afterwards must not be
+            raise
 
     def _stage(self, message: Msg) -> Msg:
         self._path(message.obj)

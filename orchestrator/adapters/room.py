@@ -1,6 +1,5 @@
 """Whether a folder has room for what must be written next: asked of the disk, not computed."""
 
-import contextlib
 import errno
 import os
 from pathlib import Path
@@ -35,11 +34,10 @@ def lack_of_room(folder: Path, wanted: int = LEAST_ROOM) -> str | None:
             return _sentence(folder, wanted)
         raise
     try:
+        path.unlink()  # at once: whatever happens now, the room comes back
         return None if _reserve(descriptor, folder, wanted) else _sentence(folder, wanted)
     finally:
         os.close(descriptor)
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
 
 
 def _reserve(descriptor: int, folder: Path, wanted: int) -> bool:

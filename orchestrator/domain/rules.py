@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 MOST_GRANTS = 20
 """Leases of a trial that may end before a start; then it is abandoned."""
 
+CLEARED = "fault cleared by "
+"""Begins the reason of an instrument whose fault staff have cleared."""
+
 TAKES_TRIALS = (
     CampaignStatus.RUNNING,
     CampaignStatus.PAUSED,

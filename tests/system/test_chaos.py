@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from orchestrator.adapters.child import is_same_process
-from tests.system.lab import environment
+from tests.system.lab import environment, wait_for
 
 HOME = Path(__file__).resolve().parents[2]
 PATIENCE_S = 90.0
@@ -91,6 +91,10 @@ def test_an_interruption_ends_all_and_forgets_the_lab(folder, tmp_path):
         program.kill()
     assert len(seen) >= 10
     assert program.returncode == 130, errors
-    assert [pid for pid, started in seen if is_same_process(pid, started)] == []
+    wait_for(
+        lambda: not [pid for pid, started in seen if is_same_process(pid, started)],
+        "the last child has ended with its parent",
+        10,
+    )
     assert list(folder.iterdir()) == []
     assert not results.exists()

@@ -113,7 +113,7 @@ class Lab:
     def assert_measured_once(self, campaign_id: str) -> None:
         """The first trial was started once, has one file of documents, and counts once."""
         runs = self.data_dir / "runs" / campaign_id
-        assert [path.name for path in runs.glob("00001-*")] == ["00001-1.jsonl"]
+        assert [path.name for path in runs.glob("00001-*")] == ["00001-1-1.jsonl"]
         rows = results(self.data_dir, campaign_id)
         assert [row["state"] for row in rows] == ["measured"] * 4
         assert rows[0]["attempts"] == "1"

@@ -22,6 +22,7 @@ from orchestrator.domain.errors import (
     PlanAborted,
     PlanFailed,
     ReductionError,
+    Unusable,
 )
 from orchestrator.domain.proposal import Knowledge, Suggestion
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
@@ -79,6 +80,7 @@ class ToldExecutor:
     unrest: str | None = None
     left: Traces | None = None
     restoring: Exception | None = None
+    accepted: int = 0
     order: Callable[[], str | None] = lambda: None
 
     def load(self) -> None:
@@ -119,6 +121,9 @@ class ToldExecutor:
         if self.restoring is not None:
             raise self.restoring
         return list(traces.staged)
+
+    def accept(self) -> None:
+        self.accepted += 1
 
     def differences(self, traces: Traces) -> list[str]:
         return [f"{name} stands elsewhere" for name in traces.setpoints]
@@ -566,10 +571,11 @@ def test_what_does_not_come_to_rest_is_a_fault_that_staff_clear(lab: Lab) -> Non
     asked = [e.reason for e in lab.ledger.events(ID) if isinstance(e, ev.NeedsPerson)]
     assert asked == [
         "instrument stage is in fault: it does not come to rest within 300 s: x is moving. "
-        "Staff must look, then 'labwright clear-fault stage'"
+        "Staff must look, then say: labwright clear-fault stage --reason '...'"
     ]
     changes = [e.state for e in lab.ledger.events(ID) if isinstance(e, ev.InstrumentChanged)]
     assert changes == ["unknown", "recovering", "fault", "unknown", "recovering", "ready"]
+    assert lab.executor.accepted == 1, "what staff left stays"  # type: ignore[attr-defined]
     assert state.trials[1].state is TrialState.QUEUED
 
 
@@ -815,6 +821,78 @@ def test_a_standby_whose_server_was_replaced_makes_way_for_one_that_finds_it(lab
     looks = iter([True, True, False])
     with pytest.raises(SystemExit):
         Worker(lab, standby=True, stays=lambda: next(looks)).begin()
+
+
+def test_who_only_ends_the_campaign_has_not_looked(lab: Lab) -> None:
+    """Then staff must: the instrument is in fault."""
+    wary = INSTRUMENT.model_copy(
+        update={
+            "devices": {
+                name: device.model_copy(update={"takeover": "person"})
+                for name, device in INSTRUMENT.devices.items()
+            }
+        }
+    )
+    first = replace(lab, instrument=wary)
+    _left_running(first, spec(), documents=False)
+
+    class Died(Exception):
+        pass
+
+    naps: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        naps.append(seconds)
+        order = ev.AbortRequested(by="me", reason="smoke", halt=False)
+        lab.ledger.order(ID, order, [CampaignStatus.NEEDS_PERSON])
+        if len(naps) > 3:
+            raise Died
+
+    lab.clock.sleep = sleep  # type: ignore[method-assign]
+    with pytest.raises(Died):
+        Worker(first).begin()
+    record = lab.ledger.instrument(INSTRUMENT.name)
+    assert record.state is InstrumentState.FAULT
+    assert record.reason == "nobody has looked at x after the crash"
+    lab.clock.sleep = lambda _: None  # type: ignore[method-assign]
+    assert lab.ledger.clear_fault(INSTRUMENT.name, "fault cleared by me: closed it")
+    Worker(replace(first, worker="worker-2")).begin()
+    assert lab.ledger.instrument(INSTRUMENT.name).state is InstrumentState.READY
+
+
+def test_a_twin_puts_nothing_right_that_was_left_on_the_hardware(lab: Lab) -> None:
+    _left_running(lab, spec(), documents=False)
+    real = replace(lab, instrument=INSTRUMENT.model_copy(update={"mode": "real"}))
+    with pytest.raises(Unusable, match="after a run in mode twin, and this is mode real"):
+        Worker(real).begin()
+    assert lab.executor.quieted == 0  # type: ignore[attr-defined]
+    assert fold(lab.ledger.events(ID)).trials[1].state is TrialState.SUSPECT
+
+
+def test_a_failure_that_cannot_be_recorded_ends_the_worker(lab: Lab) -> None:
+    """Else the same lease would be tried again, under another reason."""
+    campaign = spec()
+    open_campaign(lab, campaign)
+    lab.executor.tell[1] = _raise(PlanFailed("IOC gone", "device_disconnected"))  # type: ignore[attr-defined]
+
+    def unreachable(*_: Any) -> None:
+        raise LedgerUnavailable("no answer")
+
+    lab.ledger.fail = unreachable  # type: ignore[method-assign]
+    with pytest.raises(LeaseLost, match="'device_disconnected' could not be recorded"):
+        execute_next(lab, campaign)
+
+
+def test_people_are_told_of_a_log_that_lost_only_their_order(lab: Lab) -> None:
+    open_campaign(lab, spec())
+    go_back = _saved(lab)
+    lab.ledger.order(ID, ev.Paused(by="me", reason="lunch"), ["running"])
+    known = fold(lab.ledger.events(ID))
+    go_back()
+    assert _now(lab, ID, known).status is CampaignStatus.RUNNING
+    (note,) = [one for one in lab.ledger.events(ID) if isinstance(one, ev.Noted)]
+    assert "0 proposals were told again" in note.text
+    assert "orders of the last seconds must be given again" in note.text
 
 
 # A log that goes back

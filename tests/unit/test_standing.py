@@ -57,7 +57,7 @@ CASES = [
         False,
         "observed after a crash until all stands still",
     ),
-    ([], InstrumentRecord(InstrumentState.FAULT, reason="hot"), ALL, True, "in fault.*: hot"),
+    ([], InstrumentRecord(InstrumentState.FAULT, reason="hot"), ALL, True, r"in fault \(hot\)"),
     ([ev.Paused(by="me", reason="lunch")], READY, ALL, False, "paused for 50 s: lunch; 'labwright"),
     ([ev.Suspended(by="c", reason="p is 9")], READY, ALL, False, "p is 9; it goes on by itself"),
     ([ev.NeedsPerson(by="w", reason="look")], READY, ALL, True, "needs a person for 50 s: look"),

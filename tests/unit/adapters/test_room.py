@@ -8,7 +8,8 @@ import pytest
 
 from orchestrator.adapters.outbox import FileOutbox
 from orchestrator.adapters.room import is_full, lack_of_room
-from orchestrator.domain.events import Acquired
+from orchestrator.domain.events import Acquired, Proposed
+from orchestrator.ports import Result
 
 
 def test_there_is_room_and_nothing_is_left_behind(tmp_path: Path) -> None:
@@ -47,7 +48,8 @@ def test_a_result_waits_for_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "outbox" / "c").mkdir(parents=True)
     monkeypatch.setattr(os, "fsync", full)
     acquired = Acquired(trial_id=3, attempt=1, run_uid="u", documents="d", sha256="s")
-    FileOutbox(tmp_path, wait).put("c", acquired)
+    proposal = Proposed(trial_id=3, parameters={"x": 1.0}, source="model", basis="0", seed=1)
+    FileOutbox(tmp_path, wait).put("c", Result(proposal, acquired, fence=7))
     assert [one for one, _ in told] == ["c"]
     assert "the result of trial 3 waits for room" in told[0][1]
-    assert [path.name for path in (tmp_path / "outbox" / "c").iterdir()] == ["3-1.json"]
+    assert [path.name for path in (tmp_path / "outbox" / "c").iterdir()] == ["3-7.json"]

@@ -12,6 +12,7 @@ import logging
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tests.chaos.report import GATES, ZERO, complaints, gates_report, power_repo
 from tests.chaos.results import Results
 from tests.chaos.run import run
 
-CONTROL_TRIALS = 20
+CONTROL_TRIALS = 16
 """Enough for about a dozen aimed freezes: not each of them shows the second driver."""
 INTERRUPTED = 130
 
@@ -56,8 +57,9 @@ def _labs(options: argparse.Namespace) -> Iterator[tuple[str, Terms, Sequence[Bl
             for appendfsync in ("always", "everysec"):
                 yield appendfsync, Terms("flock", options.trials, seed, appendfsync), POWER_CUTS
             continue
+        rarer = [replace(blow, every=blow.every * options.calm) for blow in EVERYTHING]
         for gate in GATES:
-            yield gate, Terms(gate, options.trials, seed), EVERYTHING
+            yield gate, Terms(gate, options.trials, seed, calm=options.calm), rarer
         yield "none", Terms("none", CONTROL_TRIALS, seed), ONLY_FREEZES
 
 
@@ -75,6 +77,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--trials", type=int, default=100, help="for each lab")
     parser.add_argument("--seed", type=int, default=0, help="the first")
     parser.add_argument("--seeds", type=int, default=1, help="how many, one after another")
+    parser.add_argument("--calm", type=float, default=1.0, help="so many times rarer blows")
     parser.add_argument("--power-cuts", action="store_true", help="cut the power, nothing else")
     parser.add_argument("--results", type=Path, help="file of finished labs: they are not repeated")
     parser.add_argument("--json", action="store_true", help="the report on one line")

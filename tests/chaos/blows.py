@@ -150,16 +150,16 @@ def cut_power(nemesis: Nemesis) -> bool:
 
 
 EVERYTHING = (
-    Blow("worker_kills", 1.9, kill_worker),
+    Blow("worker_kills", 2.3, kill_worker),
     Blow("beat_kills", 55, kill_beat),
     Blow("campaign_kills", 45, kill_campaign),
     Blow("server_kills", 33, kill_server),
-    Blow("freezes", 11, freeze_driver),
+    Blow("freezes", 13, freeze_driver),
     Blow("ioc_kills", 60, kill_ioc),
     Blow("server_freezes", 100, freeze_server),
     Blow("link_cuts", 60, cut_link),
 )
-"""In 100 trials about 60 workers are killed, a dozen frozen, and a few times each of the others."""
+"""In 100 trials more than 50 workers are killed, a dozen frozen, and a few of each of the others."""
 ONLY_FREEZES = (Blow("freezes", 1.5, freeze_driver),)
 """For the control: what the gate is there for, and nothing else."""
 POWER_CUTS = (Blow("worker_kills", 6, kill_worker), Blow("cuts", 8, cut_power))

@@ -48,6 +48,8 @@ class Terms:
     seed: int
     appendfsync: str = "always"
     """When the server makes its log durable; ``everysec`` for the power cuts that lose events."""
+    calm: float = 1.0
+    """How many times rarer the blows are than in the long form."""
 
 
 @dataclass

@@ -56,6 +56,8 @@ STEP_S = 0.1
 
 ANSWER_S = 3.0
 """Longest wait for one answer of the ledger: a person is told of a lost link within seconds."""
+INTERRUPTED_BY = "keyboard"
+"""Who pauses a campaign by Ctrl-C or SIGTERM."""
 GIVER_UP = "run"
 """Who calls for a person when a run gives up."""
 
@@ -348,7 +350,7 @@ class Launcher:
         """First interrupt: the running trial finishes and all stops. Second: abort."""
         if self._handled >= self.interrupts:
             return
-        asked, by = self.interrupts, "keyboard"
+        asked, by = self.interrupts, INTERRUPTED_BY
         if asked == 1:
             order = ev.Paused(by=by, reason="interrupted; 'labwright run --resume' continues it")
             expected = [CampaignStatus.RUNNING, CampaignStatus.SUSPENDED]
@@ -436,19 +438,21 @@ def resumer(
         if not state.is_over:
             check_mode(InstrumentSpec.from_data(state.instrument_spec), hardware=hardware)
         ledger.permit(campaign_id, 0 if step else None)
-        order = ev.Resumed(by="run --resume")
-        held = [CampaignStatus.PAUSED]
-        if gave_up(ledger.events(campaign_id)):  # this run is the answer to that
-            held.append(CampaignStatus.NEEDS_PERSON)
-        ledger.order(campaign_id, order, held)
+        if is_held_by_a_run(ledger.events(campaign_id)):
+            held = [CampaignStatus.PAUSED, CampaignStatus.NEEDS_PERSON]
+            ledger.order(campaign_id, ev.Resumed(by="run --resume"), held)
 
     return resume
 
 
-def gave_up(log_of_events: Iterable[ev.Event]) -> bool:
-    """True when the last order in a campaign's log came from a run that gave up."""
+def is_held_by_a_run(log_of_events: Iterable[ev.Event]) -> bool:
+    """True when the last order came from a run that was interrupted or gave up.
+
+    What a person has paused stays so, whoever starts the processes again: somebody may be standing
+    at the instrument.
+    """
     orders = [event for event in log_of_events if isinstance(event, ev.CampaignEvent)]
-    return bool(orders) and isinstance(orders[-1], ev.NeedsPerson) and orders[-1].by == GIVER_UP
+    return bool(orders) and orders[-1].by in (GIVER_UP, INTERRUPTED_BY)
 
 
 def keep_results(data_dir: Path, ledger: RedisLedger, campaign_id: str) -> dict[str, Any]:

@@ -134,10 +134,11 @@ def note(ledger: Ledger, campaign_id: str, text: str, *, by: str) -> str:
     Raises:
         Unusable: there is nothing to write.
     """
-    if not text.strip():
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    if not text:
         raise Unusable("write what is to be noted: labwright note 'changed the lamp'")
     state_of(ledger, campaign_id)  # refuses a log that this version cannot read
-    ledger.remark(campaign_id, ev.Noted(by=by, text=text.strip(), key=f"note-{uuid.uuid4().hex}"))
+    ledger.remark(campaign_id, ev.Noted(by=by, text=text, key=f"note-{uuid.uuid4().hex}"))
     return f"noted in {campaign_id}"
 
 
@@ -165,6 +166,7 @@ def resolve(
     Raises:
         Unusable: the trial is not suspect.
     """
+    known_trial(state_of(ledger, campaign_id), trial_id)
     then = TrialState.QUEUED if verdict == "retry" else TrialState.ABANDONED
     failed = ev.Failed(
         trial_id=trial_id,
@@ -177,6 +179,19 @@ def resolve(
         raise not_suspect(campaign_id, trial_id)
     go_on(ledger, campaign_id, by=by, reason=reason)
     return f"trial {trial_id} is {then}"
+
+
+def known_trial(state: CampaignState, trial_id: int) -> Trial:
+    """The trial of this number.
+
+    Raises:
+        Unusable: there is none.
+    """
+    if trial_id not in state.trials:
+        count = len(state.trials)
+        text = f"campaign {state.campaign_id!r} has no trial {trial_id}; it has {count} so far"
+        raise Unusable(text)
+    return state.trials[trial_id]
 
 
 def not_suspect(campaign_id: str, trial_id: int) -> Unusable:
@@ -197,8 +212,10 @@ def clear_fault(ledger: Ledger, instrument: str, *, by: str, reason: str) -> str
         Unusable: it is in no fault.
     """
     if not ledger.clear_fault(instrument, f"{CLEARED}{by}: {reason}"):
-        state = ledger.instrument(instrument).state
-        raise Unusable(f"instrument {instrument!r} is in no fault: it is {state}")
+        record = ledger.instrument(instrument)
+        if record.envelope is None:
+            raise Unusable(f"no worker has ever owned an instrument {instrument!r}")
+        raise Unusable(f"instrument {instrument!r} is in no fault: it is {record.state}")
     for campaign_id in ledger.open_campaigns(instrument):
         go_on(ledger, campaign_id, by=by, reason=reason)
     return f"fault of {instrument} cleared; its worker observes it before anything moves"
@@ -211,12 +228,7 @@ def why(ledger: Ledger, campaign_id: str, trial_id: int) -> dict[str, Any]:
         Unusable: there is no such trial.
     """
     log = ledger.events(campaign_id)
-    state = fold(log)
-    if trial_id not in state.trials:
-        raise Unusable(
-            f"campaign {campaign_id!r} has no trial {trial_id}; it has {len(state.trials)} so far"
-        )
-    trial = state.trials[trial_id]
+    trial = known_trial(fold(log), trial_id)
     history = [
         {"at": iso(event.at), "event": ev.type_of(event), **_told(event)}
         for event in _about(log, trial)

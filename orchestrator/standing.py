@@ -39,8 +39,7 @@ def standing(
     if instrument.state is InstrumentState.FAULT:
         return _fault(state, instrument)
     if state.status in (CampaignStatus.PAUSED, CampaignStatus.SUSPENDED):
-        is_alarm = (state.waiting_for or "").startswith(NOT_STARTING)
-        return Standing(_held(state, now), is_alarm)
+        return _held(state, roles, now)
     if state.status is CampaignStatus.NEEDS_PERSON:
         return Standing(
             f"needs a person for {_span(state.held_since, now)}: {state.waiting_for}", True
@@ -60,13 +59,18 @@ def _of_instrument(
         case InstrumentState.LEASED if instrument.campaign_id != state.campaign_id:
             return Standing(f"waits for the instrument: campaign {instrument.campaign_id} uses it")
         case InstrumentState.LEASED:
-            return _driven(state, instrument, now)
+            return _driven(state, instrument, roles, now)
         case _:
             return _between(state, roles, now)
 
 
-def _driven(state: CampaignState, instrument: InstrumentRecord, now: float) -> Standing:
+def _driven(
+    state: CampaignState, instrument: InstrumentRecord, roles: Collection[str], now: float
+) -> Standing:
     trial = state.trials.get(instrument.trial_id or 0)
+    if "worker" not in roles:
+        lost = f"the worker of trial {instrument.trial_id} is gone, and nobody replaces it"
+        return Standing(f"{lost}: {_RESTART}", True)
     what = f"trial {instrument.trial_id} is being measured"
     if trial is not None and trial.state is TrialState.RUNNING:
         what += f", attempt {trial.attempts}, for {_span(trial.started_at, now)}"
@@ -124,14 +128,19 @@ def _since(state: CampaignState, queued: list[Trial]) -> float | None:
     return queued[0].proposed_at if queued else state.changed_at
 
 
-def _held(state: CampaignState, now: float) -> str:
-    since = _span(state.held_since, now)
-    then = (
+def _held(state: CampaignState, roles: Collection[str], now: float) -> Standing:
+    why = state.waiting_for or "no reason given"
+    is_alarm = why.startswith(NOT_STARTING)
+    then = [
         "it goes on by itself when that is over"
         if state.status is CampaignStatus.SUSPENDED
         else "'labwright resume' lets it go on"
-    )
-    return f"{state.status} for {since}: {state.waiting_for or 'no reason given'}; {then}"
+    ]
+    if not {"worker", "campaign"} & set(roles):
+        is_alarm |= state.status is CampaignStatus.SUSPENDED
+        then.append(f"nothing runs it at present: {_RESTART}")
+    text = f"{state.status} for {_span(state.held_since, now)}: {why}; {'; '.join(then)}"
+    return Standing(text, is_alarm)
 
 
 def _fault(state: CampaignState, instrument: InstrumentRecord) -> Standing:

@@ -28,6 +28,7 @@ def reduce_again(
     state = fold(ledger.events(campaign_id))
     waiting = state.in_state(TrialState.UNREDUCED, TrialState.ACQUIRED)
     if trial_id is not None:
+        service.known_trial(state, trial_id)
         waiting = [one for one in waiting if one.trial_id == trial_id]
         if not waiting:
             raise Unusable(f"trial {trial_id} of {campaign_id!r} has nothing to reduce")
@@ -60,8 +61,8 @@ def count_as_measured(
         Unusable: the trial is not suspect, or its documents are not complete.
     """
     state = fold(ledger.events(campaign_id))
-    trial = state.trials.get(trial_id)
-    if trial is None or trial.state is not TrialState.SUSPECT or trial.fence is None:
+    trial = service.known_trial(state, trial_id)
+    if trial.state is not TrialState.SUSPECT or trial.fence is None:
         raise service.not_suspect(campaign_id, trial_id)
     documents = documents_of(campaign_id, trial_id, trial.attempts, trial.fence)
     try:

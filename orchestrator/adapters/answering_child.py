@@ -78,7 +78,7 @@ class AnsweringChild:
         """Wait until it has imported what it needs; None waits as long as it takes.
 
         Raises:
-            TimeoutError: it is not ready in time.
+            TimeoutError: it is not ready in time; it was killed.
             ChildDied: it has ended.
         """
         if not self.is_loaded:
@@ -89,7 +89,7 @@ class AnsweringChild:
         """Its answer, once it is loaded; None waits as long as it takes.
 
         Raises:
-            TimeoutError: there is none in time. It works on, so it cannot be asked again.
+            TimeoutError: there is none in time; it was killed.
             ChildDied: it has ended.
         """
         try:
@@ -105,12 +105,23 @@ class AnsweringChild:
         self._process.wait()
 
     def _receive(self, timeout_s: float | None) -> Any:
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            self._kill_group()  # an answer that was begun and not finished would hold us for ever
+
+        timer = threading.Timer(threading.TIMEOUT_MAX if timeout_s is None else timeout_s, give_up)
+        timer.daemon = True
+        timer.start()
         try:
-            if self._connection.poll(timeout_s):
-                return self._connection.recv()
-        except (EOFError, OSError):
+            return self._connection.recv()
+        except Exception:  # the pipe has ended, or holds what is no answer
+            if late.is_set():
+                raise TimeoutError from None
             raise ChildDied(self._exit_code()) from None
-        raise TimeoutError
+        finally:
+            timer.cancel()
 
     def _exit_code(self) -> int:
         """How it ended. What it started is killed, and itself when it only closed its pipe."""

@@ -91,6 +91,8 @@ def find_server(data_dir: Path) -> LiveServer | None:
         about: dict[str, Any] = json.loads((data_dir / "lab.json").read_text())
     except (OSError, ValueError):
         return None
+    if about["url"] != _address(data_dir):  # this folder is a copy of another lab's
+        return None
     if not child.is_same_process(about["pid"], about["started"]):
         return None
     try:
@@ -99,6 +101,10 @@ def find_server(data_dir: Path) -> LiveServer | None:
         text = f"the server of {data_dir} (process {about['pid']}) lives, but does not answer"
         raise LedgerUnavailable(text) from error
     return LiveServer(about["url"], about["pid"], None)
+
+
+def _address(data_dir: Path) -> str:
+    return f"unix://{socket_folder(data_dir)}/server.sock"
 
 
 @contextlib.contextmanager
@@ -161,7 +167,8 @@ def _launched(data_dir: Path, *, cuts_last_write: bool) -> LiveServer:
         _Refused: it ended by itself.
         LedgerUnavailable: it was killed, or does not answer.
     """
-    socket = socket_folder(data_dir) / "server.sock"
+    url = _address(data_dir)
+    socket = Path(url.removeprefix("unix://"))
     socket.unlink(missing_ok=True)
     options = {
         "port": "0",
@@ -181,7 +188,6 @@ def _launched(data_dir: Path, *, cuts_last_write: bool) -> LiveServer:
         command += [f"--{name}", value]
     begun = _log(data_dir).stat().st_size if _log(data_dir).exists() else 0
     process = child.start_program(command, _log(data_dir))
-    url = f"unix://{socket}"
     try:
         _await_answer(url, START_S, process)
     except LedgerUnavailable as error:

@@ -82,9 +82,13 @@ def _outcome(name: str, given: Any, declared: str | None) -> Outcome:
 def _number(what: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise ReductionError(f"{what} is {value!r}, no number")
-    if not math.isfinite(value):
-        raise ReductionError(f"{what} is {value!r}, not finite")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ReductionError(f"{what} is {str(value)[:40]}, not finite")
+    return number
 
 
 def _broken_rule(rules: Iterable[str], outcomes: Mapping[str, Outcome], path: Path) -> str | None:

@@ -52,11 +52,11 @@ def alarm(outage: Outage, now: float, advice: str, *, yields: bool, lease_s: flo
     meanwhile = _meanwhile(yields, lease_s)
     if outage.cause is Cause.FULL:
         return (
-            f"{NOT_STARTING}{outage.detail} (for {lasted}). {meanwhile}; "
-            "it goes on by itself when there is room"
+            f"{NOT_STARTING}{outage.detail} (for {lasted}). A trial that was running may fail for "
+            "want of room and is then tried again; it goes on by itself when there is room"
         )
     return (
-        f"control link lost for {lasted}: {outage.detail}. {meanwhile}; "
+        f"control link lost for {lasted}: {outage.detail.rstrip('.')}. {meanwhile}; "
         f"it goes on by itself when the server answers. {advice}"
     )
 

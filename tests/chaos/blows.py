@@ -159,7 +159,7 @@ EVERYTHING = (
     Blow("server_freezes", 100, freeze_server),
     Blow("link_cuts", 60, cut_link),
 )
-"""In 100 trials more than 50 workers are killed, a dozen frozen, and a few of each of the others."""
+"""In 100 trials over 50 workers are killed, a dozen frozen, and a few of each of the others."""
 ONLY_FREEZES = (Blow("freezes", 1.5, freeze_driver),)
 """For the control: what the gate is there for, and nothing else."""
 POWER_CUTS = (Blow("worker_kills", 6, kill_worker), Blow("cuts", 8, cut_power))

@@ -73,6 +73,15 @@ def killed(runs):
     noted()
     os.kill(os.getpid(), signal.SIGKILL)
 
+def half_an_answer(runs):
+    noted()
+    for descriptor in range(3, 64):  # as code does that writes to a descriptor which is not its own
+        try:
+            os.write(descriptor, b"half of something")
+        except OSError:
+            pass
+    time.sleep(600)
+
 def slow_at_first(runs):
     if noted() == 1:
         time.sleep(600)
@@ -186,11 +195,14 @@ def test_what_goes_wrong_is_said_and_the_next_trial_is_reduced(
     assert reduced(reducer, "good").outcomes["y"].mean == 3.0
 
 
-def test_one_that_hangs_is_stopped_at_its_deadline(reducer: ReducerProcess, lab: Path) -> None:
-    """Even when it holds the interpreter lock, so that it could not stop itself."""
+@pytest.mark.parametrize("name", ["holding", "half_an_answer"])
+def test_one_that_hangs_is_stopped_at_its_deadline(
+    reducer: ReducerProcess, lab: Path, name: str
+) -> None:
+    """Even when it holds the interpreter lock, or has begun what looks like an answer."""
     reduced(reducer, "good")
     begun = time.monotonic()
-    message = why_not(reducer, "holding", 0.5)
+    message = why_not(reducer, name, 0.5)
     assert message == "the reducer took longer than 0.5 s (reduce.timeout_s): killed"
     assert time.monotonic() - begun < 10
     assert all(is_gone(pid) for pid in noted(lab))

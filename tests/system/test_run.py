@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -263,6 +264,38 @@ def test_orders_from_another_terminal(bench, data_dir: Path) -> None:
     assert (outcome["status"], outcome["stop_reason"]) == ("stopped", "enough")
     listed = answer("list", *where)["campaigns"]
     assert [(one["campaign_id"], one["status"]) for one in listed] == [("a", "stopped")]
+
+
+def test_what_a_person_has_paused_stays_so_when_the_processes_come_back(
+    bench, data_dir: Path
+) -> None:
+    """A service manager starts a killed launcher again; somebody may stand at the instrument."""
+    where = ("--data-dir", str(data_dir))
+    running = start("run", bench(trials=2000, move=0.2), "--id", "p", *where)
+    wait_for(lambda: count(data_dir, "measured"), "a trial is measured")
+    labwright("pause", "p", "--reason", "somebody is in the hutch", *where)
+    os.kill(running.pid, signal.SIGKILL)
+    running.communicate()
+    again = start("run", "--resume", "p", "--json", *where)
+    wait_for(lambda: process_of("campaign", data_dir), "the processes are back")
+    wait_for(lambda: process_of("worker", data_dir), "the worker too")
+    assert live_state(data_dir).status == "paused"
+    labwright("resume", "p", *where)
+    labwright("finish", "p", *where)
+    code, said, _ = finish(again)
+    assert (code, json.loads(said)["status"]) == (0, "stopped")
+
+
+def test_a_copied_folder_is_a_lab_of_its_own(bench, data_dir: Path, tmp_path: Path) -> None:
+    running = start("run", bench(trials=2000, move=0.2), "--id", "o", "--data-dir", str(data_dir))
+    wait_for(lambda: count(data_dir, "measured"), "a trial is measured")
+    copy = tmp_path / "copy"
+    shutil.copytree(data_dir, copy)
+    labwright("abort", "o", "--reason", "only the copy", "--data-dir", str(copy))
+    assert answer("status", "o", "--data-dir", str(copy))["status"] == "finishing"
+    assert live_state(data_dir).status == "running"
+    labwright("finish", "o", "--data-dir", str(data_dir))
+    assert finish(running)[0] == 0
 
 
 def test_abort_stops_a_running_plan(bench, data_dir: Path) -> None:

@@ -34,6 +34,9 @@ CASES = [
     ([PROPOSED, LEASED, STARTED], driven(deadline=NOW + 300), ALL, False, "done within 5 min"),
     ([PROPOSED, LEASED, STARTED], driven(deadline=NOW - 9), ALL, True, "done 9 s ago: the plan is"),
     ([PROPOSED, LEASED, STARTED], driven(seen=NOW - 11), ALL, True, "no sign of life for 11 s"),
+    ([PROPOSED, LEASED, STARTED], driven(), set(), True, "is gone, and nobody replaces it: 'lab"),
+    ([ev.Paused(by="me", reason="x")], READY, set(), False, "nothing runs it at present: 'labwr"),
+    ([ev.Suspended(by="c", reason="x")], READY, set(), True, "nothing runs it at present"),
     ([PROPOSED], driven(campaign_id="other"), ALL, False, "campaign other uses it"),
     ([PROPOSED, LEASED, STARTED, ACQUIRED], READY, ALL, False, "trial 1 is being reduced"),
     (

@@ -54,6 +54,17 @@ INSTRUMENT = InstrumentSpec.from_data(
 )
 
 
+WARY = INSTRUMENT.model_copy(
+    update={
+        "devices": {
+            name: device.model_copy(update={"takeover": "person"})
+            for name, device in INSTRUMENT.devices.items()
+        }
+    }
+)
+"""The same, and after a crash somebody must look."""
+
+
 def spec(**changes: Any) -> CampaignSpec:
     data: dict[str, Any] = {
         "name": "scan",
@@ -764,15 +775,7 @@ def test_a_standby_takes_over_what_another_has_let_go_of(lab: Lab, clock: Any) -
 def test_waiting_for_a_person_is_not_hanging(lab: Lab) -> None:
     """Who is silent for longer than it has announced is killed by its heartbeat."""
     told: list[float] = []
-    wary = INSTRUMENT.model_copy(
-        update={
-            "devices": {
-                name: device.model_copy(update={"takeover": "person"})
-                for name, device in INSTRUMENT.devices.items()
-            }
-        }
-    )
-    patient = replace(lab, instrument=wary, announce=told.append)
+    patient = replace(lab, instrument=WARY, announce=told.append)
     _left_running(patient, spec(), documents=False)
     naps: list[int] = []
 
@@ -788,15 +791,7 @@ def test_waiting_for_a_person_is_not_hanging(lab: Lab) -> None:
 
 
 def test_who_has_looked_is_not_asked_again_by_the_next_worker(lab: Lab) -> None:
-    wary = INSTRUMENT.model_copy(
-        update={
-            "devices": {
-                name: device.model_copy(update={"takeover": "person"})
-                for name, device in INSTRUMENT.devices.items()
-            }
-        }
-    )
-    first = replace(lab, instrument=wary)
+    first = replace(lab, instrument=WARY)
     _left_running(first, spec(), documents=False)
 
     class Died(Exception):
@@ -825,15 +820,7 @@ def test_a_standby_whose_server_was_replaced_makes_way_for_one_that_finds_it(lab
 
 def test_who_only_ends_the_campaign_has_not_looked(lab: Lab) -> None:
     """Then staff must: the instrument is in fault."""
-    wary = INSTRUMENT.model_copy(
-        update={
-            "devices": {
-                name: device.model_copy(update={"takeover": "person"})
-                for name, device in INSTRUMENT.devices.items()
-            }
-        }
-    )
-    first = replace(lab, instrument=wary)
+    first = replace(lab, instrument=WARY)
     _left_running(first, spec(), documents=False)
 
     class Died(Exception):

@@ -181,11 +181,9 @@ class Launcher:
         with self._signals(), contextlib.closing(ledger):
             try:
                 self._open(supervisor, ledger, open_campaign)
-                self.state = service.state_of(ledger, self.campaign_id)
                 if not self.state.is_over:
-                    self._add_parts(supervisor)
                     self._supervise(supervisor, ledger)
-                return self._end(ledger)
+                return self._end(supervisor, ledger)
             except Unusable as error:
                 if not self.state.campaign_id or self.state.is_over:
                     raise
@@ -202,7 +200,7 @@ class Launcher:
         ledger: RedisLedger,
         open_campaign: Callable[[RedisLedger], None],
     ) -> None:
-        """Open or resume, again when the server died meanwhile.
+        """Open or resume, and say which processes are needed; again when the server died meanwhile.
 
         Raises:
             LedgerUnavailable: it did not come back within the ledger's patience.
@@ -211,7 +209,9 @@ class Launcher:
         while True:
             supervisor.step()
             try:
-                return open_campaign(ledger)
+                open_campaign(ledger)
+                self.state = service.state_of(ledger, self.campaign_id)
+                return self._add_parts(supervisor)
             except LedgerUnavailable as error:
                 self._tell(supervisor)
                 if time.monotonic() < give_up and not self.interrupts:
@@ -224,13 +224,17 @@ class Launcher:
 
     def _add_parts(self, supervisor: Supervisor) -> None:
         settings, state = self.settings, self.state
+        if state.is_over:
+            return
         instrument = InstrumentSpec.from_data(state.instrument_spec)
         self._refuse_stranger(supervisor.ledger, instrument, spec_digest(state.instrument_spec))
+        if settings.calls_for_help:
+            supervisor.ledger.confirm_notice(followed_key(self.campaign_id))
+        # From here on nothing asks the server, so that all parts are added, or none is.
         add_worker(supervisor, settings, instrument)
         add_campaign(supervisor, settings, self.campaign_id)
         add_twin(supervisor, settings, instrument, seed=state.spec["optimizer"]["seed"])
         if settings.calls_for_help:
-            supervisor.ledger.confirm_notice(followed_key(self.campaign_id))
             add_notifier(supervisor, settings)
 
     def _refuse_stranger(self, ledger: Ledger, instrument: InstrumentSpec, digest: str) -> None:
@@ -317,10 +321,19 @@ class Launcher:
         except LedgerError as error:
             log.warning("nobody can be called: %s", error)
 
-    def _end(self, ledger: RedisLedger) -> tuple[dict[str, Any], int]:
-        """Write the results folder; gives summary and exit code."""
+    def _end(self, supervisor: Supervisor, ledger: RedisLedger) -> tuple[dict[str, Any], int]:
+        """Write the results folder, again when the server died; gives summary and exit code."""
+        give_up = time.monotonic() + self.settings.ledger_patience_s
         try:
-            outcome = keep_results(self.settings.data_dir, ledger, self.campaign_id)
+            while True:
+                try:
+                    outcome = keep_results(self.settings.data_dir, ledger, self.campaign_id)
+                    break
+                except LedgerUnavailable:
+                    if time.monotonic() >= give_up:
+                        raise
+                    supervisor.step()
+                    time.sleep(STEP_S)
         except OSError as error:
             if not is_full(error):
                 raise

@@ -78,8 +78,8 @@ def _words(
             f"resolve {trial.trial_id} --as retry --campaign {campaign} --reason '...'": (
                 "measures this trial again; --as abandon gives it up, --as measured counts it"
             )
-            for trial in state.in_state(TrialState.SUSPECT)
-        }
+            for trial in (state.in_state(TrialState.SUSPECT) if _spends_samples(state) else ())
+        }  # else evidence decides them
         go_on = decide or {f"resume {campaign}": "goes on, once somebody has looked"}
         then = "nothing starts until somebody decides; there is no time limit."
         return "needs a person", then, {**look, **go_on, **start, **end}
@@ -97,6 +97,13 @@ def _words(
         f"report {campaign}": "writes the report page and names it",
     }
     return f"is over: {status}", then, results
+
+
+def _spends_samples(state: CampaignState) -> bool:
+    try:
+        return CampaignSpec.from_data(state.spec).policy.consumes_sample
+    except ValueError:  # written by another version: then a person had better decide
+        return True
 
 
 def _command(verb: str, what: str, rules: NoticeRules) -> str:

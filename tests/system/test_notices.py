@@ -125,10 +125,10 @@ def test_a_campaign_that_needs_a_person_calls_one(
     (subject,) = subjects(post)
     assert subject.startswith("[Labwright TWIN] a needs a person: look at bench after the crash")
     body = post.mails[0].get_content()
-    assert "labwright resolve 1 --as retry --campaign a --reason '...' --data-dir" in body
-    labwright("abort", "a", "--reason", "seen", *where)
-    answer("run", "--resume", "a", *where, code=1, **mail)
-    assert subjects(post)[1:] == ["[Labwright TWIN] a is over: aborted: seen"]
+    assert "labwright resume a --data-dir" in body
+    labwright("resume", "a", "--reason", "seen", *where)
+    answer("run", "--resume", "a", *where, **mail)
+    assert [one.startswith(over("a")) for one in subjects(post)[1:]] == [True]
 
 
 def test_a_killed_notifier_is_replaced_and_costs_the_campaign_nothing(

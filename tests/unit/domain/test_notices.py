@@ -10,7 +10,16 @@ from orchestrator.domain.notice_words import example, written
 from orchestrator.domain.notices import Due, Notice, NoticeKind, NoticeRules, due, matters
 from orchestrator.domain.state import fold
 from orchestrator.domain.trial import Outcome
-from tests.unit.domain.builders import leased, log, measured, opened, proposed, run, started
+from tests.unit.domain.builders import (
+    campaign,
+    leased,
+    log,
+    measured,
+    opened,
+    proposed,
+    run,
+    started,
+)
 
 RULES = NoticeRules(suspended_s=600.0, host="beamline-1", options="--data-dir '/data/my lab'")
 START = 1_800_000_000.0
@@ -37,9 +46,10 @@ def ended(status: str = "done") -> ev.Ended:
     return ev.Ended(by="campaign", reason="budget spent", status=status)
 
 
-def night(*entries: tuple[float, ev.Event]) -> list[ev.Event]:
+def night(*entries: tuple[float, ev.Event], consumes_sample: bool = False) -> list[ev.Event]:
     """A campaign's log; times are seconds after its opening."""
-    return log((START, opened()), *((START + at, event) for at, event in entries))
+    opening = opened(campaign(policy={"consumes_sample": consumes_sample}))
+    return log((START, opening), *((START + at, event) for at, event in entries))
 
 
 def told(happened: list[ev.Event], now: float, rules: NoticeRules = RULES) -> list[Notice]:
@@ -192,13 +202,14 @@ def suspect() -> list[ev.Event]:
 
 def notices_of_all_kinds() -> list[Notice]:
     before = [(0.0, event) for event in suspect()]
-    logs = [night(*before, (1.0, asks()))]
+    logs = [night(*before, (1.0, asks()), consumes_sample=True)]
     logs += [night((1.0, one)) for one in (asks(), fault(), suspended(), ended())]
     return [notice for happened in logs for notice in told(happened, 30 * MINUTE)]
 
 
 def test_a_notice_says_what_happened_since_when_what_is_next_and_what_helps() -> None:
-    happened = night(*((0.0, event) for event in suspect()), (75.0, asks("look at the stage")))
+    before = [(0.0, event) for event in suspect()]
+    happened = night(*before, (75.0, asks("look at the stage")), consumes_sample=True)
     (notice,) = told(happened, 80.0)
     assert notice.subject == "[Labwright TWIN] scan-1 needs a person: look at the stage"
     for wanted in (
@@ -215,8 +226,10 @@ def test_a_notice_says_what_happened_since_when_what_is_next_and_what_helps() ->
 
 
 def test_without_an_undecided_trial_a_person_resumes() -> None:
-    (notice,) = told(night((0.0, asks())), 1.0)
-    assert "labwright resume scan-1" in notice.body
+    undecided = [(0.0, event) for event in suspect()]
+    for before in ([], undecided):  # where no sample is at stake, evidence decides
+        (notice,) = told(night(*before, (0.0, asks())), 1.0)
+        assert "labwright resume scan-1" in notice.body
 
 
 def test_the_end_names_the_best_trial() -> None:

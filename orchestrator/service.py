@@ -291,6 +291,7 @@ def _told(event: ev.Event) -> dict[str, Any]:
         "message",
         "then",
         "run_uid",
+        "reducer",
         "by",
         "text",
     )

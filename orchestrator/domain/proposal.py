@@ -67,8 +67,9 @@ def seed_for(campaign_seed: int, trial_id: int) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
-def knowledge(state: CampaignState, spec: CampaignSpec) -> Knowledge:
-    """What may be known when the next trial of this campaign is proposed."""
+def knowledge(state: CampaignState, spec: CampaignSpec, trial_id: int | None = None) -> Knowledge:
+    """What may be known when a trial of this campaign is proposed: None for the next one."""
+    number = state.next_trial if trial_id is None else trial_id
     observations = tuple(
         Observation(
             trial_id=trial.trial_id,
@@ -77,11 +78,12 @@ def knowledge(state: CampaignState, spec: CampaignSpec) -> Knowledge:
             pending=trial.state in _PENDING,
         )
         for trial in state.trials.values()
+        if trial.trial_id < number or trial.state is not TrialState.QUEUED
     )
     return Knowledge(
         spec=spec,
         observations=observations,
-        trial_id=state.next_trial,
-        seed=seed_for(spec.optimizer.seed, state.next_trial),
+        trial_id=number,
+        seed=seed_for(spec.optimizer.seed, number),
         basis=state.last_id,
     )

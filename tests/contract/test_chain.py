@@ -1,4 +1,4 @@
-"""Both ledgers chain what they write, and a server that lost its last writes keeps a whole chain."""
+"""Both ledgers chain what they write; a server that lost its last writes keeps a whole chain."""
 
 import os
 import random

@@ -78,7 +78,10 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
         ("if state ~= 'leased' then return { 'lost'", "if false then return { 'lost'"),
     ],
     "a trial that was never measured is corrected": [
-        ("if state ~= 'measured' then return { 'no', state", "if not state then return { 'no', state")
+        (
+            "if state ~= 'measured' then return { 'no', state",
+            "if not state then return { 'no', state",
+        )
     ],
     "a correction that was sent twice": [
         ("if get(id, 'corrected') == data then return { 'ok' } end", "")
@@ -93,8 +96,10 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
     "an order that was sent twice": [("== kind .. data then return { 'ok' } end", "== 0 then end")],
     "an end without the newest events": [("then return { 'no', 'newer events' } end", "then end")],
     "an entry that is chained to nothing": [
-        ("local covered = { last[1] or '', last[2] or '', unpack(fields) }",
-         "local covered = { '', '', unpack(fields) }"),
+        (
+            "local covered = { last[1] or '', last[2] or '', unpack(fields) }",
+            "local covered = { '', '', unpack(fields) }",
+        ),
     ],
     "a head that stays behind": [
         ("redis.call('HSET', campaign, 'chain', chain, 'last', id)", ""),

@@ -7,8 +7,10 @@ import pytest
 
 from orchestrator.domain.chain import CHAIN, Entry, Head, StoredCampaign, breaks, link
 
+START = Head()
 
-def chained(*texts: str, after: Head = Head()) -> list[Entry]:
+
+def chained(*texts: str, after: Head = START) -> list[Entry]:
     """Entries with these data, as a ledger chains them."""
     entries: list[Entry] = []
     for text in texts:

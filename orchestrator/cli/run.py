@@ -49,6 +49,7 @@ def run(
     """
     from orchestrator import launcher, service
     from orchestrator.domain.errors import Unusable
+    from orchestrator.ledger_access import check_lab
 
     common = common or Common()
     settings = common.settings()
@@ -64,6 +65,7 @@ def run(
             raise Unusable(
                 f"--resume continues a campaign as it is; leave out {', '.join(changed)}"
             )
+        check_lab(settings)  # before a mistyped folder is made
         campaign_id, open_campaign = resume, launcher.resumer(resume, hardware=hardware, step=step)
     else:
         files = launcher.read_files(str(campaign), on_twin=twin)

@@ -211,7 +211,10 @@ class Ledger(Protocol):
         ...
 
     def order(self, campaign_id: str, event: CampaignEvent, expected: Sequence[str]) -> bool:
-        """Record an order or a change of status; False unless the status is one of ``expected``."""
+        """Record an order or a change of status; False unless the status is one of ``expected``.
+
+        The last order, sent again, is True whatever the status, and changes nothing.
+        """
         ...
 
     def permit(self, campaign_id: str, trials: int | None) -> None:
@@ -278,7 +281,7 @@ class Ledger(Protocol):
     def resolve(self, campaign_id: str, event: Acquired | Failed) -> bool:
         """Decide a suspect trial: documents were found, or it goes to ``failed.then``.
 
-        False when it is not suspect.
+        False when it is not suspect; its last decision, sent again, is True and changes nothing.
         """
         ...
 

@@ -122,7 +122,8 @@ def order(
     state = state_of(ledger, campaign_id)  # refuses a log that this version cannot read
     if what == "resume":
         _refuse_undecided(state)
-    if ledger.order(campaign_id, event, expected):
+    # The status is asked here, too: to the ledger, the same order given twice is one sent again.
+    if state.status in expected and ledger.order(campaign_id, event, expected):
         return f"{what}: {effect}"
     status = ledger.status(campaign_id)
     raise Unusable(f"cannot {what} campaign {campaign_id!r}: it is {status}")
@@ -166,7 +167,8 @@ def resolve(
     Raises:
         Unusable: the trial is not suspect.
     """
-    known_trial(state_of(ledger, campaign_id), trial_id)
+    if known_trial(state_of(ledger, campaign_id), trial_id).state is not TrialState.SUSPECT:
+        raise not_suspect(campaign_id, trial_id)
     then = TrialState.QUEUED if verdict == "retry" else TrialState.ABANDONED
     failed = ev.Failed(
         trial_id=trial_id,

@@ -30,6 +30,9 @@ class _Campaign:
     proposals: dict[int, ev.Proposed] = field(default_factory=dict[int, ev.Proposed])
     grants: dict[int, int] = field(default_factory=dict[int, int])
     failed: dict[int, int] = field(default_factory=dict[int, int])
+    resolved: dict[int, ev.Acquired | ev.Failed] = field(
+        default_factory=dict[int, ev.Acquired | ev.Failed]
+    )
     ordered: ev.CampaignEvent | None = None
     permits: int | None = None
 
@@ -292,7 +295,8 @@ class MemoryLedger:
             campaign = self._get(campaign_id)
             trial = campaign.state.trials.get(event.trial_id)
             if trial is None or trial.state is not TrialState.SUSPECT:
-                return False
+                return campaign.resolved.get(event.trial_id) == event
+            campaign.resolved[event.trial_id] = event
             self._place(campaign, event)
             self._append(campaign, event)
             return True
@@ -303,10 +307,10 @@ class MemoryLedger:
         """See ports.Ledger."""
         with self._changed:
             campaign = self._get(campaign_id)
-            if campaign.state.status not in expected:
-                return False
             if event == campaign.ordered:
                 return True
+            if campaign.state.status not in expected:
+                return False
             campaign.ordered = event
             self._append(campaign, event)
             return True

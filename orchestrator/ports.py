@@ -275,7 +275,10 @@ class Ledger(Protocol):
         ...
 
     def clear_fault(self, instrument: str, reason: str) -> bool:
-        """Staff have looked: an instrument in fault is unknown now; False when it is in none."""
+        """Staff have looked: an instrument in fault is unknown now; False when it is in none.
+
+        The last clearing, sent again, is True and changes nothing.
+        """
         ...
 
     def resolve(self, campaign_id: str, event: Acquired | Failed) -> bool:

@@ -15,7 +15,7 @@ from orchestrator.domain.rules import CLEARED, TAKES_TRIALS
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.trial import TERMINAL, Trial, TrialState
-from orchestrator.ports import Ledger
+from orchestrator.ports import InstrumentState, Ledger
 
 if TYPE_CHECKING:
     from orchestrator.domain.spec import InstrumentSpec
@@ -213,7 +213,8 @@ def clear_fault(ledger: Ledger, instrument: str, *, by: str, reason: str) -> str
     Raises:
         Unusable: it is in no fault.
     """
-    if not ledger.clear_fault(instrument, f"{CLEARED}{by}: {reason}"):
+    was_in_fault = ledger.instrument(instrument).state is InstrumentState.FAULT
+    if not (was_in_fault and ledger.clear_fault(instrument, f"{CLEARED}{by}: {reason}")):
         record = ledger.instrument(instrument)
         if record.envelope is None:
             raise Unusable(f"no worker has ever owned an instrument {instrument!r}")

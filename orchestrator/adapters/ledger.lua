@@ -281,8 +281,11 @@ end
 
 -- Staff have looked at a fault: the instrument is not ready yet, but it may be observed again.
 function ops.clear(reason, data)
-  if about('state') ~= 'fault' then return { 'no', about('state') or 'new' } end
-  redis.call('HSET', instrument, 'state', 'unknown', 'reason', reason)
+  if about('state') ~= 'fault' then
+    if about('cleared') == reason then return { 'ok' } end
+    return { 'no', about('state') or 'new' }
+  end
+  redis.call('HSET', instrument, 'state', 'unknown', 'reason', reason, 'cleared', reason)
   if redis.call('EXISTS', campaign) == 1 then emit('instrument_changed', data) end
   return { 'ok' }
 end

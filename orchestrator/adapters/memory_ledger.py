@@ -44,6 +44,7 @@ class MemoryLedger:
         self._clock = clock
         self._campaigns: dict[str, _Campaign] = {}
         self._instruments: dict[str, InstrumentRecord] = {}
+        self._cleared: dict[str, str] = {}
         self._processes: dict[int, dict[str, Any]] = {}
         self._claims: dict[str, tuple[str, float]] = {}
         self._confirmed: set[str] = set()
@@ -424,7 +425,8 @@ class MemoryLedger:
         with self._changed:
             record = self.instrument(instrument)
             if record.state is not InstrumentState.FAULT:
-                return False
+                return self._cleared.get(instrument) == reason
+            self._cleared[instrument] = reason
             changed = replace(record, state=InstrumentState.UNKNOWN, reason=reason)
             self._instruments[instrument] = changed
             if record.campaign_id:

@@ -93,14 +93,11 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
             "if is_in(status(), expected) and redis.call('HGET', campaign, 'order') == kind",
         )
     ],
+    "a clearing sent again is refused": [
+        ("if about('cleared') == reason then return { 'ok' } end", "")
+    ],
     "a decision sent again is refused": [
         ("if get(id, 'resolved') == kind .. data then return { 'ok' } end", "")
-    ],
-    "a trial that is suspect anew keeps its old decision": [
-        (
-            "if state ~= 'suspect' then",
-            "if state ~= 'suspect' or get(id, 'resolved') == kind .. data then",
-        )
     ],
     "an end without the newest events": [("then return { 'no', 'newer events' } end", "then end")],
     "a trial that is leased for ever": [

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,96 +11,92 @@ from orchestrator.adapters.plan_catalog import plan_problems, reducer_identity
 from orchestrator.adapters.reducer_process import ReducerProcess
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import OptimizerError, ReductionError, Unusable
-from orchestrator.domain.spec import CampaignSpec
-from orchestrator.domain.state import fold
-from orchestrator.domain.trial import Outcome, Trial, TrialState
-from orchestrator.domain.verification import (
+from orchestrator.domain.recomputation import (
     Grade,
     Question,
     compare_parameters,
     questions,
-    revision_of,
     software_changes,
     with_newest_outcomes,
 )
+from orchestrator.domain.spec import CampaignSpec
+from orchestrator.domain.state import fold
+from orchestrator.domain.trial import Outcome, Trial, TrialState
 from orchestrator.ports import Ledger, Optimizer, Reduction
-from orchestrator.verification import Tell
+from orchestrator.verification import Model, Tell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Which reducer, and who wants it."""
+
+    reducer: str
+    """Its dotted name."""
+    by: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """What the other reducer makes of one trial."""
+    """What the reducer makes of one trial."""
 
     trial_id: int
     state: TrialState
-    """Measured or invalid; it stays so."""
+    """Measured or invalid; it stays so, and only a measured one is corrected."""
     before: Mapping[str, Outcome]
     after: Mapping[str, Outcome]
-    invalid_before: str | None
-    """The validity rule that it broke; None when it was valid."""
-    invalid_after: str | None
-    """The rule that it breaks by the other reducer; None when it would be valid."""
+    broke: str | None
+    """The validity rule that it broke when it was measured; None when it was valid."""
+    breaks: str | None
+    """The rule that it breaks by this reducer; None when it would be valid."""
 
     @property
     def turns(self) -> bool:
         """True when it would be valid now and was not, or the other way round."""
-        return (self.invalid_before is None) != (self.invalid_after is None)
-
-    def to_data(self) -> dict[str, Any]:
-        """Plain data for scripts."""
-        return {
-            "trial_id": self.trial_id,
-            "state": str(self.state),
-            "before": _means(self.before),
-            "after": _means(self.after),
-            "invalid_before": self.invalid_before,
-            "invalid_after": self.invalid_after,
-        }
+        return (self.broke is None) != (self.breaks is None)
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A model's proposal that would have been another one with the outcomes as they are now."""
+    """A proposal of the model that would have been another one with today's outcomes."""
 
     question: Question
     now: Mapping[str, Any]
     """The point as it would be; empty when there would be none."""
     software: str
-    """Versions that have changed since, which may explain it too; mostly empty."""
+    """Why there is none, or versions that have changed since and may explain it; mostly empty."""
 
-    @property
-    def text(self) -> str:
-        """The point as it would be."""
-        point = ", ".join(
-            f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {value}"
-            for name, value in self.now.items()
-        )
-        return f"{point or 'nowhere'} {f'({self.software})' if self.software else ''}".rstrip()
+
+@dataclass(frozen=True, slots=True)
+class Rereduction:
+    """What became of an order."""
+
+    campaign_id: str
+    order: Order
+    corrections: Sequence[Correction]
+    """Of all trials that have outcomes, by trial id."""
+    written: int
+    """Trials whose outcomes are corrected now and were not before."""
+    asked: int | None = None
+    """Proposals of the model; None when they were not computed again."""
+    differences: Sequence[Difference] = ()
 
     def to_data(self) -> dict[str, Any]:
         """Plain data for scripts."""
-        event = self.question.event
         return {
-            "event_id": event.id,
-            "trial_id": event.trial_id,
-            "revision": revision_of(event),
-            "was": dict(event.parameters),
-            "would_be": dict(self.now),
-            "software": self.software,
+            "campaign_id": self.campaign_id,
+            "reducer": self.order.reducer,
+            "corrected": self.written,
+            "trials": [_correction_data(one) for one in self.corrections],
+            "proposals": self.asked,
+            "different": [_difference_data(one) for one in self.differences],
         }
 
 
 def rereduce(
-    data_dir: Path,
-    ledger: Ledger,
-    campaign_id: str,
-    reducer: str,
-    *,
-    by: str,
-    reason: str,
-    tell: Tell,
-) -> tuple[list[Correction], int]:
-    """Correct every measured trial, or none; gives what was found and how many events it took.
+    data_dir: Path, ledger: Ledger, campaign_id: str, order: Order, tell: Tell
+) -> Rereduction:
+    """Correct every measured trial, or none.
 
     A trial whose newest outcomes came from the same reducer, and are the same, gets no further
     event: so the order may be given again.
@@ -110,53 +106,48 @@ def rereduce(
     """
     log = ledger.events(campaign_id)
     state = fold(log)
-    spec = _with_reducer(CampaignSpec.from_data(state.spec), reducer)
+    spec = _with_reducer(CampaignSpec.from_data(state.spec), order.reducer)
     _, digest = reducer_identity(spec)
     trials = state.in_state(TrialState.MEASURED, TrialState.INVALID)
     _check_documents(data_dir, log, trials)
-    found = [_correction(trial, one) for trial, one in _reduced(data_dir, spec, trials, tell)]
+    corrections = [
+        _correction(trial, found) for trial, found in _reduced(data_dir, spec, trials, tell)
+    ]
     last = {one.trial_id: one for one in log if isinstance(one, ev.Corrected)}
     written = 0
-    for one in found:
+    for one in corrections:
         event = ev.Corrected(
             trial_id=one.trial_id,
             outcomes=one.after,
-            reducer=reducer,
+            reducer=order.reducer,
             reducer_sha256=digest,
-            by=by,
-            reason=reason,
+            by=order.by,
+            reason=order.reason,
         )
         if one.state is TrialState.MEASURED and not _says_the_same(last.get(one.trial_id), event):
             written += ledger.correct(campaign_id, event)
-    return found, written
+    return Rereduction(campaign_id, order, corrections, written)
 
 
-def proposal_differences(
-    ledger: Ledger, campaign_id: str, model: Optimizer, tell: Tell
-) -> tuple[int, list[Difference]]:
-    """How many proposals a model made, and those that would have been others with what is known.
+def with_proposals(done: Rereduction, ledger: Ledger, tell: Tell) -> Rereduction:
+    """The same, and which proposals of the model would have been others.
 
     Each is computed again from its own basis, with the outcomes that count today.
     """
-    events = with_newest_outcomes(ledger.events(campaign_id))
-    spec = CampaignSpec.from_data(fold(events[:1]).spec)
-    asked = [
-        one
-        for one in questions(events, spec)
-        if one.has_basis and not one.is_spread and not one.is_given
-    ]
-    differences = [
-        difference
-        for place, question in enumerate(asked, 1)
-        if (difference := _difference(question, spec, model, tell, f"{place} of {len(asked)}"))
-    ]
-    return len(asked), sorted(differences, key=lambda one: one.question.event.trial_id)
+    events = with_newest_outcomes(ledger.events(done.campaign_id))
+    spec = CampaignSpec.from_data(fold(events).spec)
+    asked = [one for one in questions(events, spec) if one.is_of_the_model and one.has_basis]
+    found: list[Difference] = []
+    with Model() as model:
+        for place, question in enumerate(asked, 1):
+            tell(f"proposals {place} of {len(asked)}")
+            if difference := _difference(question, spec, model):
+                found.append(difference)
+    found.sort(key=lambda one: (one.question.event.trial_id, one.question.revision))
+    return replace(done, asked=len(asked), differences=found)
 
 
-def _difference(
-    question: Question, spec: CampaignSpec, model: Optimizer, tell: Tell, where: str
-) -> Difference | None:
-    tell(f"proposals {where}")
+def _difference(question: Question, spec: CampaignSpec, model: Optimizer) -> Difference | None:
     try:
         found = model.suggest(question.known)
     except OptimizerError as error:
@@ -174,16 +165,26 @@ def _with_reducer(spec: CampaignSpec, reducer: str) -> CampaignSpec:
     Raises:
         Unusable: there is none of this name, or it does not give what the campaign needs.
     """
-    changed = spec.model_copy(update={"reduce": spec.reduce.model_copy(update={"call": reducer})})
     if "." not in reducer:
         raise Unusable(f"--with {reducer!r} must be a dotted name, such as mylab.reducers.peak")
-    problems = [one for one in plan_problems(changed) if not one.place.startswith("plan")]
+    changed = spec.with_reducer(reducer)
+    reducer_identity(changed)
+    problems = [one.message for one in plan_problems(changed) if one.place.startswith(_OUTCOMES)]
     if problems:
-        raise Unusable("; ".join(one.message for one in problems))
+        raise Unusable(f"{reducer} does not serve: {'; '.join(problems)}")
     return changed
 
 
+_OUTCOMES = ("objectives", "constraints")
+"""Where ``plan_problems`` tells what a reducer does not give."""
+
+
 def _check_documents(data_dir: Path, log: Sequence[ev.Event], trials: Sequence[Trial]) -> None:
+    """Pass when what was measured is there, and is what it was.
+
+    Raises:
+        Unusable: it is not.
+    """
     wanted = {trial.trial_id for trial in trials}
     for event in log:
         if not isinstance(event, ev.Acquired) or event.trial_id not in wanted:
@@ -212,10 +213,9 @@ def _reduced(
 
 
 def _correction(trial: Trial, found: Reduction) -> Correction:
-    invalid = trial.reason if trial.state is TrialState.INVALID else None
-    return Correction(
-        trial.trial_id, trial.state, trial.outcomes, found.outcomes, invalid, found.invalid
-    )
+    broke = trial.reason if trial.state is TrialState.INVALID else None
+    outcomes = (trial.outcomes, found.outcomes)
+    return Correction(trial.trial_id, trial.state, *outcomes, broke, found.invalid)
 
 
 def _says_the_same(last: ev.Corrected | None, event: ev.Corrected) -> bool:
@@ -223,24 +223,58 @@ def _says_the_same(last: ev.Corrected | None, event: ev.Corrected) -> bool:
     return last is not None and all(getattr(last, name) == getattr(event, name) for name in names)
 
 
+# What it came to
+
+
+def lines(done: Rereduction) -> list[str]:
+    """For a person: what was corrected, and what would have been otherwise."""
+    measured = sum(one.state is TrialState.MEASURED for one in done.corrections)
+    said = [f"{done.written} of {measured} measured trials corrected by {done.order.reducer}"]
+    if measured and not done.written:
+        said = [f"all {measured} measured trials had been corrected by {done.order.reducer}"]
+    said += [_turn(one) for one in done.corrections if one.turns]
+    for one in done.differences:
+        point = ", ".join(f"{name} {_short(value)}" for name, value in one.now.items())
+        because = f" ({one.software})" if one.software else ""
+        where = f"trial {one.question.event.trial_id} would have been proposed"
+        said.append(f"{where} at {point or 'no point'}{because}")
+    if done.asked is not None:
+        said.append(f"{len(done.differences)} of {done.asked} proposals of the model differ")
+    return said
+
+
+def _turn(one: Correction) -> str:
+    was = "valid" if one.broke is None else f"invalid ({one.broke})"
+    would = "would be valid" if one.breaks is None else f"would be invalid ({one.breaks})"
+    return f"trial {one.trial_id} was {was} and {would} now; it stays {one.state}"
+
+
+def _short(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _correction_data(one: Correction) -> dict[str, Any]:
+    return {
+        "trial_id": one.trial_id,
+        "state": str(one.state),
+        "before": _means(one.before),
+        "after": _means(one.after),
+        "broke": one.broke,
+        "breaks": one.breaks,
+    }
+
+
+def _difference_data(one: Difference) -> dict[str, Any]:
+    event = one.question.event
+    return {
+        "event_id": event.id,
+        "trial_id": event.trial_id,
+        "revision": one.question.revision,
+        "was": dict(event.parameters),
+        "would_be": dict(one.now),
+        "software": one.software,
+    }
+
+
 def _means(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
     return {name: {"mean": one.mean, "sem": one.sem} for name, one in outcomes.items()}
-
-
-def lines(
-    found: Sequence[Correction], written: int, asked: int, differ: Sequence[Difference]
-) -> list[str]:
-    """What it came to, for a person."""
-    measured = sum(one.state is TrialState.MEASURED for one in found)
-    said = [
-        f"{written} of {measured} measured trials corrected" + ("" if written else ": all were")
-    ]
-    for one in found:
-        if one.turns:
-            was = f"invalid ({one.invalid_before})" if one.invalid_before else "valid"
-            would = f"break {one.invalid_after}" if one.invalid_after else "be valid"
-            said.append(f"trial {one.trial_id} was {was} and would now {would}; it stays as it is")
-    for difference in differ:
-        event = difference.question.event
-        said.append(f"trial {event.trial_id} would have been proposed elsewhere: {difference.text}")
-    return [*said, f"{len(differ)} of {asked} proposals of the model would have been others"]

@@ -27,24 +27,26 @@ from orchestrator.domain import events as ev
 from orchestrator.domain.chain import Head, StoredCampaign
 from orchestrator.domain.errors import OptimizerError, ReductionError, Unusable
 from orchestrator.domain.proposal import Suggestion
-from orchestrator.domain.spec import CampaignSpec
-from orchestrator.domain.verification import (
+from orchestrator.domain.recomputation import (
     LOST_BASIS,
     SAME_SOFTWARE,
     Checked,
-    Divergence,
     Grade,
     Question,
-    Reading,
-    Verdict,
-    chain_divergences,
     compare_outcomes,
     compare_parameters,
     outcome_text,
     parameter_text,
     questions,
-    read,
     software_changes,
+)
+from orchestrator.domain.spec import CampaignSpec
+from orchestrator.domain.verification import (
+    Divergence,
+    Reading,
+    Verdict,
+    chain_divergences,
+    read,
     spec_differences,
     start_divergences,
     state_divergences,
@@ -108,7 +110,7 @@ class Check:
             proposals = self._proposals(self.spec)
         places = {entry.id: place for place, entry in enumerate(self.stored.entries)}
         self.found.sort(key=lambda one: places.get(one.event_id, -1))
-        proposals.sort(key=lambda one: places[one.event.id])
+        proposals.sort(key=lambda one: places[one.question.event.id])
         return Verdict(
             campaign_id=self.campaign_id,
             head=str(self.stored.head),
@@ -245,33 +247,30 @@ class Check:
         return grades
 
     def _outcome(self, event: Settled, spec: CampaignSpec) -> Grade:
-        by = spec
-        if isinstance(event, ev.Corrected):
-            by = spec.model_copy(
-                update={"reduce": spec.reduce.model_copy(update={"call": event.reducer})}
-            )
-        told = (event.id, event.trial_id)
+        by = spec.with_reducer(event.reducer) if isinstance(event, ev.Corrected) else spec
         reduction = self._reduction(event.trial_id, by)
         if isinstance(reduction, str):
             recorded = "; ".join(outcome_text(event.outcomes, name) for name in event.outcomes)
-            why = self._reducer_changes(event, by)
-            self.found.append(Divergence(*told, "outcomes", recorded, reduction, why))
+            self._note_outcome(event, by, "outcomes", recorded, reduction)
             return Grade.OTHER
         grade, name = compare_outcomes(event.outcomes, reduction.outcomes)
         if name is not None:
-            both = (outcome_text(one, name) for one in (event.outcomes, reduction.outcomes))
-            why = self._reducer_changes(event, by) or self._otherwise(event.trial_id)
-            self.found.append(Divergence(*told, f"outcome {name}", *both, why))
-        if not isinstance(event, ev.Corrected):
-            recorded = event.reason if isinstance(event, ev.Invalidated) else None
-            if recorded != reduction.invalid:
-                both = (
-                    f"invalid: {one}" if one else "valid" for one in (recorded, reduction.invalid)
-                )
-                why = self._reducer_changes(event, by) or self._otherwise(event.trial_id)
-                self.found.append(Divergence(*told, "validity", *both, why))
+            recorded, found = event.outcomes, reduction.outcomes
+            texts = outcome_text(recorded, name), outcome_text(found, name)
+            self._note_outcome(event, by, f"outcome {name}", *texts)
+        if not isinstance(event, ev.Corrected):  # a correction says nothing about validity
+            broke = event.reason if isinstance(event, ev.Invalidated) else None
+            if broke != reduction.invalid:
+                texts = _validity(broke), _validity(reduction.invalid)
+                self._note_outcome(event, by, "validity", *texts)
                 return Grade.OTHER
         return grade
+
+    def _note_outcome(
+        self, event: Settled, spec: CampaignSpec, what: str, recorded: str, found: str
+    ) -> None:
+        why = self._reducer_changes(event, spec) or self._otherwise(event.trial_id)
+        self.found.append(Divergence(event.id, event.trial_id, what, recorded, found, why))
 
     def _otherwise(self, trial_id: int) -> str:
         if trial_id in self._damaged:
@@ -323,7 +322,7 @@ class Check:
     def _proposal(self, question: Question, spec: CampaignSpec) -> Checked:
         event = question.event
         if question.is_given:
-            return Checked(event, Grade.GIVEN, f"by a {event.source}: nothing to compute")
+            return Checked(question, Grade.GIVEN, f"by a {event.source}: nothing to compute")
         told = (event.id, event.trial_id)
         seed = question.known.seed
         if event.seed != seed:
@@ -331,20 +330,21 @@ class Check:
             self.found.append(Divergence(*told, "seed", str(event.seed), str(seed), why))
         if not question.has_basis and not question.is_spread:
             self.found.append(Divergence(*told, "basis", event.basis, "no such event", LOST_BASIS))
-            return Checked(event, Grade.OTHER, LOST_BASIS)
+            return Checked(question, Grade.OTHER, LOST_BASIS)
         found = self._suggestion(question)
         if isinstance(found, str):
             self.found.append(Divergence(*told, "proposal", "a point", "none", found))
-            return Checked(event, Grade.OTHER, found)
+            return Checked(question, Grade.OTHER, found)
         grade, name = compare_parameters(spec, event.parameters, found.parameters)
         why = ""
         if name is not None:
             why = software_changes(event.details, found.details) or SAME_SOFTWARE
-            both = (parameter_text(one, name) for one in (event.parameters, found.parameters))
-            self.found.append(Divergence(*told, f"parameter {name}", *both, why))
+            recorded = parameter_text(event.parameters, name)
+            now = parameter_text(found.parameters, name)
+            self.found.append(Divergence(*told, f"parameter {name}", recorded, now, why))
         if event.seed != seed and grade is not Grade.OTHER:
             grade, why = Grade.OTHER, "the recorded seed is not its own"
-        return Checked(event, grade, why)
+        return Checked(question, grade, why)
 
     def _suggestion(self, question: Question) -> Suggestion | str:
         """The point as it is computed now; in words why there is none."""
@@ -374,3 +374,7 @@ class Model:
         if self._process is None:
             self._process = OptimizerProcess(known.spec.optimizer.method)
         return self._process.suggest(known)
+
+
+def _validity(broken_rule: str | None) -> str:
+    return "valid" if broken_rule is None else f"invalid: {broken_rule}"

@@ -35,6 +35,9 @@ class _Campaign:
     grants: dict[int, int] = field(default_factory=dict[int, int])
     failed: dict[int, int] = field(default_factory=dict[int, int])
     corrected: dict[int, ev.Corrected] = field(default_factory=dict[int, ev.Corrected])
+    resolved: dict[int, ev.Acquired | ev.Failed] = field(
+        default_factory=dict[int, ev.Acquired | ev.Failed]
+    )
     ordered: ev.CampaignEvent | None = None
     permits: int | None = None
 
@@ -46,6 +49,7 @@ class MemoryLedger:
         self._clock = clock
         self._campaigns: dict[str, _Campaign] = {}
         self._instruments: dict[str, InstrumentRecord] = {}
+        self._cleared: dict[str, str] = {}
         self._processes: dict[int, dict[str, Any]] = {}
         self._claims: dict[str, tuple[str, float]] = {}
         self._confirmed: set[str] = set()
@@ -320,7 +324,8 @@ class MemoryLedger:
             campaign = self._get(campaign_id)
             trial = campaign.state.trials.get(event.trial_id)
             if trial is None or trial.state is not TrialState.SUSPECT:
-                return False
+                return campaign.resolved.get(event.trial_id) == event
+            campaign.resolved[event.trial_id] = event
             self._place(campaign, event)
             self._append(campaign, event)
             return True
@@ -331,10 +336,10 @@ class MemoryLedger:
         """See ports.Ledger."""
         with self._changed:
             campaign = self._get(campaign_id)
-            if campaign.state.status not in expected:
-                return False
             if event == campaign.ordered:
                 return True
+            if campaign.state.status not in expected:
+                return False
             campaign.ordered = event
             self._append(campaign, event)
             return True
@@ -448,7 +453,8 @@ class MemoryLedger:
         with self._changed:
             record = self.instrument(instrument)
             if record.state is not InstrumentState.FAULT:
-                return False
+                return self._cleared.get(instrument) == reason
+            self._cleared[instrument] = reason
             changed = replace(record, state=InstrumentState.UNKNOWN, reason=reason)
             self._instruments[instrument] = changed
             if record.campaign_id:

@@ -6,36 +6,16 @@ what it found.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 from orchestrator.domain import events as ev
 from orchestrator.domain.chain import Entry, StoredCampaign, breaks
 from orchestrator.domain.errors import IllegalTransition, LedgerError
-from orchestrator.domain.proposal import Knowledge, knowledge
-from orchestrator.domain.spec import CampaignSpec
+from orchestrator.domain.recomputation import Checked, Grade, in_digits, same
 from orchestrator.domain.state import CampaignState, fold
-from orchestrator.domain.trial import Outcome, ParameterValue, Trial
-
-TOLERANCE = 1e-6
-"""Relative difference of numbers that other software or another processor may explain."""
-SAME_SOFTWARE = "same software: the record does not follow from its basis"
-LOST_BASIS = "its basis is not in the log before it"
-
-_VERSION = re.compile(r"v?\d+(\.\d+)+\S*")
-
-
-class Grade(StrEnum):
-    """How well something was found again."""
-
-    BITWISE = "bitwise"
-    CLOSE = "within 1e-6"
-    OTHER = "not reproduced"
-    GIVEN = "not computed"
-    """A person or an agent asked for it: there is nothing to compute."""
+from orchestrator.domain.trial import Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,184 +121,30 @@ def start_divergences(
     for name, value in wanted.items():
         if start.get(name) != value:
             yield _differs(event, name, value, start.get(name))
-    measured = start.get("parameters")
-    measured = measured if isinstance(measured, dict) else {}
+    measured = _mapping(start.get("parameters")) or {}
     for name in sorted({*trial.parameters, *measured}):
-        if not _same(trial.parameters.get(name), measured.get(name)):
+        if not same(trial.parameters.get(name), measured.get(name)):
             what = f"parameter {name}"
             yield _differs(event, what, trial.parameters.get(name), measured.get(name))
 
 
 def _differs(event: ev.Acquired, what: str, recorded: object, found: object) -> Divergence:
     why = f"the log has the first, the start document in {event.documents} the second"
-    return Divergence(event.id, event.trial_id, what, _text(recorded), _text(found), why)
+    return Divergence(event.id, event.trial_id, what, in_digits(recorded), in_digits(found), why)
+
+
+def _mapping(value: object) -> dict[str, Any] | None:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
 def spec_differences(recorded: Any, found: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Keys at which two files differ, with both values."""
-    if isinstance(recorded, dict) and isinstance(found, dict):
-        one: dict[str, Any] = recorded
-        other: dict[str, Any] = found
+    one, other = _mapping(recorded), _mapping(found)
+    if one is not None and other is not None:
         for key in dict.fromkeys([*one, *other]):
             yield from spec_differences(one.get(key), other.get(key), f"{path}.{key}".strip("."))
     elif recorded != found:
         yield path, recorded, found
-
-
-# Proposals
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A recorded proposal, and what the optimizer knew when it was asked for it."""
-
-    event: ev.Proposed
-    known: Knowledge
-    has_basis: bool
-    """False when the basis is not in the log before the proposal; then ``known`` knows no trial."""
-
-    @property
-    def is_spread(self) -> bool:
-        """True for a space-filling point, which depends on no result."""
-        spread = self.event.source in ("initial", "fallback")
-        return spread and self.event.details.get("method", "sobol") == "sobol"
-
-    @property
-    def is_given(self) -> bool:
-        """True when nothing computed it."""
-        return self.event.source in ("person", "agent")
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """A proposal that was computed again."""
-
-    event: ev.Proposed
-    grade: Grade
-    reason: str = ""
-    """Why it was not reproduced."""
-
-    def to_data(self) -> dict[str, Any]:
-        """Plain data for scripts."""
-        return {
-            "event_id": self.event.id,
-            "trial_id": self.event.trial_id,
-            "revision": revision_of(self.event),
-            "source": self.event.source,
-            "basis": self.event.basis,
-            "grade": str(self.grade),
-            "reason": self.reason,
-        }
-
-
-def revision_of(event: ev.Proposed) -> int:
-    """How often the trial's parameters had been replaced by then; 0 for the first proposal."""
-    return getattr(event, "revision", 0)
-
-
-def questions(events: Sequence[ev.Event], spec: CampaignSpec) -> Iterator[Question]:
-    """Every proposal with what was known to it, in the order of the bases."""
-    places = {event.id: place for place, event in enumerate(events)}
-    asked = [event for event in events if isinstance(event, ev.Proposed)]
-    asked.sort(key=lambda event: places.get(event.basis, -1))
-    state, folded = CampaignState(), 0
-    for event in asked:
-        end = places.get(event.basis, -1) + 1
-        has_basis = event.basis == "0" or 0 < end <= places[event.id]
-        if has_basis:
-            state, folded = fold(events[folded:end], state), end
-        number = getattr(event, "asked_for", None) or event.trial_id
-        known = knowledge(state if has_basis else CampaignState(), spec, number)
-        yield Question(event, known, has_basis)
-
-
-def with_newest_outcomes(events: Sequence[ev.Event]) -> list[ev.Event]:
-    """The log as it would be had every outcome been at once what its last correction says."""
-    newest = {one.trial_id: one.outcomes for one in events if isinstance(one, ev.Corrected)}
-    return [
-        replace(one, outcomes=newest[one.trial_id])
-        if isinstance(one, ev.Measured) and one.trial_id in newest
-        else one
-        for one in events
-    ]
-
-
-def compare_parameters(
-    spec: CampaignSpec,
-    recorded: Mapping[str, ParameterValue],
-    found: Mapping[str, ParameterValue],
-) -> tuple[Grade, str | None]:
-    """How well a point was found again, and the first parameter that was not."""
-    grade = Grade.BITWISE
-    for name in sorted({*recorded, *found}):
-        parameter = spec.parameters.get(name)
-        width = parameter.range[1] - parameter.range[0] if parameter and parameter.range else 0.0
-        grade, name_of_other = _worse(grade, recorded.get(name), found.get(name), width), name
-        if grade is Grade.OTHER:
-            return grade, name_of_other
-    return grade, None
-
-
-def compare_outcomes(
-    recorded: Mapping[str, Outcome], found: Mapping[str, Outcome]
-) -> tuple[Grade, str | None]:
-    """How well outcomes were found again, and the first that was not."""
-    grade = Grade.BITWISE
-    for name in sorted({*recorded, *found}):
-        one, other = recorded.get(name), found.get(name)
-        if one is None or other is None or one.unit != other.unit:
-            return Grade.OTHER, name
-        grade = _worse(_worse(grade, one.mean, other.mean), one.sem, other.sem)
-        if grade is Grade.OTHER:
-            return grade, name
-    return grade, None
-
-
-def _worse(so_far: Grade, recorded: object, found: object, width: float = 0.0) -> Grade:
-    if _same(recorded, found):
-        return so_far
-    numbers = (float, int)
-    is_number = type(recorded) in numbers and type(found) in numbers
-    if is_number and isinstance(recorded, numbers) and isinstance(found, numbers):
-        scale = max(abs(recorded), abs(found), width)
-        if abs(recorded - found) <= TOLERANCE * scale and float in (type(recorded), type(found)):
-            return Grade.CLOSE
-    return Grade.OTHER
-
-
-def _same(one: object, other: object) -> bool:
-    """True when they are the same to the last bit, the sign of a zero included."""
-    return type(one) is type(other) and repr(one) == repr(other)
-
-
-def software_changes(recorded: Mapping[str, Any], found: Mapping[str, Any]) -> str:
-    """Versions and processor that differ, in words; empty when none does."""
-    changes: list[str] = []
-    for name, then in recorded.items():
-        now = found.get(name, "none")
-        if name == "cpu_capability" and then != now:
-            changes.append(f"processor capability {then} then, {now} now")
-        elif isinstance(then, str) and _VERSION.fullmatch(then) and then != now:
-            changes.append(f"{name} {then} then, {now} now")
-    return "; ".join(changes)
-
-
-def outcome_text(outcomes: Mapping[str, Outcome], name: str) -> str:
-    """An outcome with every digit."""
-    one = outcomes.get(name)
-    if one is None:
-        return "nothing"
-    sem = "" if one.sem is None else f" +- {one.sem!r}"
-    return f"{one.mean!r}{sem} {one.unit}".rstrip()
-
-
-def _text(value: object) -> str:
-    return "nothing" if value is None else repr(value)
-
-
-def parameter_text(parameters: Mapping[str, ParameterValue], name: str) -> str:
-    """A parameter with every digit."""
-    return _text(parameters.get(name))
 
 
 @dataclass(frozen=True, slots=True)

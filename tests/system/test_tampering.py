@@ -5,6 +5,7 @@ and of its files, does something to it, and verifies the copy. The forger of the
 how the chain is made and writes it anew, head included.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -21,11 +22,12 @@ import redis
 from orchestrator.adapters import child
 from orchestrator.adapters.embedded_server import ensure_server
 from orchestrator.adapters.optimizer_process import OptimizerProcess
-from orchestrator.adapters.reducer_process import ReducerProcess
 from orchestrator.adapters.redis_ledger import RedisLedger
+from orchestrator.adapters.reducer_process import ReducerProcess
 from orchestrator.domain.chain import CHAIN, Entry, Head, link
 from orchestrator.domain.proposal import Knowledge, Suggestion
-from orchestrator.domain.verification import Divergence, Grade, Verdict
+from orchestrator.domain.recomputation import Grade
+from orchestrator.domain.verification import Divergence, Verdict
 from orchestrator.verification import Check
 from tests.system.lab import answer, labwright, live_state, start, wait_for, write
 
@@ -354,15 +356,13 @@ def test_control_what_nobody_touched_is_verified_bitwise(copy: Copy) -> None:
     verdict = copy.verify()
     assert verdict.grade is Grade.BITWISE, verdict.divergences
     assert verdict.counts["outcomes"] == verdict.counts["proposals"] == {"bitwise": 7}
-    assert [one.event.source for one in verdict.proposals][-2:] == ["model"] * 2
+    assert [one.question.event.source for one in verdict.proposals][-2:] == ["model"] * 2
 
 
 # A forger who makes the chain anew
 
 
 def edit_document_and_its_hash(copy: Copy) -> None:
-    import hashlib
-
     edit_document(copy)
     digest = hashlib.sha256(copy.document(3).read_bytes()).hexdigest()
     copy.edit("acquired", 3, lambda data: data.update(sha256=digest))

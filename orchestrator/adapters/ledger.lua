@@ -24,7 +24,7 @@ end
 
 -- Each entry is chained to the one before it: its hash covers that one's hash and id, and its own
 -- fields in their order, each with its length. The campaign keeps the last hash and id, so that a
--- log which is cut short is found out. SHA-1 is what the server offers; docs/explanations/chain.md
+-- log which is cut short is found out. SHA-1 is what the server offers; docs/explanations/verification.md
 -- says why it suffices.
 local function emit(kind, data, ...)
   local fields = { 'type', kind, 'v', version, 'at', now(), 'data', data, ... }

@@ -23,7 +23,7 @@ from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import fold
 from orchestrator.domain.trial import Outcome, Trial, TrialState
 from orchestrator.ports import Ledger, Optimizer, Reduction
-from orchestrator.verification import Model, Tell
+from orchestrator.recomputation import Model, Tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

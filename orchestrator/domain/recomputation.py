@@ -20,6 +20,7 @@ from orchestrator.domain.trial import Outcome, ParameterValue
 TOLERANCE = 1e-6
 """Relative difference of numbers that other software or another processor may explain."""
 SAME_SOFTWARE = "same software: the record does not follow from its basis"
+SAME_REDUCER = "same reducer, same software: the record does not follow from its documents"
 LOST_BASIS = "its basis is not in the log before it"
 
 _VERSION = re.compile(r"v?\d+(\.\d+)+\S*")

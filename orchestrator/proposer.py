@@ -70,8 +70,7 @@ class Proposer:
             self._question = None
             if (wait_s := self._ask(state, pace, depth)) or self._question is None:
                 return wait_s
-        patience_s = lookahead.patience_s(self._spec, pace, depth)
-        self._hear(state, self._question, patience_s)
+        self._hear(state, self._question, lookahead.patience_s(self._spec, pace))
         return 0.0
 
     def _ask(self, state: CampaignState, pace: Pace, depth: int) -> float:

@@ -142,16 +142,16 @@ def starves(state: CampaignState) -> bool:
     return state.status is CampaignStatus.RUNNING and not state.count(*_OCCUPIES)
 
 
-def patience_s(spec: CampaignSpec, pace: Pace, depth: int) -> float:
+def patience_s(spec: CampaignSpec, pace: Pace) -> float:
     """Seconds that the worker may wait for a suggestion before a space-filling point serves.
 
-    Without look-ahead: any number. With a look-ahead that a person chose: none. Otherwise as long
-    as a measurement takes, for that is the price of a point that nobody thought about; and where
-    thinking takes longer than measuring, twice as long as it does.
+    With ``lookahead: 0`` any number, with another number none: so a person has chosen. ``auto``
+    waits as long as a measurement takes, for that is the price of a point that nobody thought
+    about; and where thinking takes longer than measuring, twice as long as it does.
     """
-    if depth == 0:
-        return float("inf")
-    if spec.optimizer.lookahead != "auto" or pace.trial_s is None:
+    if spec.optimizer.lookahead != "auto":
+        return 0.0 if spec.optimizer.lookahead else float("inf")
+    if pace.trial_s is None:
         return 0.0
     if pace.suggestion_s is None or pace.suggestion_s <= pace.trial_s:
         return pace.trial_s

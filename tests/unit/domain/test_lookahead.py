@@ -190,5 +190,4 @@ def test_a_worker_without_a_trial_starves(states: list[TrialState], does: bool):
 def test_the_instrument_waits_as_long_as_a_wasted_measurement_would_cost(
     chosen: object, pace: Pace, patience_s: float
 ):
-    depth = 0 if chosen == 0 else 1
-    assert lookahead.patience_s(spec(chosen), pace, depth) == patience_s
+    assert lookahead.patience_s(spec(chosen), pace) == patience_s

@@ -220,7 +220,10 @@ class Ledger(Protocol):
         ...
 
     def order(self, campaign_id: str, event: CampaignEvent, expected: Sequence[str]) -> bool:
-        """Record an order or a change of status; False unless the status is one of ``expected``."""
+        """Record an order or a change of status; False unless the status is one of ``expected``.
+
+        The last order, sent again, is True whatever the status, and changes nothing.
+        """
         ...
 
     def permit(self, campaign_id: str, trials: int | None) -> None:
@@ -281,13 +284,16 @@ class Ledger(Protocol):
         ...
 
     def clear_fault(self, instrument: str, reason: str) -> bool:
-        """Staff have looked: an instrument in fault is unknown now; False when it is in none."""
+        """Staff have looked: an instrument in fault is unknown now; False when it is in none.
+
+        The last clearing, sent again, is True and changes nothing.
+        """
         ...
 
     def resolve(self, campaign_id: str, event: Acquired | Failed) -> bool:
         """Decide a suspect trial: documents were found, or it goes to ``failed.then``.
 
-        False when it is not suspect.
+        False when it is not suspect; its last decision, sent again, is True and changes nothing.
         """
         ...
 

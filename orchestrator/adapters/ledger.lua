@@ -7,7 +7,8 @@
 --
 -- A trial is kept as fields '<id>:state', ':attempts', ':crashes', ':grants', ':fence',
 -- ':failed' (fence of the last failed attempt), ':unreduced' (what the reducer failed with last),
--- ':proposal', ':revision' (how often that was replaced). The campaign keeps 'remark:<key>' for each remark that is in its log.
+-- ':resolved' (how it was decided last), ':proposal', ':revision' (how often that was replaced).
+-- The campaign keeps 'remark:<key>' for each remark that is in its log.
 -- A proposal stays the text that Python wrote: Lua's JSON would cut the last digits of floats.
 -- Answers: {'ok', ...}; {'no', why} changes nothing; {'lost', why} means the lease is gone.
 
@@ -216,9 +217,10 @@ function ops.cancel(id, data)
   return { 'ok' }
 end
 
+-- The last order, sent again after a lost reply, finds the status that it made itself.
 function ops.order(expected, next_status, urgency, kind, data)
-  if not is_in(status(), expected) then return { 'no', status() } end
   if redis.call('HGET', campaign, 'order') == kind .. data then return { 'ok' } end
+  if not is_in(status(), expected) then return { 'no', status() } end
   redis.call('HSET', campaign, 'status', next_status, 'urgency', urgency, 'order', kind .. data)
   emit(kind, data)
   return { 'ok' }
@@ -291,14 +293,23 @@ end
 
 -- Staff have looked at a fault: the instrument is not ready yet, but it may be observed again.
 function ops.clear(reason, data)
-  if about('state') ~= 'fault' then return { 'no', about('state') or 'new' } end
-  redis.call('HSET', instrument, 'state', 'unknown', 'reason', reason)
+  if about('state') ~= 'fault' then
+    if about('cleared') == reason then return { 'ok' } end
+    return { 'no', about('state') or 'new' }
+  end
+  redis.call('HSET', instrument, 'state', 'unknown', 'reason', reason, 'cleared', reason)
   if redis.call('EXISTS', campaign) == 1 then emit('instrument_changed', data) end
   return { 'ok' }
 end
 
+-- A trial that is suspect anew is decided anew, be it in the same words.
 function ops.resolve(id, next_state, crash, kind, data)
-  if get(id, 'state') ~= 'suspect' then return { 'no', get(id, 'state') or 'unknown trial' } end
+  local state = get(id, 'state')
+  if state ~= 'suspect' then
+    if get(id, 'resolved') == kind .. data then return { 'ok' } end
+    return { 'no', state or 'unknown trial' }
+  end
+  set(id, 'resolved', kind .. data)
   place(id, next_state)
   if crash == '1' then redis.call('HINCRBY', trials, id .. ':crashes', 1) end
   emit(kind, data)

@@ -32,6 +32,9 @@ class _Campaign:
     proposals: dict[int, ev.Proposed] = field(default_factory=dict[int, ev.Proposed])
     grants: dict[int, int] = field(default_factory=dict[int, int])
     failed: dict[int, int] = field(default_factory=dict[int, int])
+    resolved: dict[int, ev.Acquired | ev.Failed] = field(
+        default_factory=dict[int, ev.Acquired | ev.Failed]
+    )
     ordered: ev.CampaignEvent | None = None
     permits: int | None = None
 
@@ -43,6 +46,7 @@ class MemoryLedger:
         self._clock = clock
         self._campaigns: dict[str, _Campaign] = {}
         self._instruments: dict[str, InstrumentRecord] = {}
+        self._cleared: dict[str, str] = {}
         self._processes: dict[int, dict[str, Any]] = {}
         self._claims: dict[str, tuple[str, float]] = {}
         self._confirmed: set[str] = set()
@@ -312,7 +316,8 @@ class MemoryLedger:
             campaign = self._get(campaign_id)
             trial = campaign.state.trials.get(event.trial_id)
             if trial is None or trial.state is not TrialState.SUSPECT:
-                return False
+                return campaign.resolved.get(event.trial_id) == event
+            campaign.resolved[event.trial_id] = event
             self._place(campaign, event)
             self._append(campaign, event)
             return True
@@ -323,10 +328,10 @@ class MemoryLedger:
         """See ports.Ledger."""
         with self._changed:
             campaign = self._get(campaign_id)
-            if campaign.state.status not in expected:
-                return False
             if event == campaign.ordered:
                 return True
+            if campaign.state.status not in expected:
+                return False
             campaign.ordered = event
             self._append(campaign, event)
             return True
@@ -440,7 +445,8 @@ class MemoryLedger:
         with self._changed:
             record = self.instrument(instrument)
             if record.state is not InstrumentState.FAULT:
-                return False
+                return self._cleared.get(instrument) == reason
+            self._cleared[instrument] = reason
             changed = replace(record, state=InstrumentState.UNKNOWN, reason=reason)
             self._instruments[instrument] = changed
             if record.campaign_id:

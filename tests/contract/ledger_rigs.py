@@ -220,13 +220,14 @@ class MemoryRig:
     def save(self) -> Any:
         """See Rig."""
         campaigns = {name: _copy(one) for name, one in self.ledger._campaigns.items()}
-        return campaigns, dict(self.ledger._instruments)
+        return campaigns, dict(self.ledger._instruments), dict(self.ledger._cleared)
 
     def load(self, saved: Any) -> None:
         """See Rig."""
-        campaigns, instruments = saved
+        campaigns, instruments, cleared = saved
         self.ledger._campaigns = {name: _copy(one) for name, one in campaigns.items()}
         self.ledger._instruments = dict(instruments)
+        self.ledger._cleared = dict(cleared)
 
     def close(self) -> None:
         """See Rig."""

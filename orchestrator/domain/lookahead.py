@@ -27,6 +27,8 @@ SEARCHED = 20
 NEGLIGIBLE = 0.01
 """Part of a measurement that ``auto`` lets the instrument wait, so that every proposal knows the
 last result."""
+FIRST_S = 30.0
+"""Seconds that ``auto`` waits for the first answer of all, for which a model must be loaded."""
 MARGIN = 1.5
 """How much longer than usual a suggestion may take and must still come in time."""
 
@@ -147,15 +149,15 @@ def patience_s(spec: CampaignSpec, pace: Pace) -> float:
 
     With ``lookahead: 0`` any number, with another number none: so a person has chosen. ``auto``
     waits as long as a measurement takes, for that is the price of a point that nobody thought
-    about; and where thinking takes longer than measuring, twice as long as it does.
+    about; where thinking takes longer than measuring, twice as long as it does; and for the first
+    answer at least ``FIRST_S``.
     """
     if spec.optimizer.lookahead != "auto":
         return 0.0 if spec.optimizer.lookahead else float("inf")
-    if pace.trial_s is None:
-        return 0.0
-    if pace.suggestion_s is None or pace.suggestion_s <= pace.trial_s:
-        return pace.trial_s
-    return 2 * pace.suggestion_s
+    trial_s = pace.trial_s or 0.0
+    if pace.suggestion_s is None:
+        return max(trial_s, FIRST_S)
+    return trial_s if pace.suggestion_s <= trial_s else 2 * pace.suggestion_s
 
 
 def waiting_fallback(state: CampaignState) -> Trial | None:

@@ -182,8 +182,9 @@ def test_a_worker_without_a_trial_starves(states: list[TrialState], does: bool):
         (0, KNOWN, float("inf")),
         (1, KNOWN, 0.0),
         ("auto", KNOWN, 10.0),
-        ("auto", Pace(), 0.0),
-        ("auto", Pace(trial_s=10.0), 10.0),
+        ("auto", Pace(), 30.0),
+        ("auto", Pace(trial_s=10.0), 30.0),
+        ("auto", Pace(trial_s=100.0), 100.0),
         ("auto", Pace(1.0, 4.0), 8.0),
     ],
 )

@@ -150,6 +150,15 @@ class Ledger(Protocol):
         """
         ...
 
+    def supersede(self, campaign_id: str, proposed: Proposed, revision: int) -> bool:
+        """Replace the parameters of a trial that waits in the queue; it keeps its place there.
+
+        ``revision`` counts the replacements of this trial from 1. False, and no change, when the
+        trial is leased or was ever started, when that is not the next revision, or when the
+        campaign is finishing or over.
+        """
+        ...
+
     def acquire(
         self, campaign_id: str, instrument: str, worker: str, *, floor: int, ttl_s: float
     ) -> Lease | None:
@@ -373,11 +382,6 @@ class PatientOptimizer(Protocol):
         Raises:
             OptimizerError: the constraints leave no room for one.
         """
-        ...
-
-    @property
-    def is_ready(self) -> bool:
-        """True when a suggestion needs no loading first."""
         ...
 
     def warm_up(self, spec: CampaignSpec) -> None:
@@ -658,8 +662,6 @@ class Lab:
     """Seconds that a lease lasts without renewal."""
     plan_deadline_s: float
     """Longest time one plan may take."""
-    suggestion_deadline_s: float
-    """Longest time the instrument may wait for a suggestion, at lookahead 1 or more."""
     versions: Mapping[str, str]
     """Versions of the software that measures, for the documents."""
     announce: Callable[[float], None]

@@ -62,7 +62,7 @@ class Recomputation:
         for place, event in enumerate(settled, 1):
             self.tell(f"outcomes {place} of {len(settled)}")
             self.outcomes.append(self._outcome(event))
-        total = sum(isinstance(one, ev.Proposed) for one in events)
+        total = sum(isinstance(one, ev.Proposal) for one in events)
         for place, question in enumerate(questions(events, self.spec), 1):
             self.tell(f"proposals {place} of {total}")
             self.proposals.append(self._proposal(question))

@@ -286,6 +286,7 @@ def sentence(trial: Trial) -> str:
 def _told(event: ev.Event) -> dict[str, Any]:
     """The fields of an event that a person wants to see."""
     wanted = (
+        "revision",
         "worker",
         "attempt",
         "fence",

@@ -7,9 +7,9 @@
 --
 -- A trial is kept as fields '<id>:state', ':attempts', ':crashes', ':grants', ':fence',
 -- ':failed' (fence of the last failed attempt), ':unreduced' (what the reducer failed with last),
--- ':resolved' (how it was decided last), ':corrected' (its last correction), ':proposal'. The
--- campaign keeps 'remark:<key>' for each remark that is in its log, and 'chain' and 'last', the hash
--- and the id of its newest entry.
+-- ':resolved' (how it was decided last), ':corrected' (its last correction), ':proposal', ':revision'
+-- (how often that was replaced). The campaign keeps 'remark:<key>' for each remark that is in its log,
+-- and 'chain' and 'last', the hash and the id of its newest entry.
 -- A proposal stays the text that Python wrote: Lua's JSON would cut the last digits of floats.
 -- Answers: {'ok', ...}; {'no', why} changes nothing; {'lost', why} means the lease is gone.
 
@@ -106,6 +106,17 @@ function ops.propose(id, data)
   redis.call('HSET', trials, id .. ':state', 'queued', id .. ':proposal', data)
   redis.call('RPUSH', queue, id)
   emit('proposed', data)
+  return { 'ok' }
+end
+
+-- Better parameters for a trial that waits and was never started; 'revision' counts from 1.
+function ops.supersede(id, revision, data)
+  if get(id, 'proposal') == data and get(id, 'revision') == revision then return { 'ok' } end
+  if not is_in(status(), 'running,paused,suspended,needs_person') then return { 'no', 'closed' } end
+  if get(id, 'state') ~= 'queued' or count(id, 'attempts') > 0 then return { 'no', 'started' } end
+  if count(id, 'revision') + 1 ~= tonumber(revision) then return { 'no', 'revision' } end
+  redis.call('HSET', trials, id .. ':proposal', data, id .. ':revision', revision)
+  emit('superseded', data, 'revision', revision)
   return { 'ok' }
 end
 

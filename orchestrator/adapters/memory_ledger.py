@@ -5,7 +5,7 @@ It passes the same conformance suite as the Redis adapter. Nothing survives the 
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from orchestrator.domain import events as ev
@@ -20,6 +20,8 @@ from orchestrator.domain.rules import (
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.domain.trial import Trial, TrialState
 from orchestrator.ports import Clock, InstrumentRecord, InstrumentState, Lease
+
+_PROPOSAL = [one.name for one in fields(ev.Proposal) if one.name not in ("id", "at")]
 
 
 @dataclass
@@ -131,6 +133,24 @@ class MemoryLedger:
             campaign.proposals[proposed.trial_id] = proposed
             campaign.queue.append(proposed.trial_id)
             self._append(campaign, proposed)
+            return True
+
+    def supersede(self, campaign_id: str, proposed: ev.Proposed, revision: int) -> bool:
+        """See ports.Ledger."""
+        with self._changed:
+            campaign, number = self._get(campaign_id), proposed.trial_id
+            trial = campaign.state.trials.get(number)
+            if trial is None:
+                return False
+            if (campaign.proposals[number], trial.revision) == (proposed, revision):
+                return True
+            if campaign.state.status not in TAKES_TRIALS or not trial.is_revisable:
+                return False
+            if revision != trial.revision + 1:
+                return False
+            campaign.proposals[number] = proposed
+            told = {name: getattr(proposed, name) for name in _PROPOSAL}
+            self._append(campaign, ev.Superseded(revision=revision, **told))
             return True
 
     def acquire(

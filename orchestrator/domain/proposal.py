@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState
-from orchestrator.domain.trial import Outcome, ParameterValue, TrialState
+from orchestrator.domain.trial import Outcome, ParameterValue, Trial, TrialState
 
 _PENDING = (
     TrialState.QUEUED,
@@ -67,8 +67,17 @@ def seed_for(campaign_seed: int, trial_id: int) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
+def may_improve(trial: Trial) -> bool:
+    """True for a trial whose parameters the optimizer may still replace."""
+    return trial.is_revisable and trial.source in ("model", "fallback")
+
+
 def knowledge(state: CampaignState, spec: CampaignSpec, trial_id: int | None = None) -> Knowledge:
-    """What may be known when a trial of this campaign is proposed: None for the next one."""
+    """What may be known when a trial is proposed: None for the next one, else one that waits.
+
+    Of a trial that waits, the proposal does not know the parameters so far, nor those that wait
+    behind it: they will be proposed anew after it.
+    """
     number = state.next_trial if trial_id is None else trial_id
     observations = tuple(
         Observation(
@@ -78,7 +87,7 @@ def knowledge(state: CampaignState, spec: CampaignSpec, trial_id: int | None = N
             pending=trial.state in _PENDING,
         )
         for trial in state.trials.values()
-        if trial.trial_id < number or trial.state is not TrialState.QUEUED
+        if trial.trial_id < number or not may_improve(trial)
     )
     return Knowledge(
         spec=spec,

@@ -40,7 +40,7 @@ class Grade(StrEnum):
 class Question:
     """A recorded proposal, and what the optimizer knew when it was asked for it."""
 
-    event: ev.Proposed
+    event: ev.Proposal
     known: Knowledge
     has_basis: bool
     """False when the basis is not in the log before the proposal; then ``known`` knows no trial."""
@@ -59,7 +59,7 @@ class Question:
     @property
     def revision(self) -> int:
         """How often the trial's parameters had been replaced; 0 for the first proposal."""
-        return getattr(self.event, "revision", 0)
+        return self.event.revision if isinstance(self.event, ev.Superseded) else 0
 
     @property
     def is_given(self) -> bool:
@@ -93,7 +93,7 @@ class Checked:
 def questions(events: Sequence[ev.Event], spec: CampaignSpec) -> Iterator[Question]:
     """Every proposal with what was known to it, in the order of the bases."""
     places = {event.id: place for place, event in enumerate(events)}
-    asked = [event for event in events if isinstance(event, ev.Proposed)]
+    asked = [event for event in events if isinstance(event, ev.Proposal)]
     asked.sort(key=lambda event: places.get(event.basis, -1))
     state, folded = CampaignState(), 0
     for event in asked:
@@ -101,7 +101,7 @@ def questions(events: Sequence[ev.Event], spec: CampaignSpec) -> Iterator[Questi
         has_basis = event.basis == "0" or 0 < end <= places[event.id]
         if has_basis:
             state, folded = fold(events[folded:end], state), end
-        number = getattr(event, "asked_for", None) or event.trial_id
+        number = event.trial_id if event.asked_for is None else event.asked_for
         known = knowledge(state if has_basis else CampaignState(), spec, number)
         yield Question(event, known, has_basis)
 

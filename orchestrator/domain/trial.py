@@ -92,6 +92,12 @@ class Trial:
     """Seed of the random draws behind this proposal."""
     details: Mapping[str, object] = field(default_factory=dict[str, object])
     """How the proposal was made: method, software versions."""
+    told: int = 0
+    """How many measured trials the proposal knew."""
+    suggestion_s: float = 0.0
+    """Seconds that the optimizer took for it; 0 for a point that was there at once."""
+    asked_for: int | None = None
+    """Earlier trial that the optimizer was asked for; None: for this one."""
     revision: int = 0
     """How often its parameters were replaced while it was still queued."""
     attempts: int = 0
@@ -115,3 +121,8 @@ class Trial:
     def is_terminal(self) -> bool:
         """True when nothing can change it any more."""
         return self.state in TERMINAL
+
+    @property
+    def is_revisable(self) -> bool:
+        """True while its parameters may still be replaced: it waits, and was never started."""
+        return self.state is TrialState.QUEUED and self.attempts == 0

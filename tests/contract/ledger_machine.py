@@ -90,6 +90,7 @@ def _deeds() -> Iterator[Deed]:
     yield from some(2, "renew", back=_BACK, ttl=_TTL)
     yield from some(2, "beat", off=[0, 0, 1], ttl=_TTL)
     yield from some(8, "propose", campaign=_CAMPAIGN, off=[0] * 6 + [-1, 1], x=_PICK)
+    yield from some(3, "supersede", campaign=_CAMPAIGN, pick=_PICK, off=[0, 0, 0, 1], x=_PICK)
     yield from some(5, "settle", campaign=_CAMPAIGN, pick=_PICK, kind=range(4), again=_FREELY)
     yield from some(2, "correct", campaign=_CAMPAIGN, pick=_PICK, value=[0, 1], again=_FREELY)
     yield from some(4, "expire", dead=dead, again=_FREELY)
@@ -285,18 +286,30 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def propose(self, campaign: str, off: int, x: int) -> None:
         state = self.state(campaign)
-        event = ev.Proposed(
-            trial_id=max(1, state.next_trial + off),
-            parameters={"x": x / 3},
-            source="initial",
-            basis="0",
-            seed=1,
-        )
+        event = _proposed(max(1, state.next_trial + off), x)
         reply = self.send(
             lambda rig, _: rig.ledger.propose(campaign, event), again=True, alike=True
         )
         if state.opened_at is not None and state.status in TAKES_TRIALS and not off:
             assert reply.value, "the next proposal was not taken"
+
+    def supersede(self, campaign: str, pick: int, off: int, x: int) -> None:
+        number = self.pick(campaign, pick, TrialState.QUEUED)
+        state = self.state(campaign)
+        trial = state.trials.get(number)
+        revision = 1 + off + (trial.revision if trial else 0)
+        event = replace(_proposed(number, x), source="model")
+        before = self.seen()
+        reply = self.send(
+            lambda rig, _: rig.ledger.supersede(campaign, event, revision), again=True, alike=True
+        )
+        waits = trial is not None and (trial.state, trial.attempts) == (TrialState.QUEUED, 0)
+        due = waits and not off and state.status in TAKES_TRIALS
+        assert reply.refused or reply.value == due, f"trial {number}: {reply.value}"
+        if due:
+            assert self.state(campaign).trials[number].parameters == event.parameters
+        else:
+            assert self.seen() == before, "what was not taken changed something"
 
     def order(self, campaign: str, order: str, again: bool) -> None:
         event, expected = ORDERS[order]
@@ -594,6 +607,11 @@ def _weight(log: Sequence[ev.Event], remarks: bool) -> int:
 def _told(record: InstrumentRecord) -> tuple[Any, ...]:
     """What adapters must agree on, and what time alone does not change."""
     return record.state, record.holder, record.fence, record.campaign_id, record.trial_id
+
+
+def _proposed(number: int, x: int) -> ev.Proposed:
+    parameters = {"x": x / 3}
+    return ev.Proposed(trial_id=number, parameters=parameters, source="initial", basis="0", seed=1)
 
 
 def _evidence(number: int, attempt: int) -> ev.Acquired:

@@ -31,6 +31,8 @@ class StoredTrial:
     fence: int | None
     failed: int | None
     """Fence of the last attempt that was reported as failed."""
+    revision: int
+    """How often its parameters were replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,7 @@ def _stored_trial(name: str, trials: Mapping[str, str]) -> StoredTrial:
         *counts,
         fence=None if fence is None else int(fence),
         failed=None if failed is None else int(failed),
+        revision=int(trials.get(f"{name}:revision", "0")),
     )
 
 
@@ -204,6 +207,7 @@ class MemoryRig:
                         grants=campaign.grants.get(number, 0),
                         fence=trial.fence,
                         failed=campaign.failed.get(number),
+                        revision=trial.revision,
                     )
                     for number, trial in campaign.state.trials.items()
                 },

@@ -93,6 +93,13 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
         ),
     ],
     "a proposal with any number": [("then return { 'no', 'number' } end", "then end")],
+    "a trial under way gets other parameters": [
+        ("if get(id, 'state') ~= 'queued' or count(id, 'attempts') > 0 then", "if false then"),
+    ],
+    "a trial that was started gets other parameters": [
+        (" or count(id, 'attempts') > 0 then return { 'no', 'started' }", " then return { 'no' }"),
+    ],
+    "a revision with any number": [("then return { 'no', 'revision' } end", "then end")],
     "an order that was sent twice": [
         ("'order') == kind .. data then return { 'ok' } end", "'order') == 0 then end")
     ],

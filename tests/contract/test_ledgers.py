@@ -148,6 +148,44 @@ def test_a_proposal_must_have_the_next_number(opened: Ledger) -> None:
     assert len(fold(opened.events(CAMPAIGN)).trials) == 1
 
 
+def test_what_waits_in_the_queue_may_get_better_parameters(opened: Ledger) -> None:
+    for number in (1, 2):
+        opened.propose(CAMPAIGN, _proposed(number))
+    better = replace(_proposed(1, x=0.1 + 0.2), source="model", told=3)
+    assert opened.supersede(CAMPAIGN, better, 1)
+    assert opened.supersede(CAMPAIGN, better, 1), "sent again after a lost reply"
+    assert not opened.supersede(CAMPAIGN, _proposed(1, x=0.5), 1), "somebody else was first"
+    assert not opened.supersede(CAMPAIGN, _proposed(3), 1), "there is no such trial"
+    trial = _trial(opened)
+    assert (trial.revision, trial.source, trial.told) == (1, "model", 3)
+    lease = _acquire(opened)
+    assert lease is not None
+    assert (lease.trial_id, lease.proposal) == (1, better), "it kept its place"
+    assert [one.revision for one in opened.events(CAMPAIGN) if isinstance(one, ev.Superseded)] == [
+        1
+    ]
+
+
+def test_a_trial_that_was_ever_started_keeps_its_parameters(opened: Ledger) -> None:
+    opened.propose(CAMPAIGN, _proposed(1))
+    lease = _acquire(opened)
+    assert lease is not None
+    assert not opened.supersede(CAMPAIGN, _proposed(1, x=0.5), 1), "it is leased"
+    opened.start(lease)
+    assert not opened.supersede(CAMPAIGN, _proposed(1, x=0.5), 1), "it is being measured"
+    opened.fail(lease, _failed(lease), InstrumentState.READY)
+    assert _trial(opened).state is TrialState.QUEUED
+    assert not opened.supersede(CAMPAIGN, _proposed(1, x=0.5), 1), "it was begun at its own"
+    assert _trial(opened).parameters == _proposed(1).parameters
+
+
+def test_a_campaign_that_finishes_improves_nothing(opened: Ledger) -> None:
+    opened.propose(CAMPAIGN, _proposed(1))
+    finish = ev.FinishRequested(by="me", ending="stopped")
+    assert opened.order(CAMPAIGN, finish, ["running"])
+    assert not opened.supersede(CAMPAIGN, _proposed(1, x=0.5), 1)
+
+
 def test_trials_are_leased_in_order_and_one_at_a_time(opened: Ledger) -> None:
     for number in (1, 2):
         assert opened.propose(CAMPAIGN, _proposed(number))

@@ -46,6 +46,27 @@ def test_a_question_holds_what_was_known_at_its_basis_and_no_more() -> None:
     assert all(one.has_basis and one.is_of_the_model for one in (asked[3], asked[4]))
 
 
+def test_a_revision_is_asked_as_if_it_and_what_waits_behind_it_were_not_there() -> None:
+    events = history(opened(), *run(1, measured(1, y=1.0)), model(2, "0006-0"), model(3, "0007-0"))
+    late = model(4, "0008-0", asked_for=3)
+    revised = ev.Superseded(
+        trial_id=2,
+        parameters={"x": 5.0},
+        source="model",
+        basis="0008-0",
+        seed=seed_for(SPEC.optimizer.seed, 2),
+        revision=1,
+    )
+    events += [replace(revised, id="0009-0"), replace(late, id="0010-0")]
+    asked = list(questions(events, SPEC))
+    told = {
+        (one.event.trial_id, one.revision): [seen.trial_id for seen in one.known.observations]
+        for one in asked
+    }
+    assert told == {(1, 0): [], (2, 0): [1], (3, 0): [1, 2], (2, 1): [1], (4, 0): [1, 2]}
+    assert [one.known.trial_id for one in asked] == [1, 2, 3, 2, 3]
+
+
 @pytest.mark.parametrize("basis", ["0042-0", "0099-0"])
 def test_a_basis_must_be_in_the_log_before_its_proposal(basis: str) -> None:
     events = history(opened(), *run(1, measured(1, y=1.0)))

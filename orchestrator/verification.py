@@ -192,6 +192,7 @@ class Check:
     def _document_divergences(self, event: ev.Acquired) -> Iterator[Divergence]:
         path = self.data_dir / event.documents
         told = (event.id, event.trial_id, "documents")
+        digest = event.sha256
         try:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             starts = [document for name, document in read_documents(path) if name == "start"]
@@ -199,11 +200,14 @@ class Check:
             yield Divergence(*told, event.documents, "no such file")
             return
         except (OSError, ValueError) as error:
-            yield Divergence(*told, event.sha256, "unreadable", f"{event.documents}: {error}")
-            return
+            if digest == event.sha256:
+                yield Divergence(*told, digest, "unreadable", f"{event.documents}: {error}")
+            starts = None
         if digest != event.sha256:
             why = f"SHA-256 of {event.documents}: the file has changed"
             yield Divergence(*told, event.sha256, digest, why)
+        if starts is None:
+            return
         if not starts or starts[0].get("uid") != event.run_uid:
             uid = starts[0].get("uid") if starts else None
             yield Divergence(event.id, event.trial_id, "run_uid", event.run_uid, str(uid))

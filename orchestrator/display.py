@@ -18,6 +18,7 @@ from orchestrator.domain import events as ev
 from orchestrator.domain.outage import span
 from orchestrator.domain.state import CampaignState, CampaignStatus
 from orchestrator.domain.stopping import best_so_far, best_trials
+from orchestrator.domain.time_words import time_lines
 from orchestrator.domain.trial import TERMINAL, Outcome, Trial, TrialState
 
 if TYPE_CHECKING:
@@ -282,7 +283,8 @@ def final_words(console: Console, summary: Mapping[str, Any], state: CampaignSta
             console.print(f"  {name} = {shown} {spec.parameters[name].unit}".rstrip())
     if not summary["best"]:
         console.print("no feasible trial was measured")
-    console.print(f"idle for want of a proposal: {100 * summary['idle_fraction']:.2f} %")
+    for line in time_lines(summary):
+        console.print(line)
     folder = summary["results"]
     console.print(f"results in {folder}")
     console.print("  results.csv, results.parquet, convergence.png, report.html", style="dim")

@@ -8,6 +8,7 @@ from typing import Any
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState
 from orchestrator.domain.stopping import best_so_far, best_trials, is_feasible
+from orchestrator.domain.time_words import time_lines
 from orchestrator.domain.trial import TrialState
 
 INK, MEASURED, OUTSIDE, BEST = "#22303c", "#5b8db8", "#c9ced3", "#c2571a"
@@ -88,6 +89,7 @@ def write_page(
         rows=rows,
         plot=base64.b64encode(plot.read_bytes()).decode(),
         shown=_shown,
+        account=time_lines(summary),
     )
     path.write_text(page)
 

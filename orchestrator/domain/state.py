@@ -115,9 +115,7 @@ def fold(log: Iterable[ev.Event], state: CampaignState | None = None) -> Campaig
             now = {**_held_of(before), **changes}
             _check_order(event, now)
             changes |= _campaign_changes(event) | _holding(event, now)
-    return replace(
-        before, trials=trials.by_id, live=trials.live, tally=trials.tally, **changes
-    )
+    return replace(before, trials=trials.by_id, live=trials.live, tally=trials.tally, **changes)
 
 
 @dataclass(slots=True)

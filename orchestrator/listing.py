@@ -36,5 +36,5 @@ def _what_runs(state: CampaignState) -> str:
 
 
 def account_lines(log: Sequence[ev.Event]) -> list[str]:
-    """What a campaign has to say for itself so far: where the time went, and with what proposals."""
+    """What a campaign says of itself so far: where the time went, and with what proposals."""
     return [f"  {line}" for line in time_lines(summary(log))]

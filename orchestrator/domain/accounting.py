@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from orchestrator.domain import events as ev
 from orchestrator.domain.state import CampaignState, CampaignStatus, Trials, fold
@@ -14,7 +14,20 @@ from orchestrator.domain.trial import TrialState
 if TYPE_CHECKING:
     from orchestrator.domain.spec import CampaignSpec
 
-_HELD = {
+Part = Literal[
+    "paused_s",
+    "suspended_s",
+    "needs_person_s",
+    "recovery_s",
+    "measuring_s",
+    "ledger_gap_s",
+    "idle_s",
+    "closing_s",
+]
+PARTS: tuple[Part, ...] = get_args(Part)
+"""Fields of ``Times`` that exclude each other and add up to the span."""
+
+_HELD: Mapping[CampaignStatus, Part] = {
     CampaignStatus.PAUSED: "paused_s",
     CampaignStatus.SUSPENDED: "suspended_s",
     CampaignStatus.NEEDS_PERSON: "needs_person_s",
@@ -67,19 +80,6 @@ class Times:
         return fraction(self.idle_s, self.span_s - self.held_s)
 
 
-PARTS = (
-    "paused_s",
-    "suspended_s",
-    "needs_person_s",
-    "recovery_s",
-    "measuring_s",
-    "ledger_gap_s",
-    "idle_s",
-    "closing_s",
-)
-"""Fields of ``Times`` that add up to the span."""
-
-
 def fraction(seconds: float, available: float) -> float:
     """The part of the available seconds; 0 when there are none."""
     return seconds / available if available > 0 else 0.0
@@ -124,7 +124,7 @@ class _Course:
         if isinstance(event, ev.InstrumentChanged):
             self._is_unknown = event.state in ("unknown", "recovering", "fault")
 
-    def part(self) -> str:
+    def part(self) -> Part:
         """The name of the part of ``Times`` that the time until the next event belongs to."""
         status, count = self._campaign.status, self._trials.count
         if status in _HELD:

@@ -56,6 +56,8 @@ class CampaignState:
     """Those of them that are not terminal: few, however long the campaign is."""
     tally: Mapping[TrialState, int] = field(default_factory=dict[TrialState, int])
     """How many trials are in each state; a state that is missing has none."""
+    measured: tuple[Trial, ...] = ()
+    """The measured ones, in the order in which their outcomes arrived."""
     last_id: str = "0"
     opened_at: float | None = None
     ended_at: float | None = None
@@ -99,7 +101,7 @@ def fold(log: Iterable[ev.Event], state: CampaignState | None = None) -> Campaig
         IllegalTransition: the log is not one that the ledger can have written.
     """
     before = state or CampaignState()
-    trials = Trials(dict(before.trials), dict(before.live), dict(before.tally))
+    trials = Trials(dict(before.trials), dict(before.live), dict(before.tally), before.measured)
     changes: dict[str, Any] = {}
     for event in log:
         changes["last_id"] = event.id
@@ -115,7 +117,14 @@ def fold(log: Iterable[ev.Event], state: CampaignState | None = None) -> Campaig
             now = {**_held_of(before), **changes}
             _check_order(event, now)
             changes |= _campaign_changes(event) | _holding(event, now)
-    return replace(before, trials=trials.by_id, live=trials.live, tally=trials.tally, **changes)
+    return replace(
+        before,
+        trials=trials.by_id,
+        live=trials.live,
+        tally=trials.tally,
+        measured=trials.measured,
+        **changes,
+    )
 
 
 @dataclass(slots=True)
@@ -129,6 +138,7 @@ class Trials:
     by_id: dict[int, Trial] = field(default_factory=dict[int, Trial])
     live: dict[int, Trial] = field(default_factory=dict[int, Trial])
     tally: dict[TrialState, int] = field(default_factory=dict[TrialState, int])
+    measured: tuple[Trial, ...] = ()
 
     def take(self, event: ev.TrialEvent) -> Trial:
         """Let the event happen to its trial; gives the trial after it. Not for a late result.
@@ -139,13 +149,20 @@ class Trials:
         old = self.by_id.get(event.trial_id)
         trial = self.by_id[event.trial_id] = trial_after(event, self.by_id)
         if old is not None:
-            self.tally[old.state] -= 1
+            self._leave(old)
         self.tally[trial.state] = self.tally.get(trial.state, 0) + 1
+        if trial.state is TrialState.MEASURED:
+            self.measured += (trial,)
         if trial.is_terminal:
             self.live.pop(trial.trial_id, None)
         else:
             self.live[trial.trial_id] = trial
         return trial
+
+    def _leave(self, old: Trial) -> None:
+        self.tally[old.state] -= 1
+        if old.state is TrialState.MEASURED:
+            self.measured = tuple(one for one in self.measured if one is not old)
 
     def count(self, *states: TrialState) -> int:
         """How many trials are in one of these states."""

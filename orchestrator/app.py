@@ -110,14 +110,13 @@ def campaign_lab(
     absent: dict[str, Any] = {port: _NotHere(port) for port in ("executor", "gate", "reducer")}
     return Lab(
         ledger=ledger,
-        optimizer=OptimizerProcess(method),
+        optimizer=OptimizerProcess(method, settings.suggestion_deadline_s),
         outbox=FileOutbox(settings.data_dir),
         clock=SystemClock(),
         instrument=instrument,
         worker="",
         lease_s=settings.lease_s,
         plan_deadline_s=settings.plan_deadline_s,
-        suggestion_deadline_s=settings.suggestion_deadline_s,
         versions={},
         announce=lambda _: None,
         **absent,
@@ -198,7 +197,6 @@ def worker_lab(
         worker=worker,
         lease_s=settings.lease_s,
         plan_deadline_s=settings.plan_deadline_s,
-        suggestion_deadline_s=settings.suggestion_deadline_s,
         versions=versions(),
         announce=announce,
         **absent,

@@ -14,32 +14,29 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from orchestrator.domain import events as ev
-from orchestrator.domain.envelope import admit, device_settings, envelope_of
+from orchestrator.domain.envelope import device_settings, envelope_of
 from orchestrator.domain.errors import (
     EnvelopeError,
     ExecutionError,
     LeaseLost,
     LedgerUnavailable,
     LogWentBack,
-    OptimizerError,
     PlanAborted,
     PlanFailed,
     ReductionError,
 )
 from orchestrator.domain.outage import SELF_FENCE
-from orchestrator.domain.proposal import Knowledge, Suggestion, knowledge
+from orchestrator.domain.ranking import Ranking, rank
 from orchestrator.domain.rules import TAKES_TRIALS, after_failure
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
-from orchestrator.domain.stopping import verdict
+from orchestrator.domain.stopping import Verdict, verdict
 from orchestrator.domain.trial import TrialState
 from orchestrator.follow import delivered, propose_again
 from orchestrator.ports import InstrumentState, Lab, Lease, Ledger, PlanRequest, Reducer, Result
+from orchestrator.proposer import POLL_S, Proposer
 
 log = logging.getLogger(__name__)
-
-POLL_S = 1.0
-"""Longest wait without a look at the clock: deadlines have no event of their own."""
 
 _LIVE = (
     TrialState.QUEUED,
@@ -54,26 +51,38 @@ def decide(lab: Lab, campaign_id: str) -> CampaignState:
     """Propose trials until the campaign is over; gives its final state."""
     state = fold(lab.ledger.events(campaign_id))
     spec = CampaignSpec.from_data(state.spec)
+    proposer, ranking = Proposer(lab, spec), Ranking()
     while not state.is_over:
         try:
             state = _now(lab, campaign_id, state)
-            _take_step(lab, state, spec)
+            ranking = rank(state, spec, ranking)
+            _take_step(lab, state, verdict(state, spec, lab.clock.now(), ranking), proposer)
         except LedgerUnavailable as error:  # what this process knows must outlast the outage
             log.warning("the ledger is out of reach, nothing is proposed: %s", error)
     return state
 
 
-def _take_step(lab: Lab, state: CampaignState, spec: CampaignSpec) -> None:
+def _take_step(lab: Lab, state: CampaignState, ending: Verdict | None, proposer: Proposer) -> None:
     """Do what is due, or wait for something to happen."""
     if state.status is CampaignStatus.FINISHING:
         _wind_down(lab, state)
-    elif ending := verdict(state, spec, lab.clock.now()):
+    elif ending is not None:
         order = ev.FinishRequested(by="policy", reason=ending.reason, ending=ending.ending)
         lab.ledger.order(state.campaign_id, order, TAKES_TRIALS)
-    elif _wants_trial(state, spec):
-        _propose(lab, state, spec)
     elif not state.is_over:
-        lab.ledger.wait({state.campaign_id: state.last_id}, POLL_S)
+        if wait_s := _propose(lab, state, proposer):
+            lab.ledger.wait({state.campaign_id: state.last_id}, wait_s)
+
+
+def _propose(lab: Lab, state: CampaignState, proposer: Proposer) -> float:
+    """Keep the queue filled; gives the seconds to wait for an event before the next look."""
+    try:
+        return proposer.step(state)
+    except EnvelopeError as error:
+        reason = f"a proposal was refused: {error}"
+        order = ev.FinishRequested(by="envelope", reason=reason, ending=CampaignStatus.FAILED)
+        lab.ledger.order(state.campaign_id, order, TAKES_TRIALS)
+        return 0.0
 
 
 def _now(lab: Lab, campaign_id: str, before: CampaignState) -> CampaignState:
@@ -83,72 +92,6 @@ def _now(lab: Lab, campaign_id: str, before: CampaignState) -> CampaignState:
     except LogWentBack:
         propose_again(lab.ledger, before, fold(lab.ledger.events(campaign_id)))
         return fold(lab.ledger.events(campaign_id))
-
-
-def _wants_trial(state: CampaignState, spec: CampaignSpec) -> bool:
-    """True when the queue is shorter than it should be and the budget has room."""
-    if len(state.trials) >= spec.budget.trials or state.status is not CampaignStatus.RUNNING:
-        return False
-    batch = spec.optimizer.batch
-    if spec.optimizer.lookahead == 0:
-        return state.count(*_LIVE) == 0 or len(state.trials) % batch > 0
-    return state.count(TrialState.QUEUED) < spec.optimizer.lookahead * batch
-
-
-def _propose(lab: Lab, state: CampaignState, spec: CampaignSpec) -> None:
-    """Suggest, admit, and put the trial into the queue."""
-    if results := lab.outbox.results(state.campaign_id, state.next_trial):
-        _tell_again(lab, state, results[0])
-        return
-    known = knowledge(state, spec)
-    if state.first_start is not None:
-        lab.optimizer.warm_up(spec)  # not before: the instrument's own processes load first
-    envelope = lab.ledger.instrument(state.instrument).envelope
-    try:
-        suggestion = _suggest(lab, known)
-        admit(spec, envelope, suggestion.parameters)
-    except EnvelopeError as error:
-        reason = f"trial {known.trial_id} was refused: {error}"
-        order = ev.FinishRequested(by="envelope", reason=reason, ending=CampaignStatus.FAILED)
-        lab.ledger.order(state.campaign_id, order, TAKES_TRIALS)
-        return
-    lab.ledger.propose(
-        state.campaign_id,
-        ev.Proposed(
-            trial_id=known.trial_id,
-            parameters=suggestion.parameters,
-            source=suggestion.source,
-            basis=known.basis,
-            seed=known.seed,
-            details=suggestion.details,
-        ),
-    )
-
-
-def _tell_again(lab: Lab, state: CampaignState, result: Result) -> None:
-    """Propose what was measured already, but is not in the log: the result follows by itself."""
-    trial_id = state.next_trial
-    text = (
-        f"the result of trial {trial_id} is on disk, but the log has lost the trial: it is "
-        "proposed again as it was, and counted without a second measurement"
-    )
-    note = ev.Noted(by="campaign", text=text, key=f"trial {trial_id} under fence {result.fence}")
-    lab.ledger.remark(state.campaign_id, note)
-    lab.ledger.propose(state.campaign_id, result.proposal)
-
-
-def _suggest(lab: Lab, known: Knowledge) -> Suggestion:
-    """The optimizer's point; a space-filling one when it is late or has none.
-
-    At lookahead 0 it waits as long as it takes, so that the same campaign gives the same points.
-    """
-    patience = None
-    if known.spec.optimizer.lookahead > 0:
-        patience = lab.suggestion_deadline_s if lab.optimizer.is_ready else 0.0
-    try:
-        return lab.optimizer.suggest(known, patience)
-    except OptimizerError as error:
-        return lab.optimizer.fallback(known, str(error))
 
 
 def _wind_down(lab: Lab, state: CampaignState) -> None:

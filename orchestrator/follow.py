@@ -40,12 +40,21 @@ def propose_again(ledger: Ledger, lost: CampaignState, state: CampaignState) -> 
     campaign_id = lost.campaign_id
     missing = [trial for number, trial in lost.trials.items() if number not in state.trials]
     told = sum(ledger.propose(campaign_id, proposal_of(trial)) for trial in missing)
+    told += sum(_revise_again(ledger, lost, trial) for trial in state.trials.values())
     text = (
         "the log went back, because its server lost what it had not yet written: "
         f"{told} proposals were told again; results that are safe on disk come back by themselves, "
         "and none is counted twice; orders of the last seconds must be given again"
     )
     ledger.remark(campaign_id, ev.Noted(by="campaign", text=text, key=f"back from {lost.last_id}"))
+
+
+def _revise_again(ledger: Ledger, lost: CampaignState, trial: Trial) -> bool:
+    """Give a trial the parameters that it had last; False when those are the ones it has."""
+    known = lost.trials.get(trial.trial_id, trial)
+    if known.revision <= trial.revision:
+        return False
+    return ledger.supersede(lost.campaign_id, proposal_of(known), trial.revision + 1)
 
 
 def proposal_of(trial: Trial) -> ev.Proposed:
@@ -57,6 +66,9 @@ def proposal_of(trial: Trial) -> ev.Proposed:
         basis=trial.basis,
         seed=trial.seed,
         details=trial.details,
+        told=trial.told,
+        suggestion_s=trial.suggestion_s,
+        asked_for=trial.asked_for,
     )
 
 

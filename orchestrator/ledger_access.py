@@ -37,6 +37,19 @@ def server_url(settings: Settings) -> str:
     return settings.redis_url or f"unix://{socket_folder(settings.data_dir)}/server.sock"
 
 
+def check_lab(settings: Settings) -> None:
+    """Pass when there is a lab already: on a server given by URL, or in the data folder.
+
+    Raises:
+        Unusable: the data folder holds none; it may not even exist.
+    """
+    if settings.redis_url is None and not (settings.data_dir / "ledger").is_dir():
+        raise Unusable(
+            f"there is no lab in {settings.data_dir}; name its folder with --data-dir, "
+            "or start a campaign with 'labwright run'"
+        )
+
+
 @contextlib.contextmanager
 def open_ledger(settings: Settings, *, must_exist: bool = True) -> Iterator[RedisLedger]:
     """The ledger for one verb: joins a live server, or starts one, uses it and stops it.
@@ -50,11 +63,8 @@ def open_ledger(settings: Settings, *, must_exist: bool = True) -> Iterator[Redi
         with contextlib.closing(ledger_at(settings, settings.redis_url)) as ledger:
             yield ledger
         return
-    if must_exist and not (settings.data_dir / "ledger").is_dir():
-        raise Unusable(
-            f"there is no lab in {settings.data_dir}; name its folder with --data-dir, "
-            "or start a campaign with 'labwright run'"
-        )
+    if must_exist:
+        check_lab(settings)
     live = ensure_server(settings.data_dir)
     try:
         with contextlib.closing(ledger_at(settings, live.url)) as ledger:

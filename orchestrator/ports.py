@@ -141,6 +141,15 @@ class Ledger(Protocol):
         """
         ...
 
+    def supersede(self, campaign_id: str, proposed: Proposed, revision: int) -> bool:
+        """Replace the parameters of a trial that waits in the queue; it keeps its place there.
+
+        ``revision`` counts the replacements of this trial from 1. False, and no change, when the
+        trial is leased or was ever started, when that is not the next revision, or when the
+        campaign is finishing or over.
+        """
+        ...
+
     def acquire(
         self, campaign_id: str, instrument: str, worker: str, *, floor: int, ttl_s: float
     ) -> Lease | None:
@@ -211,7 +220,10 @@ class Ledger(Protocol):
         ...
 
     def order(self, campaign_id: str, event: CampaignEvent, expected: Sequence[str]) -> bool:
-        """Record an order or a change of status; False unless the status is one of ``expected``."""
+        """Record an order or a change of status; False unless the status is one of ``expected``.
+
+        The last order, sent again, is True whatever the status, and changes nothing.
+        """
         ...
 
     def permit(self, campaign_id: str, trials: int | None) -> None:
@@ -272,13 +284,16 @@ class Ledger(Protocol):
         ...
 
     def clear_fault(self, instrument: str, reason: str) -> bool:
-        """Staff have looked: an instrument in fault is unknown now; False when it is in none."""
+        """Staff have looked: an instrument in fault is unknown now; False when it is in none.
+
+        The last clearing, sent again, is True and changes nothing.
+        """
         ...
 
     def resolve(self, campaign_id: str, event: Acquired | Failed) -> bool:
         """Decide a suspect trial: documents were found, or it goes to ``failed.then``.
 
-        False when it is not suspect.
+        False when it is not suspect; its last decision, sent again, is True and changes nothing.
         """
         ...
 
@@ -351,11 +366,6 @@ class PatientOptimizer(Protocol):
         Raises:
             OptimizerError: the constraints leave no room for one.
         """
-        ...
-
-    @property
-    def is_ready(self) -> bool:
-        """True when a suggestion needs no loading first."""
         ...
 
     def warm_up(self, spec: CampaignSpec) -> None:
@@ -636,8 +646,6 @@ class Lab:
     """Seconds that a lease lasts without renewal."""
     plan_deadline_s: float
     """Longest time one plan may take."""
-    suggestion_deadline_s: float
-    """Longest time the instrument may wait for a suggestion, at lookahead 1 or more."""
     versions: Mapping[str, str]
     """Versions of the software that measures, for the documents."""
     announce: Callable[[float], None]

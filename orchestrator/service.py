@@ -15,7 +15,7 @@ from orchestrator.domain.rules import CLEARED, TAKES_TRIALS
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.trial import TERMINAL, Trial, TrialState
-from orchestrator.ports import Ledger
+from orchestrator.ports import InstrumentState, Ledger
 
 if TYPE_CHECKING:
     from orchestrator.domain.spec import InstrumentSpec
@@ -122,7 +122,8 @@ def order(
     state = state_of(ledger, campaign_id)  # refuses a log that this version cannot read
     if what == "resume":
         _refuse_undecided(state)
-    if ledger.order(campaign_id, event, expected):
+    # The status is asked here, too: to the ledger, the same order given twice is one sent again.
+    if state.status in expected and ledger.order(campaign_id, event, expected):
         return f"{what}: {effect}"
     status = ledger.status(campaign_id)
     raise Unusable(f"cannot {what} campaign {campaign_id!r}: it is {status}")
@@ -166,7 +167,8 @@ def resolve(
     Raises:
         Unusable: the trial is not suspect.
     """
-    known_trial(state_of(ledger, campaign_id), trial_id)
+    if known_trial(state_of(ledger, campaign_id), trial_id).state is not TrialState.SUSPECT:
+        raise not_suspect(campaign_id, trial_id)
     then = TrialState.QUEUED if verdict == "retry" else TrialState.ABANDONED
     failed = ev.Failed(
         trial_id=trial_id,
@@ -211,7 +213,8 @@ def clear_fault(ledger: Ledger, instrument: str, *, by: str, reason: str) -> str
     Raises:
         Unusable: it is in no fault.
     """
-    if not ledger.clear_fault(instrument, f"{CLEARED}{by}: {reason}"):
+    was_in_fault = ledger.instrument(instrument).state is InstrumentState.FAULT
+    if not (was_in_fault and ledger.clear_fault(instrument, f"{CLEARED}{by}: {reason}")):
         record = ledger.instrument(instrument)
         if record.envelope is None:
             raise Unusable(f"no worker has ever owned an instrument {instrument!r}")
@@ -283,6 +286,7 @@ def sentence(trial: Trial) -> str:
 def _told(event: ev.Event) -> dict[str, Any]:
     """The fields of an event that a person wants to see."""
     wanted = (
+        "revision",
         "worker",
         "attempt",
         "fence",

@@ -60,8 +60,8 @@ class Settings:
     """Longest time that the devices may take to connect."""
     plan_deadline_s: float = 3600.0
     """Longest time one plan may take before it is aborted."""
-    suggestion_deadline_s: float = 60.0
-    """Longest time the instrument may wait for a suggestion, at lookahead 1 or more."""
+    suggestion_deadline_s: float = 300.0
+    """Longest time that one suggestion may take; then the optimizer's process is replaced."""
     time_compression: float | None = None
     """Lab seconds that pass on a twin in one second; None takes the twin's own."""
     log_level: str = "WARNING"

@@ -7,7 +7,8 @@
 --
 -- A trial is kept as fields '<id>:state', ':attempts', ':crashes', ':grants', ':fence',
 -- ':failed' (fence of the last failed attempt), ':unreduced' (what the reducer failed with last),
--- ':proposal'. The campaign keeps 'remark:<key>' for each remark that is in its log.
+-- ':resolved' (how it was decided last), ':proposal', ':revision' (how often that was replaced).
+-- The campaign keeps 'remark:<key>' for each remark that is in its log.
 -- A proposal stays the text that Python wrote: Lua's JSON would cut the last digits of floats.
 -- Answers: {'ok', ...}; {'no', why} changes nothing; {'lost', why} means the lease is gone.
 
@@ -92,6 +93,17 @@ function ops.propose(id, data)
   redis.call('HSET', trials, id .. ':state', 'queued', id .. ':proposal', data)
   redis.call('RPUSH', queue, id)
   emit('proposed', data)
+  return { 'ok' }
+end
+
+-- Better parameters for a trial that waits and was never started; 'revision' counts from 1.
+function ops.supersede(id, revision, data)
+  if get(id, 'proposal') == data and get(id, 'revision') == revision then return { 'ok' } end
+  if not is_in(status(), 'running,paused,suspended,needs_person') then return { 'no', 'closed' } end
+  if get(id, 'state') ~= 'queued' or count(id, 'attempts') > 0 then return { 'no', 'started' } end
+  if count(id, 'revision') + 1 ~= tonumber(revision) then return { 'no', 'revision' } end
+  redis.call('HSET', trials, id .. ':proposal', data, id .. ':revision', revision)
+  emit('superseded', data, 'revision', revision)
   return { 'ok' }
 end
 
@@ -205,9 +217,10 @@ function ops.cancel(id, data)
   return { 'ok' }
 end
 
+-- The last order, sent again after a lost reply, finds the status that it made itself.
 function ops.order(expected, next_status, urgency, kind, data)
-  if not is_in(status(), expected) then return { 'no', status() } end
   if redis.call('HGET', campaign, 'order') == kind .. data then return { 'ok' } end
+  if not is_in(status(), expected) then return { 'no', status() } end
   redis.call('HSET', campaign, 'status', next_status, 'urgency', urgency, 'order', kind .. data)
   emit(kind, data)
   return { 'ok' }
@@ -280,14 +293,23 @@ end
 
 -- Staff have looked at a fault: the instrument is not ready yet, but it may be observed again.
 function ops.clear(reason, data)
-  if about('state') ~= 'fault' then return { 'no', about('state') or 'new' } end
-  redis.call('HSET', instrument, 'state', 'unknown', 'reason', reason)
+  if about('state') ~= 'fault' then
+    if about('cleared') == reason then return { 'ok' } end
+    return { 'no', about('state') or 'new' }
+  end
+  redis.call('HSET', instrument, 'state', 'unknown', 'reason', reason, 'cleared', reason)
   if redis.call('EXISTS', campaign) == 1 then emit('instrument_changed', data) end
   return { 'ok' }
 end
 
+-- A trial that is suspect anew is decided anew, be it in the same words.
 function ops.resolve(id, next_state, crash, kind, data)
-  if get(id, 'state') ~= 'suspect' then return { 'no', get(id, 'state') or 'unknown trial' } end
+  local state = get(id, 'state')
+  if state ~= 'suspect' then
+    if get(id, 'resolved') == kind .. data then return { 'ok' } end
+    return { 'no', state or 'unknown trial' }
+  end
+  set(id, 'resolved', kind .. data)
   place(id, next_state)
   if crash == '1' then redis.call('HINCRBY', trials, id .. ':crashes', 1) end
   emit(kind, data)

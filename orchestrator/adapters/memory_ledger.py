@@ -5,7 +5,7 @@ It passes the same conformance suite as the Redis adapter. Nothing survives the 
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from orchestrator.domain import events as ev
@@ -20,6 +20,8 @@ from orchestrator.domain.state import CampaignState, fold
 from orchestrator.domain.trial import Trial, TrialState
 from orchestrator.ports import Clock, InstrumentRecord, InstrumentState, Lease
 
+_PROPOSAL = [one.name for one in fields(ev.Proposal) if one.name not in ("id", "at")]
+
 
 @dataclass
 class _Campaign:
@@ -30,6 +32,9 @@ class _Campaign:
     proposals: dict[int, ev.Proposed] = field(default_factory=dict[int, ev.Proposed])
     grants: dict[int, int] = field(default_factory=dict[int, int])
     failed: dict[int, int] = field(default_factory=dict[int, int])
+    resolved: dict[int, ev.Acquired | ev.Failed] = field(
+        default_factory=dict[int, ev.Acquired | ev.Failed]
+    )
     ordered: ev.CampaignEvent | None = None
     permits: int | None = None
 
@@ -41,6 +46,7 @@ class MemoryLedger:
         self._clock = clock
         self._campaigns: dict[str, _Campaign] = {}
         self._instruments: dict[str, InstrumentRecord] = {}
+        self._cleared: dict[str, str] = {}
         self._processes: dict[int, dict[str, Any]] = {}
         self._claims: dict[str, tuple[str, float]] = {}
         self._confirmed: set[str] = set()
@@ -111,6 +117,24 @@ class MemoryLedger:
             campaign.proposals[proposed.trial_id] = proposed
             campaign.queue.append(proposed.trial_id)
             self._append(campaign, proposed)
+            return True
+
+    def supersede(self, campaign_id: str, proposed: ev.Proposed, revision: int) -> bool:
+        """See ports.Ledger."""
+        with self._changed:
+            campaign, number = self._get(campaign_id), proposed.trial_id
+            trial = campaign.state.trials.get(number)
+            if trial is None:
+                return False
+            if (campaign.proposals[number], trial.revision) == (proposed, revision):
+                return True
+            if campaign.state.status not in TAKES_TRIALS or not trial.is_revisable:
+                return False
+            if revision != trial.revision + 1:
+                return False
+            campaign.proposals[number] = proposed
+            told = {name: getattr(proposed, name) for name in _PROPOSAL}
+            self._append(campaign, ev.Superseded(revision=revision, **told))
             return True
 
     def acquire(
@@ -292,7 +316,8 @@ class MemoryLedger:
             campaign = self._get(campaign_id)
             trial = campaign.state.trials.get(event.trial_id)
             if trial is None or trial.state is not TrialState.SUSPECT:
-                return False
+                return campaign.resolved.get(event.trial_id) == event
+            campaign.resolved[event.trial_id] = event
             self._place(campaign, event)
             self._append(campaign, event)
             return True
@@ -303,10 +328,10 @@ class MemoryLedger:
         """See ports.Ledger."""
         with self._changed:
             campaign = self._get(campaign_id)
-            if campaign.state.status not in expected:
-                return False
             if event == campaign.ordered:
                 return True
+            if campaign.state.status not in expected:
+                return False
             campaign.ordered = event
             self._append(campaign, event)
             return True
@@ -420,7 +445,8 @@ class MemoryLedger:
         with self._changed:
             record = self.instrument(instrument)
             if record.state is not InstrumentState.FAULT:
-                return False
+                return self._cleared.get(instrument) == reason
+            self._cleared[instrument] = reason
             changed = replace(record, state=InstrumentState.UNKNOWN, reason=reason)
             self._instruments[instrument] = changed
             if record.campaign_id:

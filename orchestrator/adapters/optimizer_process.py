@@ -48,12 +48,16 @@ class OptimizerProcess:
     is worked on, and one waits, which is always the latest.
     """
 
-    def __init__(self, method: str) -> None:
+    def __init__(self, method: str, deadline_s: float | None = None) -> None:
         """``auto`` means ax; sobol needs no child.
+
+        ``deadline_s`` is the longest time that one suggestion, or loading, may take: then the
+        child is killed, and the next question gets another one. None lets it take any time.
 
         Raises:
             OptimizerError: no optimizer is registered under this name.
         """
+        self._deadline_s = deadline_s
         self._entry = None if method == "sobol" else _registered(method)
         self._changed = threading.Condition()
         self._waiting: _Question | None = None
@@ -68,7 +72,7 @@ class OptimizerProcess:
 
         Raises:
             SuggestionLate: not ready within ``timeout_s``, or a newer question took its place.
-            OptimizerError: there is none, or three children died over it.
+            OptimizerError: there is none, three children died over it, or it took too long.
         """
         if self._entry is None or known.trial_id <= known.spec.initial_trials:
             return SobolOptimizer().suggest(known)
@@ -91,11 +95,6 @@ class OptimizerProcess:
         point = SobolOptimizer().suggest(known)
         source = "initial" if known.trial_id <= known.spec.initial_trials else "fallback"
         return replace(point, source=source, details={**point.details, "reason": reason})
-
-    @property
-    def is_ready(self) -> bool:
-        """True when a suggestion needs no loading first."""
-        return self._entry is None or (self._child is not None and self._child.is_loaded)
 
     def warm_up(self, spec: CampaignSpec) -> None:
         """Start the child, which then imports what a model needs."""
@@ -137,8 +136,8 @@ class OptimizerProcess:
             self._thread.start()
 
     def _work(self) -> None:
-        with suppress(OptimizerError, ChildDied):
-            self._living_child().load()
+        with suppress(OptimizerError, ChildDied, TimeoutError):
+            self._living_child().load(self._deadline_s)
         while (question := self._next()) is not None:
             try:
                 question.answer.set_result(self._answered(question.known))
@@ -160,14 +159,22 @@ class OptimizerProcess:
         for _ in range(MOST_DEATHS):
             child = self._living_child()
             with suppress(ChildDied):
-                child.load()
-                answer = child.ask(known)
+                answer = self._heard(child, known)
                 if isinstance(answer, Suggestion):
                     return answer
                 raise OptimizerError(answer)
         raise OptimizerError(
             f"the optimizer's process died {MOST_DEATHS} times over trial {known.trial_id}"
         )
+
+    def _heard(self, child: AnsweringChild, known: Knowledge) -> Suggestion | str:
+        try:
+            child.load(self._deadline_s)
+            return child.ask(known, self._deadline_s)
+        except TimeoutError:
+            raise OptimizerError(
+                f"thinking about trial {known.trial_id} took longer than {self._deadline_s} s"
+            ) from None
 
     def _living_child(self) -> AnsweringChild:
         with self._changed:

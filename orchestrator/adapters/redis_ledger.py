@@ -151,6 +151,11 @@ class RedisLedger:
         args = (proposed.trial_id, ev.to_json(proposed))
         return self._on(campaign_id, "propose", *args)[0] == "ok"
 
+    def supersede(self, campaign_id: str, proposed: ev.Proposed, revision: int) -> bool:
+        """See ports.Ledger."""
+        args = (proposed.trial_id, revision, ev.to_json(proposed))
+        return self._on(campaign_id, "supersede", *args)[0] == "ok"
+
     def acquire(
         self, campaign_id: str, instrument: str, worker: str, *, floor: int, ttl_s: float
     ) -> Lease | None:

@@ -58,14 +58,37 @@ class TrialEvent(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proposed(TrialEvent):
-    """A proposal was admitted and became a trial."""
+class Proposal(TrialEvent):
+    """Parameters for a trial, and all that a stranger needs to compute them again."""
 
     parameters: Mapping[str, ParameterValue]
     source: str
+    """initial, model, fallback, person or agent."""
     basis: str
+    """Id of the last event that was known."""
     seed: int
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    told: int = 0
+    """How many measured trials were known."""
+    suggestion_s: float = 0.0
+    """Seconds that the optimizer took; 0 for a point that was there at once."""
+    asked_for: int | None = None
+    """Trial that the optimizer was asked for, when its answer came too late for that one and
+    serves this one; None: it was asked for this one."""
+
+
+class Proposed(Proposal):
+    """A proposal was admitted and became a trial."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Superseded(Proposal):
+    """A trial that still waited in the queue got better-informed parameters."""
+
+    revision: int
+    """How often this trial's parameters were replaced, this time included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,6 +273,7 @@ Remark = LateResult | Noted
 _TYPES: dict[str, type[Event]] = {
     "opened": Opened,
     "proposed": Proposed,
+    "superseded": Superseded,
     "leased": Leased,
     "started": Started,
     "lease_expired": LeaseExpired,
@@ -324,7 +348,7 @@ def from_fields(event_id: str, stored: Mapping[str, str]) -> Event:
     """The event that a log entry holds.
 
     The entry has ``type``, ``v``, ``at``, ``data`` (JSON), and fields that the ledger itself
-    decided (``trial_id``, ``attempt``, ``fence``, ``worker``, ``moved``, ``then``).
+    decided (``trial_id``, ``attempt``, ``fence``, ``revision``, ``worker``, ``moved``, ``then``).
 
     Raises:
         LedgerError: an unknown type or a newer schema, which this version must not guess at, or
@@ -344,7 +368,7 @@ def from_fields(event_id: str, stored: Mapping[str, str]) -> Event:
 
 def _event(event_id: str, stored: Mapping[str, str]) -> Event:
     data: dict[str, Any] = json.loads(stored.get("data") or "{}")
-    for name in ("trial_id", "attempt", "fence"):
+    for name in ("trial_id", "attempt", "fence", "revision"):
         if name in stored:
             data[name] = int(stored[name])
     for name in ("worker", "then"):

@@ -92,20 +92,20 @@ def _reductions(log: Iterable[ev.Event]) -> Mapping[int, float]:
 
 
 def _mean_lag(log: Iterable[ev.Event]) -> float | None:
-    known = {"0": 0}
-    """By event id, how many outcomes there were with it."""
-    bases: dict[int, str] = {}
+    told: dict[int, int] = {}
+    """Outcomes that a trial's newest proposal knew; only of model-based ones."""
     lags: list[int] = []
     outcomes = 0
     for event in log:
         match event:
             case ev.Measured():
                 outcomes += 1
-            case ev.TrialEvent(basis=str(basis), source=source):  # type: ignore[misc]
-                bases[event.trial_id] = basis if source == "model" else ""
-            case ev.Started(attempt=1) if bases[event.trial_id] in known:
-                lags.append(outcomes - known[bases[event.trial_id]])
+            case ev.Proposal(trial_id=trial_id, source="model"):
+                told[trial_id] = event.told
+            case ev.Proposal(trial_id=trial_id):
+                told.pop(trial_id, None)
+            case ev.Started(trial_id=trial_id, attempt=1) if trial_id in told:
+                lags.append(outcomes - told[trial_id])
             case _:
                 pass
-        known[event.id] = outcomes
     return sum(lags) / len(lags) if lags else None

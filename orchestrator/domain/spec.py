@@ -231,8 +231,11 @@ class OptimizerSpec(_Strict):
 
     None takes twice the number of parameters, and at least 5.
     """
-    lookahead: Count = 1
-    """Trials kept queued ahead of the worker; 0 proposes only after the last result."""
+    lookahead: Count | Literal["auto"] = "auto"
+    """Trials kept queued ahead of the worker; 0 proposes only after the last result.
+
+    ``auto`` takes 0 or 1, by what has been measured: see ``domain.lookahead``.
+    """
     batch: PositiveInt = 1
     """Trials proposed together."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0

@@ -257,19 +257,37 @@ def trial_after(event: ev.TrialEvent, trials: Mapping[int, Trial]) -> Trial:
         return Trial(
             trial_id=event.trial_id,
             state=TrialState.QUEUED,
-            parameters=event.parameters,
-            source=event.source,
-            basis=event.basis,
-            seed=event.seed,
-            details=event.details,
             proposed_at=event.at,
+            **_proposal(event),
         )
     if event.trial_id not in trials:
         raise IllegalTransition(f"event {event.id}: trial {event.trial_id} was never proposed")
     old = trials[event.trial_id]
+    if isinstance(event, ev.Superseded):
+        if not old.is_revisable or event.revision != old.revision + 1:
+            raise IllegalTransition(
+                f"event {event.id} is revision {event.revision} of trial {old.trial_id}, "
+                f"which is {old.state} at revision {old.revision} after {old.attempts} attempts"
+            )
+        return replace(old, revision=event.revision, **_proposal(event))
     new = _CHANGES[type(event)](event, old)
     check_transition(old.trial_id, old.state, new.state)
     return new
+
+
+def _proposal(event: ev.Proposal) -> dict[str, Any]:
+    """The fields that a trial takes over from its newest proposal."""
+    names = (
+        "parameters",
+        "source",
+        "basis",
+        "seed",
+        "details",
+        "told",
+        "suggestion_s",
+        "asked_for",
+    )
+    return {name: getattr(event, name) for name in names}
 
 
 def _leased(event: Any, old: Trial) -> Trial:

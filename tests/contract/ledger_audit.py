@@ -66,9 +66,10 @@ class CampaignAudit:
         assert stored.trials.keys() == state.trials.keys()
         for number, trial in state.trials.items():
             kept = stored.trials[number]
-            told = (trial.state, trial.attempts, trial.crashes, trial.fence, self.grants[number])
-            found = (kept.state, kept.attempts, kept.crashes, kept.fence, kept.grants)
+            told = (trial.state, trial.attempts, trial.crashes, trial.fence, trial.revision)
+            found = (kept.state, kept.attempts, kept.crashes, kept.fence, kept.revision)
             assert found == told, f"trial {number} is stored as {found}, events say {told}"
+            assert kept.grants == self.grants[number], f"trial {number}: {kept.grants} leases"
             idle = kept.grants - kept.attempts
             assert 0 <= idle <= most_grants, f"trial {number}: {idle} leases without a start"
             assert self.results[number] <= 1, f"trial {number} has two results"

@@ -90,6 +90,7 @@ def _deeds() -> Iterator[Deed]:
     yield from some(2, "renew", back=_BACK, ttl=_TTL)
     yield from some(2, "beat", off=[0, 0, 1], ttl=_TTL)
     yield from some(8, "propose", campaign=_CAMPAIGN, off=[0] * 6 + [-1, 1], x=_PICK)
+    yield from some(3, "supersede", campaign=_CAMPAIGN, pick=_PICK, off=[0, 0, 0, 1], x=_PICK)
     yield from some(5, "settle", campaign=_CAMPAIGN, pick=_PICK, kind=range(4), again=_FREELY)
     yield from some(4, "expire", dead=dead, again=_FREELY)
     yield from some(9, "recover", worker=someone, goal=_GOAL, floored=_FREELY, dead=died, ttl=_TTL)
@@ -231,6 +232,15 @@ class LedgerMachine(RuleBasedStateMachine):
         audited = self.audits[0].campaigns.get(campaign)
         return audited.log if audited else []
 
+    def last_order(self, campaign: str) -> ev.Event | None:
+        """The last change of status but the end; None when there was none."""
+        orders = [
+            _bare(event)
+            for event in self._log(campaign)
+            if isinstance(event, ev.CampaignEvent) and not isinstance(event, ev.Ended)
+        ]
+        return orders[-1] if orders else None
+
     def is_in(self, campaign: str, number: int, *states: str) -> bool:
         """True when the trial exists and is in one of these states."""
         trial = self.state(campaign).trials.get(number)
@@ -274,24 +284,38 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def propose(self, campaign: str, off: int, x: int) -> None:
         state = self.state(campaign)
-        event = ev.Proposed(
-            trial_id=max(1, state.next_trial + off),
-            parameters={"x": x / 3},
-            source="initial",
-            basis="0",
-            seed=1,
-        )
+        event = _proposed(max(1, state.next_trial + off), x)
         reply = self.send(
             lambda rig, _: rig.ledger.propose(campaign, event), again=True, alike=True
         )
         if state.opened_at is not None and state.status in TAKES_TRIALS and not off:
             assert reply.value, "the next proposal was not taken"
 
+    def supersede(self, campaign: str, pick: int, off: int, x: int) -> None:
+        number = self.pick(campaign, pick, TrialState.QUEUED)
+        state = self.state(campaign)
+        trial = state.trials.get(number)
+        revision = 1 + off + (trial.revision if trial else 0)
+        event = replace(_proposed(number, x), source="model")
+        before = self.seen()
+        reply = self.send(
+            lambda rig, _: rig.ledger.supersede(campaign, event, revision), again=True, alike=True
+        )
+        waits = trial is not None and (trial.state, trial.attempts) == (TrialState.QUEUED, 0)
+        due = waits and not off and state.status in TAKES_TRIALS
+        assert reply.refused or reply.value == due, f"trial {number}: {reply.value}"
+        if due:
+            assert self.state(campaign).trials[number].parameters == event.parameters
+        else:
+            assert self.seen() == before, "what was not taken changed something"
+
     def order(self, campaign: str, order: str, again: bool) -> None:
         event, expected = ORDERS[order]
-        status = self.state(campaign).status
-        reply = self.send(lambda rig, _: rig.ledger.order(campaign, event, expected), again=again)
-        assert reply.refused or reply.value == (status in expected)
+        due = self.state(campaign).status in expected or event == self.last_order(campaign)
+        reply = self.send(
+            lambda rig, _: rig.ledger.order(campaign, event, expected), again=again, alike=True
+        )
+        assert reply.refused or reply.value == due
         self.send(lambda rig, _: rig.ledger.status(campaign))
 
     def wind_down(self, campaign: str, order: str) -> None:
@@ -447,9 +471,17 @@ class LedgerMachine(RuleBasedStateMachine):
             event = replace(_evidence(number, 1), salvaged=True)
         else:
             event = _failed(number, then, crash=True)
-        expected = self.is_in(campaign, number, TrialState.SUSPECT)
-        reply = self.send(lambda rig, _: rig.ledger.resolve(campaign, event), again=again)
-        assert reply.refused or reply.value == expected, f"trial {number}: {reply.value}"
+        due, before = self.is_in(campaign, number, TrialState.SUSPECT), self.seen()
+        was_said = event in map(_bare, self._log(campaign))
+        reply = self.send(
+            lambda rig, _: rig.ledger.resolve(campaign, event), again=again, alike=True
+        )
+        if due:
+            assert reply.value, f"trial {number} was not decided"
+            assert not self.is_in(campaign, number, TrialState.SUSPECT), "it is suspect still"
+        else:
+            assert not reply.value or was_said, f"trial {number} was not suspect, and decided"
+            assert self.seen() == before, f"trial {number} was not suspect, and changed"
 
     # Death, recovery, loss
 
@@ -508,7 +540,7 @@ class LedgerMachine(RuleBasedStateMachine):
         return record.state is InstrumentState.UNKNOWN or takeover or went_back
 
     def clear_fault(self, again: bool) -> None:
-        due = self.record.state is InstrumentState.FAULT
+        due, before = self.record.state is InstrumentState.FAULT, self.seen()
 
         def op(rig: Rig, audit: Audit) -> bool:
             is_cleared = rig.ledger.clear_fault(INSTRUMENT, "looked")
@@ -516,8 +548,9 @@ class LedgerMachine(RuleBasedStateMachine):
                 audit.instrument = rig.ledger.instrument(INSTRUMENT).state
             return is_cleared
 
-        reply = self.send(op, again=again)
-        assert reply.value == due, f"{self.record.state}, cleared: {reply.value}"
+        reply = self.send(op, again=again, alike=True)
+        assert reply.value or not due, "a fault was not cleared"
+        assert due or self.seen() == before, "there was no fault, and something changed"
 
     def remember(self) -> None:
         kept = [rig.save() for rig in self.rigs]
@@ -555,6 +588,11 @@ def _weight(log: Sequence[ev.Event], remarks: bool) -> int:
 def _told(record: InstrumentRecord) -> tuple[Any, ...]:
     """What adapters must agree on, and what time alone does not change."""
     return record.state, record.holder, record.fence, record.campaign_id, record.trial_id
+
+
+def _proposed(number: int, x: int) -> ev.Proposed:
+    parameters = {"x": x / 3}
+    return ev.Proposed(trial_id=number, parameters=parameters, source="initial", basis="0", seed=1)
 
 
 def _evidence(number: int, attempt: int) -> ev.Acquired:

@@ -31,6 +31,8 @@ class StoredTrial:
     fence: int | None
     failed: int | None
     """Fence of the last attempt that was reported as failed."""
+    revision: int
+    """How often its parameters were replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,7 @@ def _stored_trial(name: str, trials: Mapping[str, str]) -> StoredTrial:
         *counts,
         fence=None if fence is None else int(fence),
         failed=None if failed is None else int(failed),
+        revision=int(trials.get(f"{name}:revision", "0")),
     )
 
 
@@ -204,6 +207,7 @@ class MemoryRig:
                         grants=campaign.grants.get(number, 0),
                         fence=trial.fence,
                         failed=campaign.failed.get(number),
+                        revision=trial.revision,
                     )
                     for number, trial in campaign.state.trials.items()
                 },
@@ -216,13 +220,14 @@ class MemoryRig:
     def save(self) -> Any:
         """See Rig."""
         campaigns = {name: _copy(one) for name, one in self.ledger._campaigns.items()}
-        return campaigns, dict(self.ledger._instruments)
+        return campaigns, dict(self.ledger._instruments), dict(self.ledger._cleared)
 
     def load(self, saved: Any) -> None:
         """See Rig."""
-        campaigns, instruments = saved
+        campaigns, instruments, cleared = saved
         self.ledger._campaigns = {name: _copy(one) for name, one in campaigns.items()}
         self.ledger._instruments = dict(instruments)
+        self.ledger._cleared = dict(cleared)
 
     def close(self) -> None:
         """See Rig."""

@@ -84,7 +84,28 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
         ),
     ],
     "a proposal with any number": [("then return { 'no', 'number' } end", "then end")],
-    "an order that was sent twice": [("== kind .. data then return { 'ok' } end", "== 0 then end")],
+    "a trial under way gets other parameters": [
+        ("if get(id, 'state') ~= 'queued' or count(id, 'attempts') > 0 then", "if false then"),
+    ],
+    "a trial that was started gets other parameters": [
+        (" or count(id, 'attempts') > 0 then return { 'no', 'started' }", " then return { 'no' }"),
+    ],
+    "a revision with any number": [("then return { 'no', 'revision' } end", "then end")],
+    "an order that was sent twice": [
+        ("'order') == kind .. data then return { 'ok' } end", "'order') == 0 then end")
+    ],
+    "an order sent again is judged by the status that it made": [
+        (
+            "if redis.call('HGET', campaign, 'order') == kind",
+            "if is_in(status(), expected) and redis.call('HGET', campaign, 'order') == kind",
+        )
+    ],
+    "a clearing sent again is refused": [
+        ("if about('cleared') == reason then return { 'ok' } end", "")
+    ],
+    "a decision sent again is refused": [
+        ("if get(id, 'resolved') == kind .. data then return { 'ok' } end", "")
+    ],
     "an end without the newest events": [("then return { 'no', 'newer events' } end", "then end")],
     "a trial that is leased for ever": [
         (

@@ -148,6 +148,44 @@ def test_a_proposal_must_have_the_next_number(opened: Ledger) -> None:
     assert len(fold(opened.events(CAMPAIGN)).trials) == 1
 
 
+def test_what_waits_in_the_queue_may_get_better_parameters(opened: Ledger) -> None:
+    for number in (1, 2):
+        opened.propose(CAMPAIGN, _proposed(number))
+    better = replace(_proposed(1, x=0.1 + 0.2), source="model", told=3)
+    assert opened.supersede(CAMPAIGN, better, 1)
+    assert opened.supersede(CAMPAIGN, better, 1), "sent again after a lost reply"
+    assert not opened.supersede(CAMPAIGN, _proposed(1, x=0.5), 1), "somebody else was first"
+    assert not opened.supersede(CAMPAIGN, _proposed(3), 1), "there is no such trial"
+    trial = _trial(opened)
+    assert (trial.revision, trial.source, trial.told) == (1, "model", 3)
+    lease = _acquire(opened)
+    assert lease is not None
+    assert (lease.trial_id, lease.proposal) == (1, better), "it kept its place"
+    assert [one.revision for one in opened.events(CAMPAIGN) if isinstance(one, ev.Superseded)] == [
+        1
+    ]
+
+
+def test_a_trial_that_was_ever_started_keeps_its_parameters(opened: Ledger) -> None:
+    opened.propose(CAMPAIGN, _proposed(1))
+    lease = _acquire(opened)
+    assert lease is not None
+    assert not opened.supersede(CAMPAIGN, _proposed(1, x=0.5), 1), "it is leased"
+    opened.start(lease)
+    assert not opened.supersede(CAMPAIGN, _proposed(1, x=0.5), 1), "it is being measured"
+    opened.fail(lease, _failed(lease), InstrumentState.READY)
+    assert _trial(opened).state is TrialState.QUEUED
+    assert not opened.supersede(CAMPAIGN, _proposed(1, x=0.5), 1), "it was begun at its own"
+    assert _trial(opened).parameters == _proposed(1).parameters
+
+
+def test_a_campaign_that_finishes_improves_nothing(opened: Ledger) -> None:
+    opened.propose(CAMPAIGN, _proposed(1))
+    finish = ev.FinishRequested(by="me", ending="stopped")
+    assert opened.order(CAMPAIGN, finish, ["running"])
+    assert not opened.supersede(CAMPAIGN, _proposed(1, x=0.5), 1)
+
+
 def test_trials_are_leased_in_order_and_one_at_a_time(opened: Ledger) -> None:
     for number in (1, 2):
         assert opened.propose(CAMPAIGN, _proposed(number))
@@ -327,10 +365,28 @@ def test_evidence_decides_a_suspect_trial(opened: Ledger, found: bool) -> None:
     opened.expire(INSTRUMENT, dead=WORKER)
     event = replace(_evidence(lease), salvaged=True) if found else _failed(lease, crash=True)
     assert opened.resolve(CAMPAIGN, event)
-    assert not opened.resolve(CAMPAIGN, event)
+    assert opened.resolve(CAMPAIGN, event), "sent again after a lost reply"
+    other = _failed(lease, TrialState.ABANDONED, crash=True)
+    assert not opened.resolve(CAMPAIGN, other), "it is decided"
     trial = _trial(opened)
     assert trial.state is (TrialState.ACQUIRED if found else TrialState.QUEUED)
     assert trial.crashes == int(not found)
+
+
+def test_a_trial_that_is_suspect_anew_is_decided_anew(opened: Ledger) -> None:
+    lease = _running(opened)
+    for crashes in (1, 2):
+        opened.expire(INSTRUMENT, dead=WORKER)
+        _recover(opened, WORKER)
+        opened.recover(INSTRUMENT, WORKER, InstrumentState.READY, floor=0, ttl_s=30, reason="")
+        assert opened.resolve(CAMPAIGN, _failed(lease, crash=True)), "the same words both times"
+        trial = _trial(opened)
+        assert (trial.state, trial.crashes) == (TrialState.QUEUED, crashes)
+        again = _acquire(opened)
+        assert again is not None
+        opened.start(again)
+        assert opened.resolve(CAMPAIGN, _failed(lease, crash=True)), "a late resend"
+        assert _trial(opened).state is TrialState.RUNNING, "and it changed nothing"
 
 
 def test_an_instrument_recovers_only_from_where_it_can(opened: Ledger) -> None:
@@ -472,6 +528,35 @@ def test_orders_compare_the_status_first(opened: Ledger) -> None:
     assert (state.status, state.waiting_for) == (CampaignStatus.PAUSED, "lunch")
 
 
+ORDERS = [
+    (ev.Paused(by="me"), "paused"),
+    (ev.Suspended(by="condition", reason="9 bar"), "suspended"),
+    (ev.NeedsPerson(by="worker", reason="look"), "needs_person"),
+    (ev.FinishRequested(by="me", ending="stopped"), "finishing"),
+    (ev.AbortRequested(by="me", halt=False), "aborting"),
+]
+
+
+@pytest.mark.parametrize(("order", "status"), ORDERS)
+def test_an_order_sent_again_after_a_lost_reply_is_answered_like_the_first(
+    opened: Ledger, order: ev.CampaignEvent, status: str
+) -> None:
+    assert opened.order(CAMPAIGN, order, ["running"])
+    log = opened.events(CAMPAIGN)
+    assert opened.order(CAMPAIGN, order, ["running"]), "it finds the status that it made"
+    assert (opened.status(CAMPAIGN), opened.events(CAMPAIGN)) == (status, log)
+
+
+def test_an_order_to_finish_sent_again_may_find_the_campaign_over(opened: Ledger) -> None:
+    order = ev.FinishRequested(by="me", ending="stopped")
+    assert opened.order(CAMPAIGN, order, ["running"])
+    ended = ev.Ended(by="campaign", status="stopped")
+    assert opened.end(CAMPAIGN, ended, opened.events(CAMPAIGN)[-1].id)
+    assert opened.order(CAMPAIGN, order, ["running"])
+    assert not opened.order(CAMPAIGN, replace(order, by="you"), ["running"]), "it is over"
+    assert opened.status(CAMPAIGN) == "stopped"
+
+
 @pytest.mark.parametrize(
     ("order", "status"),
     [
@@ -609,8 +694,10 @@ def test_staff_clear_a_fault_and_the_instrument_is_observed_anew(opened: Ledger)
     assert _acquire(opened) is None
     with pytest.raises(LeaseLost):
         opened.recover(INSTRUMENT, WORKER, InstrumentState.RECOVERING, **terms)
-    assert opened.clear_fault(INSTRUMENT, "me: a fuse")
-    assert opened.instrument(INSTRUMENT).state is InstrumentState.UNKNOWN
+    for _ in range(2):
+        assert opened.clear_fault(INSTRUMENT, "me: a fuse"), "sent again after a lost reply"
+        assert opened.instrument(INSTRUMENT).state is InstrumentState.UNKNOWN
+    assert not opened.clear_fault(INSTRUMENT, "you: a fuse"), "there is none any more"
     changes = [e for e in opened.events(CAMPAIGN) if isinstance(e, ev.InstrumentChanged)]
     assert (changes[-1].state, changes[-1].reason) == ("unknown", "me: a fuse")
     for state in (InstrumentState.RECOVERING, InstrumentState.READY):

@@ -146,6 +146,27 @@ def test_a_late_answer_serves_the_same_question_later(
     assert len(notes()) == 1
 
 
+def test_a_thought_that_takes_too_long_is_given_up_and_the_next_one_finds_a_new_child(
+    notes: Any,
+) -> None:
+    optimizer = OptimizerProcess("lab", deadline_s=2.0)
+    try:
+        hung = question(6, 3_600_000)
+        with pytest.raises(SuggestionLate):
+            optimizer.suggest(hung, 0.0)
+        until(lambda: len(notes()) == 1)
+        with pytest.raises(OptimizerError, match=r"trial 6 took longer than 2\.0 s"):
+            optimizer.suggest(hung, PATIENCE_S)
+        ((_, pid),) = notes()
+        until(lambda: is_gone(int(pid)))
+        answer = optimizer.suggest(question(7), PATIENCE_S)
+        assert answer.parameters == {"x": 0.007}
+        assert pid_of(answer) != int(pid)
+    finally:
+        optimizer.close()
+    assert children() == []
+
+
 def test_of_the_waiting_questions_only_the_latest_is_worked_on(
     optimizer: OptimizerProcess, notes: Any
 ) -> None:

@@ -208,6 +208,7 @@ def test_wrong_words_are_answered_with_code_2(tmp_path: Path, arguments: tuple[s
     done = labwright(*arguments, "--data-dir", str(tmp_path / "data"), code=2)
     assert done.stderr.startswith("labwright: ")
     assert "Traceback" not in done.stderr
+    assert not any(tmp_path.iterdir()), "a mistyped folder was made"
 
 
 def test_nothing_is_left_when_the_launcher_is_killed(tmp_path: Path) -> None:

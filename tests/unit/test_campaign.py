@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.adapters.memory_ledger import MemoryLedger
 from orchestrator.adapters.sobol_optimizer import SobolOptimizer
-from orchestrator.campaign import _now, _propose, decide
+from orchestrator.campaign import _now, decide
 from orchestrator.campaign import execute as execute_beside
 from orchestrator.domain import events as ev
 from orchestrator.domain.envelope import Envelope, envelope_of
@@ -37,6 +37,7 @@ from orchestrator.ports import (
     Result,
     Traces,
 )
+from orchestrator.proposer import Proposer
 from orchestrator.worker import Worker
 from tests.contract.ledger_rigs import MemoryRig
 
@@ -174,12 +175,9 @@ class ToldOptimizer:
         self.known: list[Knowledge] = []
         self.error: OptimizerError | None = None
         self.parameters: Mapping[str, Any] | None = None
-        self.is_ready = True
-        self.patience: list[float | None] = []
 
     def suggest(self, known: Knowledge, timeout_s: float | None = None) -> Suggestion:
         self.known.append(known)
-        self.patience.append(timeout_s)
         if self.error is not None:
             raise self.error
         suggestion = SobolOptimizer().suggest(known)
@@ -243,7 +241,6 @@ def lab(clock: Any) -> Lab:
         worker="worker-1",
         lease_s=30.0,
         plan_deadline_s=60.0,
-        suggestion_deadline_s=5.0,
         versions={"labwright": "test"},
         announce=lambda _: None,
     )
@@ -305,7 +302,6 @@ def test_without_lookahead_each_proposal_knows_every_earlier_result(lab: Lab) ->
     run(lab, spec())
     told = [len(known.told) for known in lab.optimizer.known]  # type: ignore[attr-defined]
     assert told == [0, 1, 2, 3]
-    assert lab.optimizer.patience == [None] * 4  # type: ignore[attr-defined]
 
 
 def test_the_document_says_whose_it_is(lab: Lab) -> None:
@@ -377,12 +373,6 @@ def test_an_optimizer_without_an_answer_is_replaced_by_a_space_filling_point(lab
     state = run(lab, spec())
     assert state.count(TrialState.MEASURED) == 4
     assert {trial.details["reason"] for trial in state.trials.values()} == {"no model"}
-
-
-def test_an_unloaded_optimizer_is_not_waited_for_when_looking_ahead(lab: Lab) -> None:
-    lab.optimizer.is_ready = False  # type: ignore[attr-defined]
-    run(lab, spec(optimizer={"lookahead": 1}))
-    assert set(lab.optimizer.patience) == {0.0}  # type: ignore[attr-defined]
 
 
 def test_a_failing_reducer_never_causes_a_second_measurement(lab: Lab) -> None:
@@ -901,7 +891,9 @@ def test_lost_trials_come_back_and_none_is_measured_again(lab: Lab) -> None:
     for number in range(1, 4):
         if number == 2:
             go_back = _saved(lab)
-        _propose(lab, known, campaign)
+        proposer = Proposer(lab, campaign)
+        while not fold(lab.ledger.events(ID)).count(TrialState.QUEUED):
+            proposer.step(known)
         assert execute(lab, ID, campaign)
         known = fold(lab.ledger.events(ID))
     go_back()

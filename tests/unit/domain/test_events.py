@@ -11,7 +11,7 @@ from orchestrator.domain import events as ev
 from orchestrator.domain.errors import LedgerError
 from orchestrator.domain.trial import Outcome
 
-ABSTRACT = {ev.Event, ev.TrialEvent, ev.CampaignEvent}
+ABSTRACT = {ev.Event, ev.TrialEvent, ev.CampaignEvent, ev.Proposal}
 BY_THE_LEDGER = ("trial_id", "attempt", "fence", "worker", "then", "moved")
 """Fields that a ledger decides itself, so that they may stand beside the JSON."""
 
@@ -45,6 +45,8 @@ def _values(name: str, kind: object) -> st.SearchStrategy:
         return st.dictionaries(st.text(max_size=5), value, max_size=3)
     if name == "versions":
         return st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2)
+    if kind == int | None:
+        return st.none() | st.integers()
     if typing.get_origin(kind) is not None:
         return st.dictionaries(st.text(max_size=5), plain, max_size=3)
     return {str: st.text(max_size=8), int: st.integers(), bool: st.booleans(), float: floats}[kind]

@@ -1,0 +1,196 @@
+"""Verbs that begin: run a campaign, check its files, or open it for later."""
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter, validators
+
+from orchestrator.cli.common import Common, app, listen_to_documents
+from orchestrator.domain.errors import ExitCode
+
+if TYPE_CHECKING:
+    from orchestrator.settings import Settings
+
+Trials = Annotated[int | None, Parameter(validator=validators.Number(gte=1))]
+Seed = Annotated[int | None, Parameter(validator=validators.Number(gte=0, lt=2**31))]
+
+
+@app.command
+def run(
+    campaign: str | None = None,
+    /,
+    *,
+    trials: Trials = None,
+    seed: Seed = None,
+    id: str | None = None,
+    resume: str | None = None,
+    hardware: bool = False,
+    twin: bool = False,
+    step: bool = False,
+    common: Common | None = None,
+) -> int:
+    """Run a campaign to its end, starting whatever is missing, and show it live.
+
+    Ctrl-C once lets the running trial finish and stops; the campaign can be resumed. Ctrl-C
+    twice aborts: the plan stops, the instrument is made quiet and holds where it is.
+
+    Args:
+        campaign: Campaign file, or the name of a shipped twin.
+        trials: Run exactly this many trials; replaces the budget and the stop rules.
+        seed: Seed of the optimizer and of the twin's noise.
+        id: Id of the new campaign.
+        resume: Id of a campaign to continue; no campaign file is needed then.
+        hardware: Allow a real instrument to move.
+        twin: Run a real instrument's file on its twin.
+        step: Ask before each trial.
+        common: Options of every verb.
+    """
+    from orchestrator import launcher, service
+    from orchestrator.domain.errors import Unusable
+    from orchestrator.ledger_access import check_lab
+
+    common = common or Common()
+    settings = common.settings()
+    if resume is None and campaign is None:
+        raise Unusable("name a campaign file or a twin, or give --resume ID")
+    if resume is not None and campaign is not None:
+        raise Unusable("--resume ID continues a campaign; leave out the campaign file")
+    if resume is not None:
+        changed = [
+            name for name, value in (("--trials", trials), ("--seed", seed), ("--id", id)) if value
+        ]
+        if changed:
+            raise Unusable(
+                f"--resume continues a campaign as it is; leave out {', '.join(changed)}"
+            )
+        check_lab(settings)  # before a mistyped folder is made
+        campaign_id, open_campaign = resume, launcher.resumer(resume, hardware=hardware, step=step)
+    else:
+        files = launcher.read_files(str(campaign), on_twin=twin)
+        spec = files.campaign.with_run_options(trials=trials, seed=seed)
+        launcher.check_mode(files.instrument, hardware=hardware)
+        campaign_id = (
+            launcher.checked_id(id) if id else service.new_campaign_id(spec.name, time.time())
+        )
+        checked = launcher.Files(spec, files.instrument)
+        open_campaign = launcher.opener(checked, campaign_id, settings.data_dir, step=step)
+    return _show_run(common, settings, campaign_id, open_campaign, step=step)
+
+
+def _show_run(
+    common: Common, settings: "Settings", campaign_id: str, open_campaign: Any, *, step: bool
+) -> int:
+    """Run with the live display on a terminal, and with plain lines elsewhere."""
+    from rich.console import Console
+
+    from orchestrator import display
+    from orchestrator.domain.state import CampaignState
+    from orchestrator.launcher import Launcher
+
+    console = Console()
+    is_live = console.is_terminal and not common.json and not step
+    last = CampaignState()
+    screen = display.Display(console)
+
+    def show(state: CampaignState, news: list[Any]) -> None:
+        nonlocal last
+        if is_live:
+            if not last.campaign_id and state.campaign_id:
+                listen_to_documents(settings, state, screen)
+            screen.show(state, news)
+        else:
+            display.plain(state, news)
+        last = state
+
+    tell = screen.tell if is_live else display.PlainAlarm().tell
+    launcher = Launcher(settings, campaign_id, show, is_live, tell, _ask_for if step else None)
+    if is_live:
+        with screen.showing():
+            outcome, code = launcher.run(open_campaign)
+    else:
+        outcome, code = launcher.run(open_campaign)
+    if common.json:
+        print(json.dumps(outcome))
+    else:
+        display.final_words(console, outcome, launcher.state)
+    if code == ExitCode.INTERRUPTED and not launcher.state.is_over:
+        where = f" --data-dir {settings.data_dir}" if common.data_dir else ""
+        sys.stderr.write(
+            f"stopped cleanly; continue with: labwright run --resume {campaign_id}{where}\n"
+        )
+    return code
+
+
+def _ask_for(trial: Any) -> bool:
+    """Ask the person at the keyboard; anything but yes, and the end of input, means no."""
+    settings = ", ".join(f"{name} {value}" for name, value in trial.parameters.items())
+    sys.stderr.write(f"start trial {trial.trial_id} at {settings}? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+@app.command
+def check(campaign: str, /, *, twin: bool = False, common: Common | None = None) -> int:
+    """Check a campaign file and its instrument file without moving anything.
+
+    Args:
+        campaign: Campaign file, or the name of a shipped twin.
+        twin: Check a real instrument's file for a run on its twin.
+        common: Options of every verb.
+    """
+    from orchestrator import launcher
+    from orchestrator.domain.errors import SpecError
+
+    common = common or Common()
+    try:
+        files = launcher.read_files(campaign, on_twin=twin)
+    except SpecError as error:
+        problems = [
+            {"place": one.place, "line": one.line, "message": one.message} for one in error.problems
+        ]
+        common.say({"ok": False, "file": error.file, "problems": problems}, str(error))
+        return ExitCode.WRONG
+    spec, instrument = files.campaign, files.instrument
+    text = (
+        f"{spec.name} is sound: {len(spec.parameters)} parameters, "
+        f"{spec.budget.trials} trials on {instrument.name} ({instrument.mode.upper()})"
+    )
+    about = {"campaign": spec.name, "instrument": instrument.name, "mode": instrument.mode}
+    common.say({"ok": True, **about, "problems": []}, text)
+    return 0
+
+
+@app.command
+def submit(
+    campaign: str,
+    /,
+    *,
+    trials: Trials = None,
+    seed: Seed = None,
+    id: str | None = None,
+    common: Common | None = None,
+) -> int:
+    """Open a campaign without running it; ``run --resume`` starts it.
+
+    Args:
+        campaign: Campaign file, or the name of a shipped twin.
+        trials: Run exactly this many trials; replaces the budget and the stop rules.
+        seed: Seed of the optimizer and of the twin's noise.
+        id: Id of the new campaign.
+        common: Options of every verb.
+    """
+    from orchestrator import launcher, service
+    from orchestrator.ledger_access import open_ledger
+
+    common = common or Common()
+    files = launcher.read_files(campaign)
+    spec = files.campaign.with_run_options(trials=trials, seed=seed)
+    campaign_id = launcher.checked_id(id) if id else service.new_campaign_id(spec.name, time.time())
+    settings, checked = common.settings(), launcher.Files(spec, files.instrument)
+    with open_ledger(settings, must_exist=False) as ledger:
+        launcher.opener(checked, campaign_id, settings.data_dir)(ledger)
+    text = f"{campaign_id} is open; start it with: labwright run --resume {campaign_id}"
+    common.say({"campaign_id": campaign_id}, text)
+    return 0

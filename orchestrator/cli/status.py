@@ -1,0 +1,123 @@
+"""Verbs that say where campaigns stand now."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.cli.common import Common, app, ledger_of, live_processes
+from orchestrator.domain.errors import ExitCode, LabError
+
+
+@app.command(name="list")
+def list_campaigns(*, common: Common | None = None) -> int:
+    """List the campaigns of the data folder, oldest first.
+
+    Args:
+        common: Options of every verb.
+    """
+    from orchestrator import service
+
+    common = common or Common()
+    with ledger_of(common) as (_, ledger):
+        states = [service.state_of(ledger, one) for one in ledger.campaigns()]
+    rows = [
+        {
+            "campaign_id": state.campaign_id,
+            "status": str(state.status),
+            "mode": state.mode,
+            "instrument": state.instrument,
+            "trials": state.counts(),
+        }
+        for state in states
+    ]
+    _print_states(common, states, {"campaigns": rows})
+    return 0
+
+
+@app.command
+def status(campaign_id: str | None = None, /, *, common: Common | None = None) -> int:
+    """Say where a campaign stands, and which processes run. Exit code 3 when it needs a person.
+
+    Args:
+        campaign_id: Which campaign; the newest when left out.
+        common: Options of every verb.
+    """
+    from orchestrator.domain.errors import LedgerUnavailable
+
+    common = common or Common()
+    try:
+        return _status(common, campaign_id)
+    except LedgerUnavailable as error:
+        return _say_lost(common, error)
+
+
+def _status(common: Common, campaign_id: str | None) -> int:
+    from orchestrator import service
+    from orchestrator.domain.errors import LedgerFull
+    from orchestrator.domain.outage import NOT_STARTING
+    from orchestrator.domain.state import CampaignStatus, fold
+    from orchestrator.listing import account_lines
+    from orchestrator.standing import Standing, standing
+
+    full = None
+    with ledger_of(common) as (_, ledger):
+        processes = live_processes(ledger)
+        try:
+            ledger.check()
+        except LedgerFull as error:
+            full = Standing(f"{NOT_STARTING}{error}", is_alarm=True)
+        known = ledger.campaigns()
+        if not known and campaign_id is None:
+            common.say({"campaign_id": None, "processes": processes}, "no campaigns yet")
+            return 0
+        log = ledger.events(service.find(ledger, campaign_id))
+        state = fold(log)
+        record = ledger.instrument(state.instrument)
+    served = (state.instrument, state.campaign_id)
+    roles = {process["role"] for process in processes if process["instrument"] in served}
+    stands = full or standing(state, record, roles, time.time())
+    if common.json:
+        from orchestrator.domain.summary import summary
+
+        told = {"sentence": stands.sentence, "alarm": stands.is_alarm}
+        print(json.dumps({**summary(log), **told, "processes": processes}))
+    else:
+        _print_states(common, [state], {})
+        print(f"\n{_red(stands.sentence) if stands.is_alarm else stands.sentence}\n")
+        print("".join(f"{line}\n" for line in account_lines(log)))
+        for process in processes:
+            print(f"  {process['role']:8} pid {process['pid']}  {process['instrument'] or ''}")
+    return ExitCode.NEEDS_PERSON if state.status is CampaignStatus.NEEDS_PERSON else 0
+
+
+def _say_lost(common: Common, error: LabError) -> int:
+    """The status when the ledger cannot be asked: one sentence, and since when if it is known."""
+    from orchestrator.adapters.embedded_server import socket_folder
+    from orchestrator.adapters.link_file import lost_since
+    from orchestrator.domain.errors import LedgerFull
+    from orchestrator.domain.outage import NOT_STARTING, span
+
+    since = lost_since(socket_folder(common.settings().data_dir))
+    lasted = "" if since is None else f" (for {span(time.time() - since)})"
+    begun = NOT_STARTING if isinstance(error, LedgerFull) else "control link lost: "
+    sentence = f"{begun}{error}{lasted}"
+    told = {"sentence": sentence, "alarm": True, "since": since, "processes": []}
+    failed = {"error": sentence, "exit_code": ExitCode.WRONG}
+    common.say({"campaign_id": None, **told, **failed}, _red(sentence))
+    return ExitCode.WRONG
+
+
+def _print_states(common: Common, states: list[Any], data: Mapping[str, Any]) -> None:
+    if common.json:
+        print(json.dumps(dict(data)))
+        return
+    from orchestrator.listing import campaign_lines
+
+    print("\n".join(campaign_lines(states)) if states else "no campaigns yet")
+
+
+def _red(text: str) -> str:
+    """The text in red, where that can be seen."""
+    return f"\033[31m{text}\033[0m" if sys.stdout.isatty() else f"! {text}"

@@ -47,16 +47,12 @@ class HartmannBench(SoftBench):
 
     def __init__(self, *, name: str, read_s: float = 0.0, timeout_s: float | None = 60.0) -> None:
         super().__init__(name, timeout_s)
-        self.axes = [Axis(self, axis, 0.0, (0.0, 1.0)) for axis in AXES]
+        for axis in AXES:
+            setattr(self, axis, Axis(self, axis, 0.0, (0.0, 1.0)))
         self.det = Detector(self, "det", read_s, self._function)
 
-    def __getattr__(self, name: str) -> Axis:
-        if name in AXES:
-            return self.axes[AXES.index(name)]
-        raise AttributeError(name)
-
     def _function(self) -> float:
-        return hartmann6([axis.value for axis in self.axes])
+        return hartmann6([getattr(self, axis).value for axis in AXES])
 
 
 def reduce_hartmann(runs: Sequence[Any]) -> dict[str, tuple[float, float]]:

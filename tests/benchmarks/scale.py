@@ -67,7 +67,8 @@ def _watch(
                     processes[role] = psutil.Process(pid)
                 if role in processes:
                     size = processes[role].memory_info().rss / 1e6
-                    samples[role].append((time.time(), size))
+                    if size:  # 0 of one that has ended
+                        samples[role].append((time.time(), size))
             except psutil.NoSuchProcess:
                 continue
         time.sleep(0.5)

@@ -6,7 +6,7 @@ import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -22,14 +22,21 @@ LONGEST = {300: 1.0, 5000: 10.0}
 """Seconds within which a campaign of so many trials is read again."""
 
 
+class Sample(NamedTuple):
+    """What a process uses at a Unix time."""
+
+    at: float
+    memory_mb: float
+    cpu_s: float
+
+
 def measure(seeds: int = 1, trials: int = 2000) -> dict[str, Any]:
     """Milliseconds of a trial of the first and the last 200, memory, and rebuilding.
 
     The optimizer is Sobol's sequence, so that nothing but bookkeeping can grow.
     """
     rows = [_campaign(trials) for _ in range(seeds)]
-    names = [name for name in rows[0] if name != "memory"]
-    figures = {name: statistics.median(row[name] for row in rows) for name in names}
+    figures = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
     figures |= {f"rebuild_{count}_s": seconds for count, seconds in _rebuilds().items()}
     bars: dict[str, list[Any]] = {f"rebuild_{n}_s": ["<=", bar] for n, bar in LONGEST.items()}
     bars["growth"] = ["<=", 1.2]
@@ -41,24 +48,39 @@ def _campaign(trials: int) -> dict[str, Any]:
         campaign = Path(folder) / "campaign.yaml"
         campaign.write_text(CAMPAIGN)
         running = campaigns.start(campaign, trials, seed=0)
-        memory = _watch(running, campaign.parent / "data")
+        samples = _watch(running, campaign.parent / "data")
         log = campaigns.log_of(campaigns.summary_of(running))
     starts = [event.at for event in log if isinstance(event, ev.Started)]
     gaps = [1e3 * (after - before) for before, after in pairwise(starts)]
     first, last = statistics.median(gaps[:WINDOW]), statistics.median(gaps[-WINDOW:])
     found: dict[str, Any] = {"first_ms": first, "last_ms": last, "growth": last / first}
-    begin = starts[min(WINDOW, len(starts) - 1)]
-    for role, samples in memory.items():
-        settled = [size for at, size in samples if at >= begin] or [samples[-1][1]]
-        found[f"{role}_begin_mb"], found[f"{role}_end_mb"] = settled[0], settled[-1]
+    for role, its in samples.items():
+        if len(its) > 1:
+            found |= _of_process(role, its, starts)
     return found
 
 
-def _watch(
-    running: "subprocess.Popen[str]", data_dir: Path
-) -> dict[str, list[tuple[float, float]]]:
-    """Unix time and megabytes of memory of the processes, until the campaign has ended."""
-    samples: dict[str, list[tuple[float, float]]] = {role: [] for role in ROLES}
+def _of_process(role: str, samples: list[Sample], starts: list[float]) -> dict[str, float]:
+    """Memory and processor time of one process at both ends of the campaign."""
+    window = min(WINDOW, (len(starts) - 1) // 2)
+    begin = _nearest(samples, starts[window])
+    near_end, end = _nearest(samples, starts[-1 - window]), _nearest(samples, starts[-1])
+    first = _nearest(samples, starts[0])
+    return {
+        f"{role}_begin_mb": begin.memory_mb,
+        f"{role}_end_mb": end.memory_mb,
+        f"{role}_first_cpu_ms": 1e3 * (begin.cpu_s - first.cpu_s) / window,
+        f"{role}_last_cpu_ms": 1e3 * (end.cpu_s - near_end.cpu_s) / window,
+    }
+
+
+def _nearest(samples: list[Sample], at: float) -> Sample:
+    return min(samples, key=lambda one: abs(one.at - at))
+
+
+def _watch(running: "subprocess.Popen[str]", data_dir: Path) -> dict[str, list[Sample]]:
+    """What the processes use, until the campaign has ended."""
+    samples: dict[str, list[Sample]] = {role: [] for role in ROLES}
     processes: dict[str, psutil.Process] = {}
     while running.poll() is None:
         for role in ROLES:
@@ -66,13 +88,17 @@ def _watch(
                 if role not in processes and (pid := process_of(role, data_dir)):
                     processes[role] = psutil.Process(pid)
                 if role in processes:
-                    size = processes[role].memory_info().rss / 1e6
-                    if size:  # 0 of one that has ended
-                        samples[role].append((time.time(), size))
+                    samples[role].append(_sample(processes[role]))
             except psutil.NoSuchProcess:
                 continue
-        time.sleep(0.5)
-    return samples
+        time.sleep(0.2)
+    # A process that has ended and is not yet reaped has no memory.
+    return {role: [one for one in its if one.memory_mb] for role, its in samples.items()}
+
+
+def _sample(process: psutil.Process) -> Sample:
+    used = process.cpu_times()
+    return Sample(time.time(), process.memory_info().rss / 1e6, used.user + used.system)
 
 
 def _rebuilds() -> dict[int, float]:

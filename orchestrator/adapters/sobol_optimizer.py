@@ -58,11 +58,20 @@ def _nth_point(spec: CampaignSpec, number: int) -> dict[str, ParameterValue]:
 
 def _feasible_point(spec: CampaignSpec, number: int) -> dict[str, ParameterValue]:
     """The ``number``-th point, from 1, that satisfies the parameter constraints."""
+    before = 0
+    for rows in _feasible_blocks(spec):
+        if before + len(rows) >= number:
+            return _point(spec, rows[number - before - 1])
+        before += len(rows)
+    raise AssertionError("the blocks have no end")
+
+
+def _feasible_blocks(spec: CampaignSpec) -> Iterator["np.ndarray"]:
+    """The rows that satisfy the parameter constraints, block by block, without end."""
     found = drawn = 0
     for block in _blocks(spec):
-        rows = _feasible_rows(spec, block)
-        if found + len(rows) >= number:
-            return _point(spec, block[rows[number - found - 1]])
+        rows = block[_feasible_rows(spec, block)]
+        yield rows
         found += len(rows)
         drawn += len(block)
         if drawn >= PATIENCE and found * RAREST < drawn:

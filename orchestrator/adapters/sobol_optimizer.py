@@ -60,11 +60,10 @@ def _feasible_point(spec: CampaignSpec, number: int) -> dict[str, ParameterValue
     """The ``number``-th point, from 1, that satisfies the parameter constraints."""
     found = drawn = 0
     for block in _blocks(spec):
-        for row in block[_may_be_feasible(spec, block)]:
-            point = _point(spec, row)
-            found += satisfies(spec, point)
-            if found == number:
-                return point
+        rows = _feasible_rows(spec, block)
+        if found + len(rows) >= number:
+            return _point(spec, block[rows[number - found - 1]])
+        found += len(rows)
         drawn += len(block)
         if drawn >= PATIENCE and found * RAREST < drawn:
             break
@@ -81,12 +80,12 @@ def satisfies(spec: CampaignSpec, point: Mapping[str, ParameterValue]) -> bool:
     return all(rule.holds(numbers) for rule in spec.parameter_constraints)
 
 
-def _may_be_feasible(spec: CampaignSpec, block: "np.ndarray") -> "np.ndarray":
-    """Which rows are worth an exact look: those that no constraint clearly excludes."""
+def _feasible_rows(spec: CampaignSpec, block: "np.ndarray") -> list[int]:
+    """Which rows satisfy the constraints: looked at one by one only where rounding decides."""
     import numpy as np
 
     columns = dict(zip(sorted(spec.parameters), block.T, strict=True))
-    keep = np.ones(len(block), dtype=bool)
+    possible = certain = np.ones(len(block), dtype=bool)
     for rule in spec.parameter_constraints:
         left, slack = np.zeros(len(block)), abs(rule.bound)
         for name, factor in rule.coefficients.items():
@@ -94,8 +93,10 @@ def _may_be_feasible(spec: CampaignSpec, block: "np.ndarray") -> "np.ndarray":
             left += factor * values
             slack += abs(factor) * np.abs(values)
         excess = left - rule.bound if rule.comparison == "<=" else rule.bound - left
-        keep &= excess <= 1e-9 * slack
-    return keep
+        possible = possible & (excess <= 1e-9 * slack)
+        certain = certain & (excess <= -1e-9 * slack)
+    rows: list[int] = np.flatnonzero(possible).tolist()
+    return [row for row in rows if certain[row] or satisfies(spec, _point(spec, block[row]))]
 
 
 def _spread(parameter: ParameterSpec, unit: "np.ndarray") -> "np.ndarray":

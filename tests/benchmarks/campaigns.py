@@ -58,28 +58,30 @@ def flow(folder: Path, lookahead: object) -> Path:
     return campaign
 
 
-def start(campaign: Path, trials: int, seed: int, **more: str) -> "subprocess.Popen[str]":
-    """Start a campaign whose data folder lies beside its file."""
+def start(campaign: Path, trials: int, seed: int, **more: str) -> "subprocess.Popen[bytes]":
+    """Start a campaign whose data folder, and what it says, lie beside its file."""
     options = ["--trials", str(trials), "--seed", str(seed), "--id", "c", "--json"]
-    return subprocess.Popen(
-        [LABWRIGHT, "run", str(campaign), *options, "--data-dir", str(campaign.parent / "data")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(**SLOW, PYTHONPATH=str(ROOT), **more),
-    )
+    folder = campaign.parent
+    with (folder / "said").open("wb") as said:  # files never fill up, as a pipe does
+        return subprocess.Popen(
+            [LABWRIGHT, "run", str(campaign), *options, "--data-dir", str(folder / "data")],
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            env=environment(**SLOW, PYTHONPATH=str(ROOT), **more),
+        )
 
 
-def summary_of(running: "subprocess.Popen[str]") -> dict[str, Any]:
+def summary_of(campaign: Path, running: "subprocess.Popen[bytes]") -> dict[str, Any]:
     """What the campaign came to, once it has ended.
 
     Raises:
         RuntimeError: it failed.
     """
-    said, complained = running.communicate()
-    if running.returncode:
-        raise RuntimeError(f"exit code {running.returncode}: {said}{complained}")
-    return json.loads(said)
+    if code := running.wait():
+        said = (campaign.parent / "said").read_text()
+        raise RuntimeError(f"exit code {code}: {said}")
+    file = campaign.parent / "data" / "campaigns" / "c" / "summary.json"
+    return json.loads(file.read_text())
 
 
 def log_of(summary: dict[str, Any]) -> list[ev.Event]:

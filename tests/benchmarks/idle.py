@@ -62,7 +62,8 @@ def _figures(
 def _row(problem: str, lookahead: object, seed: int, trials: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         campaign = PROBLEMS[problem](Path(folder), lookahead)
-        summary = campaigns.summary_of(campaigns.start(campaign, trials, seed, **PACE))
+        running = campaigns.start(campaign, trials, seed, **PACE)
+        summary = campaigns.summary_of(campaign, running)
         state = fold(campaigns.log_of(summary))
     told = {name: summary[name] for name in _TOLD}
     measured = state.measured

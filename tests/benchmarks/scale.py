@@ -49,7 +49,7 @@ def _campaign(trials: int) -> dict[str, Any]:
         campaign.write_text(CAMPAIGN)
         running = campaigns.start(campaign, trials, seed=0)
         samples = _watch(running, campaign.parent / "data")
-        log = campaigns.log_of(campaigns.summary_of(running))
+        log = campaigns.log_of(campaigns.summary_of(campaign, running))
     starts = [event.at for event in log if isinstance(event, ev.Started)]
     gaps = [1e3 * (after - before) for before, after in pairwise(starts)]
     first, last = statistics.median(gaps[:WINDOW]), statistics.median(gaps[-WINDOW:])
@@ -78,7 +78,7 @@ def _nearest(samples: list[Sample], at: float) -> Sample:
     return min(samples, key=lambda one: abs(one.at - at))
 
 
-def _watch(running: "subprocess.Popen[str]", data_dir: Path) -> dict[str, list[Sample]]:
+def _watch(running: "subprocess.Popen[bytes]", data_dir: Path) -> dict[str, list[Sample]]:
     """What the processes use, until the campaign has ended."""
     samples: dict[str, list[Sample]] = {role: [] for role in ROLES}
     processes: dict[str, psutil.Process] = {}

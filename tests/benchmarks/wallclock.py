@@ -49,11 +49,9 @@ def measure(seeds: int = 3, trials: int = 50) -> dict[str, Any]:
 
 def _both(seed: int, trials: int) -> dict[str, tuple[Curve, dict[str, Any]]]:
     with tempfile.TemporaryDirectory() as folder:
-        running = {
-            arm: campaigns.start(campaigns.hartmann(Path(folder) / arm, depth), trials, seed)
-            for arm, depth in ARMS.items()
-        }
-        summaries = {arm: campaigns.summary_of(process) for arm, process in running.items()}
+        files = {arm: campaigns.hartmann(Path(folder) / arm, depth) for arm, depth in ARMS.items()}
+        running = {arm: campaigns.start(file, trials, seed) for arm, file in files.items()}
+        summaries = {arm: campaigns.summary_of(files[arm], running[arm]) for arm in ARMS}
         return {arm: (_curve(summary), summary) for arm, summary in summaries.items()}
 
 

@@ -68,14 +68,18 @@ class Method:
         return getattr(import_module(f"{__name__}.{module}"), name)(problem, seed)
 
 
+NO_LIMITS = frozenset({"gramacy"})
+NO_CATEGORIES = frozenset({"mixed"})
 BOTORCH = ("botorch", "gpytorch", "linear_operator", "torch")
 METHODS: dict[str, Method] = {
     "ours": Method("ours:Sequential", ("ax-platform", *BOTORCH), 16),
     "ours-ahead": Method("ours:Ahead", ("ax-platform", *BOTORCH), 16),
     "ax": Method("ax_client:AxClient", ("ax-platform", *BOTORCH), 16),
-    "baybe": Method("baybe_campaign:BaybeCampaign", ("baybe", *BOTORCH), 16),
+    "baybe": Method(
+        "baybe_campaign:BaybeCampaign", ("baybe", *BOTORCH), 16, frozenset({"gramacy"})
+    ),
     "botorch": Method("botorch_loop:BotorchLoop", BOTORCH, 5),
-    "xopt": Method("xopt_generator:XoptGenerator", ("xopt", *BOTORCH), 5),
+    "xopt": Method("xopt_generator:XoptGenerator", ("xopt", *BOTORCH), 5, NO_CATEGORIES),
     "tpe": Method("optuna_study:OptunaStudy", ("optuna",), 5),
     "sobol": Method("sobol:Sobol", ("scipy",), 5),
 }

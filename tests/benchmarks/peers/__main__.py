@@ -19,6 +19,10 @@ def main() -> None:
     warnings.simplefilter("ignore")
     lines, sys.stdout = sys.stdout, sys.stderr  # what a library prints is no result
     problem = PROBLEMS[problem_name]
+    if "botorch" in METHODS[name].packages:
+        from botorch.acquisition.multi_objective import logei
+
+        logei._load_attempted = True  # else C++ is compiled in the midst of the first suggestion
     optimizer = METHODS[name].start(problem, int(seed))
     for number in range(1, int(trials) + 1):
         begin = time.process_time()

@@ -6,7 +6,6 @@ from itertools import product
 import torch
 from botorch.acquisition import AcquisitionFunction
 from botorch.acquisition.logei import qLogNoisyExpectedImprovement
-from botorch.acquisition.multi_objective import logei
 from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
 from botorch.acquisition.multi_objective.objective import WeightedMCMultiOutputObjective
 from botorch.acquisition.objective import LinearMCObjective
@@ -25,8 +24,6 @@ from tests.benchmarks.problems import Problem
 INITIAL = 5
 SEARCH = {"q": 1, "num_restarts": 10, "raw_samples": 512}
 SAMPLES = 128
-
-logei._load_attempted = True  # else it would compile C++ in the midst of the first suggestion
 
 
 class BotorchLoop:

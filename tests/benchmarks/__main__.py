@@ -27,6 +27,7 @@ def main() -> int:
     parser.add_argument("--methods", nargs="+", help="regret: only these")
     parser.add_argument("--results", type=Path, help="regret: file of finished runs to continue")
     parser.add_argument("--jobs", type=int, help="regret: runs at once")
+    parser.add_argument("--report", action="store_true", help="regret: run nothing, report")
     options = parser.parse_args()
     module = import_module(f"tests.benchmarks.{options.name.replace('-', '_')}")
     given = {key: value for key, value in vars(options).items() if value}

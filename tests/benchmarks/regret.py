@@ -21,6 +21,9 @@ from tests.benchmarks.regret_runs import Results, Run, carry_out, unavailable
 LEAST = 1e-9
 """Smaller regrets are rounding."""
 OURS = ("ours", "ours-ahead")
+BARRED = ("missing_runs", "_ours_crashes", "_minus_best_low")
+"""Figures that must not be above 0. The last is the lower end of the interval of ours minus the
+best peer: above 0, ours is worse than chance can explain."""
 
 
 def measure(
@@ -30,6 +33,7 @@ def measure(
     methods: Sequence[str] = tuple(METHODS),
     results: Path | None = None,
     jobs: int = 1,
+    report: bool = False,
 ) -> dict[str, Any]:
     """Do the runs that ``results`` lacks, then compare all.
 
@@ -40,16 +44,25 @@ def measure(
         methods: names from METHODS.
         results: file of finished runs, which may be continued; None keeps none.
         jobs: runs at once, each on one thread.
+        report: compare what ``results`` has, and run nothing.
+
+    Raises:
+        ValueError: there is no such problem or method.
     """
+    for given, known_names in ((problems, PROBLEMS), (methods, METHODS)):
+        if unknown := set(given) - set(known_names):
+            raise ValueError(f"no {min(unknown)!r} here; there are {', '.join(known_names)}")
     runs = plan(problems, methods, seeds, trials)
     known = Results(results)
-    for found in carry_out(runs, known, jobs):
+    for found in () if report else carry_out(runs, known, jobs):
         _say(found)
     for method, count in unavailable(runs, known).items():
         sys.stderr.write(f"{method}: {count} runs need the extra: pip install 'labwright[peers]'\n")
     done = [found for run in runs if (found := known.get(run)) is not None]
     rows = [row for problem in problems for row in _rows(problem, methods, done)]
-    return {"seeds": seeds or "own", "rows": rows, **_figures(rows)}
+    figures = {"missing_runs": len(runs) - len(done), **_figures(rows)}
+    bars = {key: ["<=", 0] for key in figures if key.endswith(BARRED)}
+    return {"seeds": seeds or "own", "rows": rows, "figures": figures, "bars": bars}
 
 
 def plan(
@@ -102,29 +115,24 @@ def _difference(
     return paired_difference(ours, theirs) if ours.keys() & theirs.keys() else None
 
 
-def _figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Ours against the best peer on each problem, and what look-ahead costs there.
-
-    The bar is on the lower end of the interval: it is above 0 when ours is worse than chance can
-    explain.
-    """
+def _figures(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Ours against the best peer on each problem, and what look-ahead costs there."""
     figures: dict[str, float] = {}
-    bars: dict[str, list[Any]] = {}
     for problem in dict.fromkeys(row["problem"] for row in rows):
         here = {row["method"]: row for row in rows if row["problem"] == problem}
         peers = [row for name, row in here.items() if name not in OURS and row["ours_minus_it"]]
         if "ours" not in here:
             continue
         figures[f"{problem}_ours"] = here["ours"]["log10_regret"][0]
+        figures[f"{problem}_ours_crashes"] = here["ours"]["crashes"]
         if peers:
             best = min(peers, key=lambda row: row["log10_regret"][0])
             middle, low, _ = best["ours_minus_it"]
             figures[f"{problem}_minus_best"] = middle
             figures[f"{problem}_minus_best_low"] = low
-            bars[f"{problem}_minus_best_low"] = ["<=", 0]
         if cost := here["ours"]["ahead_minus_it"]:
             figures[f"{problem}_ahead_cost"] = cost[0]
-    return {"figures": figures, "bars": bars}
+    return figures
 
 
 def as_text(report: dict[str, Any]) -> str:
@@ -143,8 +151,9 @@ def as_text(report: dict[str, Any]) -> str:
             f" | {middle:.2f} [{low:.2f}, {high:.2f}] | {row['cpu_s']:.3f}"
             f" | {_signed(difference)} |"
         )
-    for key, (sign, bar) in report["bars"].items():
-        lines.append(f"{key} {report['figures'][key]:.2f}, must be {sign} {bar}")
+    for key, figure in report["figures"].items():
+        bar = report["bars"].get(key)
+        lines.append(f"  {key:32} {figure:8.3g}" + (f"   must be {bar[0]} {bar[1]}" if bar else ""))
     lines.append("passed" if report["passed"] else "MISSED")
     return "\n".join(lines)
 

@@ -12,13 +12,18 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
+
+import psutil
 
 from tests.benchmarks.peers import METHODS
 from tests.benchmarks.problems import PROBLEMS
 
-HANG_S = 3600.0
-"""A run that takes longer is killed and counts as hung."""
+LOOK_S = 600.0
+"""Between two looks at a run. One that has not used a second of processor meanwhile hangs."""
+MOST_CPU_S = 3600.0
+"""A run that uses more is ended, too."""
 ONE_THREAD = {
     f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "POLARS_MAX")
 }
@@ -107,26 +112,25 @@ def carry_out_one(run: Run) -> dict[str, Any]:
     """
     key = run.key()
     words = [run.method, run.problem, str(run.seed), str(run.trials)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.benchmarks.peers", *words],
-        env={**os.environ, **ONE_THREAD},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        output, complaint = process.communicate(timeout=HANG_S)
-        error = None if process.returncode == 0 else _ending(process.returncode, complaint)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        output, _ = process.communicate()
-        error = f"not over after {HANG_S:.0f} s"
-    except BaseException:
-        process.kill()
-        raise
+    with TemporaryFile("w+") as output, TemporaryFile("w+") as complaint:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.benchmarks.peers", *words],
+            env={**os.environ, **ONE_THREAD},
+            stdout=output,
+            stderr=complaint,
+        )
+        try:
+            error = _wait(process)
+        finally:
+            process.kill()
+            process.wait()
+        output.seek(0)
+        trials = [json.loads(line) for line in output if line.endswith("}\n")]
+        if error is None and process.returncode:
+            complaint.seek(0)
+            error = _ending(process.returncode, complaint.read())
     if run.key() != key:
         raise SystemExit(f"the code of {run.method} changed in the midst of a run; start again")
-    trials = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     regrets = PROBLEMS[run.problem].regrets([trial["truth"] for trial in trials])
     return {
         **key,
@@ -136,6 +140,22 @@ def carry_out_one(run: Run) -> dict[str, Any]:
         "python": platform.python_version(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _wait(process: subprocess.Popen[bytes]) -> str | None:
+    """Until the process has ended; gives words when it would not end by itself."""
+    before = 0.0
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(LOOK_S)
+            return None
+        times = psutil.Process(process.pid).cpu_times()
+        spent = times.user + times.system
+        if spent - before < 1:
+            return f"hung after {spent:.0f} CPU s"
+        if spent > MOST_CPU_S:
+            return f"not over after {spent:.0f} CPU s"
+        before = spent
 
 
 def _ending(code: int, complaint: str) -> str:

@@ -94,8 +94,15 @@ def test_a_crash_keeps_the_trials_before_it():
 
 
 def test_a_hang_is_ended_and_told(monkeypatch):
-    monkeypatch.setattr(regret_runs, "HANG_S", 0.2)
-    assert carry_out_one(Run("ours", "branin", 0, 30))["error"] == "not over after 0 s"
+    monkeypatch.setattr(regret_runs, "LOOK_S", 0.1)
+    assert carry_out_one(Run("ours", "branin", 0, 30))["error"] == "hung after 0 CPU s"
+
+
+def test_a_run_that_takes_far_too_long_is_ended_and_told(monkeypatch):
+    monkeypatch.setattr(regret_runs, "LOOK_S", 30)
+    monkeypatch.setattr(regret_runs, "MOST_CPU_S", 1)
+    found = carry_out_one(Run("ours", "branin", 0, 999))
+    assert found["error"].startswith("not over after")
 
 
 def test_an_error_is_told_in_its_own_words():

@@ -15,10 +15,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
 
+from orchestrator import adapters
 from orchestrator.domain.trial import ParameterValue
 from tests.benchmarks.problems import Problem
 
-ADAPTERS = Path(__file__).resolve().parents[3] / "orchestrator" / "adapters"
+ADAPTERS = Path(next(iter(adapters.__path__)))
 OURS = ("ax_*.py", "sobol_optimizer.py")
 """The modules that decide a proposal of Labwright's."""
 

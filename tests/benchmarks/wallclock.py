@@ -13,7 +13,8 @@ from orchestrator.domain.state import fold
 from tests.benchmarks import campaigns
 from tests.benchmarks.hartmann_bench import OPTIMUM
 
-ARMS = {"ahead": 1, "waits": 0}
+ARMS: dict[str, object] = {"ahead": "auto", "waits": 0}
+"""``optimizer.lookahead`` of each: the default, and the sequential loop."""
 BAR = 1.5
 
 Curve = list[tuple[float, float]]
@@ -21,7 +22,7 @@ Curve = list[tuple[float, float]]
 
 
 def measure(seeds: int = 3, trials: int = 50) -> dict[str, Any]:
-    """The time of the sequential loop over that of look-ahead 1, both to the same regret.
+    """The time of the sequential loop over that of looking ahead, both to the same regret.
 
     The regret is the worse of the two medians at the end, so that both arms reach it.
     """

@@ -6,6 +6,7 @@ measured before. So these points are known from the first second and need no mod
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from orchestrator.domain.errors import OptimizerError
@@ -40,11 +41,23 @@ class SobolOptimizer:
         """
         spec = known.spec
         if spec.parameter_constraints:
-            parameters = _feasible_point(spec, known.trial_id)
+            parameters = next(islice(_feasible_points(spec), known.trial_id - 1, None))
         else:
             parameters = _nth_point(spec, known.trial_id)
         is_initial = known.trial_id <= spec.initial_trials or spec.optimizer.method == "sobol"
         return Suggestion(parameters, "initial" if is_initial else "fallback", _details())
+
+
+def space_filling_points(spec: CampaignSpec, count: int) -> list[dict[str, ParameterValue]]:
+    """The first ``count`` points of the campaign's sequence: those of trials 1 to ``count``.
+
+    Raises:
+        OptimizerError: as SobolOptimizer.suggest.
+    """
+    if spec.parameter_constraints:
+        return list(islice(_feasible_points(spec), count))
+    rows = (row for block in _blocks(spec) for row in block)
+    return [_point(spec, row) for row in islice(rows, count)]
 
 
 def _nth_point(spec: CampaignSpec, number: int) -> dict[str, ParameterValue]:
@@ -56,15 +69,15 @@ def _nth_point(spec: CampaignSpec, number: int) -> dict[str, ParameterValue]:
     return _point(spec, row)
 
 
-def _feasible_point(spec: CampaignSpec, number: int) -> dict[str, ParameterValue]:
-    """The ``number``-th point, from 1, that satisfies the parameter constraints."""
+def _feasible_points(spec: CampaignSpec) -> Iterator[dict[str, ParameterValue]]:
+    """The points that satisfy the parameter constraints, in their order, without end."""
     found = drawn = 0
     for block in _blocks(spec):
         for row in block[_may_be_feasible(spec, block)]:
             point = _point(spec, row)
-            found += satisfies(spec, point)
-            if found == number:
-                return point
+            if satisfies(spec, point):
+                found += 1
+                yield point
         drawn += len(block)
         if drawn >= PATIENCE and found * RAREST < drawn:
             break

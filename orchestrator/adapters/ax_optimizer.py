@@ -23,10 +23,6 @@ from orchestrator.domain.trial import ParameterValue
 
 if TYPE_CHECKING:
     from ax.adapter.torch import TorchAdapter
-    from ax.api.client import Client
-    from ax.core.experiment import Experiment
-    from ax.core.trial import Trial
-    from ax.generation_strategy.generation_strategy import GenerationStrategy
 
 FEWEST_TOLD = 2
 """A single result has no spread, so a model has nothing to scale outcomes by."""
@@ -52,13 +48,18 @@ class AxOptimizer:
         if known.trial_id <= known.spec.initial_trials or told < FEWEST_TOLD:
             return SobolOptimizer().suggest(known)
         with _calm():
-            answer = _answer(known, thinned(known.spec, usable))
+            answer = _answer(known, kept := thinned(known.spec, usable))
             if answer is None:
                 spread = SobolOptimizer().suggest(known)
                 because = {"because": "Ax finds nothing untried"}
                 return replace(spread, details={**spread.details, **because})
-            details = answer.details | {"left_out": len(known.observations) - len(usable)}
-            return Suggestion(answer.parameters, "model", details | _quality(answer, known))
+            counts = {
+                "told_trials": told,
+                "fitted_trials": sum(one.outcomes is not None for one in kept),
+                "left_out": len(known.observations) - len(usable),
+            }
+            details = {**answer.details, **counts, **_quality(answer, known)}
+            return Suggestion(answer.parameters, "model", details)
 
     def warm_up(self) -> None:
         """Import what the first suggestion will need, which takes several seconds."""
@@ -97,6 +98,8 @@ def _import_ax() -> None:
     from ax.utils.common.logger import ROOT_STREAM_HANDLER
     from botorch.acquisition.multi_objective import logei
 
+    from orchestrator.adapters import ax_client, ax_models, ax_quality  # noqa: F401
+
     ROOT_STREAM_HANDLER.setLevel(logging.ERROR)  # its warnings name what only AxProblem knows
     logei._load_attempted = True  # noqa: SLF001  BoTorch has no public switch
 
@@ -125,12 +128,13 @@ def _answer(known: Knowledge, usable: Sequence[Observation]) -> _Answer | None:
 def _asked(problem: AxProblem, seed: int, usable: Sequence[Observation]) -> _Answer | None:
     from ax.exceptions.core import OptimizationComplete
 
+    from orchestrator.adapters.ax_client import told_client
     from orchestrator.adapters.ax_models import generation_strategy, model_choice
 
     choice = model_choice(problem.spec)
     strategy = generation_strategy(problem.spec, choice, problem.exact(usable))
     try:
-        client = _client(problem, strategy, seed, usable)
+        client = told_client(problem, strategy, seed, usable)
         (arm,) = client.get_next_trials(1).values()
         point = inside(problem.spec, problem.point(arm))
     except OptimizationComplete:
@@ -140,8 +144,7 @@ def _asked(problem: AxProblem, seed: int, usable: Sequence[Observation]) -> _Ans
     except Exception as error:  # Ax and torch share no base class, and none of theirs may leak
         message = f"Ax made no proposal: {type(error).__name__}: {problem.in_words(error)}"
         raise OptimizerError(message) from error
-    fitted = sum(one.outcomes is not None for one in usable)
-    details = {"method": "ax", **asdict(choice), "fitted_trials": fitted, **_software()}
+    details = {"method": "ax", **asdict(choice), **_software()}
     return _Answer(point, problem, strategy.adapter, details)
 
 
@@ -163,49 +166,3 @@ def _quality(answer: _Answer, known: Knowledge) -> dict[str, object]:
         }
     except Exception as error:  # a good proposal is not thrown away for the want of its quality
         return {"quality_unknown": f"{type(error).__name__}: {error}"}
-
-
-def _client(
-    problem: AxProblem,
-    strategy: "GenerationStrategy",
-    seed: int,
-    usable: Sequence[Observation],
-) -> "Client":
-    """A client that has been told everything, ready to be asked once."""
-    from ax.api.client import Client
-    from ax.api.utils.instantiation.from_struct import experiment_from_struct
-    from ax.api.utils.structs import ExperimentStruct
-
-    space = ExperimentStruct(problem.parameters(), problem.constraints(), None, None, None, None)
-    experiment = experiment_from_struct(space)
-    client = Client(random_seed=seed)
-    client.set_experiment(experiment)
-    client.configure_optimization(problem.objective(), problem.outcome_constraints())
-    client.set_generation_strategy(strategy)
-    _tell(experiment, problem, usable)
-    return client
-
-
-def _tell(experiment: "Experiment", problem: AxProblem, usable: Sequence[Observation]) -> None:
-    """Attach the trials in their order, then all data at once: the same bits as one by one."""
-    from ax.core.arm import Arm
-    from ax.core.data import Data, DataRow
-    from ax.core.generator_run import GeneratorRun
-
-    rows: list[DataRow] = []
-    told: list[Trial] = []
-    for one, results in zip(usable, problem.results(usable), strict=True):
-        arm = Arm(parameters=problem.arm(one.parameters))
-        trial = experiment.new_trial(GeneratorRun(arms=[arm]))
-        trial.mark_running(no_runner_required=True)
-        if one.outcomes is not None:
-            told.append(trial)
-        elif not one.pending:
-            trial.mark_failed()  # to Ax, an abandoned trial is pending for ever
-        name = trial.arms[0].name
-        for key, (mean, sem) in results.items():
-            if key in experiment.metrics:
-                rows.append(DataRow(trial.index, name, key, key, mean, sem))
-    experiment.attach_data(Data(data_rows=rows))
-    for trial in told:
-        trial.mark_completed()

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 COMPARE: dict[str, Callable[[float, float], bool]] = {"<=": operator.le, ">=": operator.ge}
-NAMES = ("overhead", "cli", "first_trial", "flow", "recovery")
+NAMES = ("overhead", "cli", "first_trial", "flow", "recovery", "suggest")
 
 
 def main() -> int:

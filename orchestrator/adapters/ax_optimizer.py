@@ -22,7 +22,7 @@ from orchestrator.domain.proposal import Knowledge, Observation, Suggestion
 from orchestrator.domain.trial import ParameterValue
 
 if TYPE_CHECKING:
-    from ax.adapter.torch import TorchAdapter
+    from ax.adapter.base import Adapter
 
 FEWEST_TOLD = 2
 """A single result has no spread, so a model has nothing to scale outcomes by."""
@@ -108,7 +108,7 @@ def _import_ax() -> None:
 class _Answer:
     parameters: Mapping[str, ParameterValue]
     problem: AxProblem
-    adapter: "TorchAdapter"
+    adapter: "Adapter"
     details: Mapping[str, object]
 
 
@@ -137,6 +137,8 @@ def _asked(problem: AxProblem, seed: int, usable: Sequence[Observation]) -> _Ans
         client = told_client(problem, strategy, seed, usable)
         (arm,) = client.get_next_trials(1).values()
         point = inside(problem.spec, problem.point(arm))
+        adapter = strategy.adapter
+        assert adapter is not None  # noqa: S101  it has just proposed
     except OptimizationComplete:
         return None
     except OptimizerError:
@@ -145,7 +147,7 @@ def _asked(problem: AxProblem, seed: int, usable: Sequence[Observation]) -> _Ans
         message = f"Ax made no proposal: {type(error).__name__}: {problem.in_words(error)}"
         raise OptimizerError(message) from error
     details = {"method": "ax", **asdict(choice), **_software()}
-    return _Answer(point, problem, strategy.adapter, details)
+    return _Answer(point, problem, adapter, details)
 
 
 def _software() -> dict[str, object]:

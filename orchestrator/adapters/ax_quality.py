@@ -5,14 +5,16 @@ worth more than chance. Import it inside a function: it imports torch.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-from ax.adapter.torch import TorchAdapter
+from ax.adapter.base import Adapter
 from ax.adapter.transforms.bilog_y import BilogY, inv_bilog_transform
 from ax.adapter.transforms.standardize_y import StandardizeY
 from ax.core.observation import ObservationFeatures
+from ax.generators.torch.botorch_modular.generator import BoTorchGenerator
+from ax.generators.torch.botorch_modular.surrogate import Surrogate
 from botorch.cross_validation import loo_cv
 from botorch.models import ModelListGP
 from botorch.utils.sampling import manual_seed
@@ -30,20 +32,20 @@ BAND = (0.05, 0.5, 0.95)
 """Shares of the draws below the low end, the median and the high end of the reference."""
 
 
-def cross_validation(adapter: TorchAdapter, problem: AxProblem) -> dict[str, dict[str, float]]:
+def cross_validation(adapter: Adapter, problem: AxProblem) -> dict[str, dict[str, float]]:
     """For each outcome, how well the model foretells each result from all others.
 
     In closed form, with the lengths and the noise that were fitted to all: ``r2`` is 1 less the
     mean square error in units of the outcomes' variance, at most 1, and 0 or less for a model no
     better than their mean; ``inside_95`` is the share of results within the 95 % interval.
     """
-    surrogate = adapter.generator.surrogate
+    surrogate = _surrogate(adapter)
     model = surrogate.model
-    models = model.models if isinstance(model, ModelListGP) else [model]
+    models: Any = model.models if isinstance(model, ModelListGP) else [model]
     means, spreads, seen = [], [], []
     with torch.no_grad():
         for one in models:
-            left_out = loo_cv(one)
+            left_out: Any = loo_cv(one)
             means.append(left_out.posterior.mean[:, 0])
             spreads.append(left_out.posterior.variance[:, 0].sqrt())
             seen.append(left_out.observed_Y[:, 0])
@@ -60,7 +62,7 @@ def cross_validation(adapter: TorchAdapter, problem: AxProblem) -> dict[str, dic
 
 
 def space_filling_reference(
-    adapter: TorchAdapter, problem: AxProblem, known: Knowledge
+    adapter: Adapter, problem: AxProblem, known: Knowledge
 ) -> dict[str, object] | None:
     """What as many points of the campaign's own Sobol sequence would have reached by the model.
 
@@ -91,6 +93,10 @@ def space_filling_reference(
     return {"trials": len(told), "draws": DRAWS, **finite}
 
 
+def _surrogate(adapter: Adapter) -> Surrogate:
+    return cast("BoTorchGenerator", adapter.generator).surrogate
+
+
 def _place(point: Mapping[str, ParameterValue]) -> tuple[tuple[str, ParameterValue], ...]:
     return tuple(sorted(point.items()))
 
@@ -107,7 +113,7 @@ def _best(known: Knowledge, values: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def _drawn(
-    adapter: TorchAdapter,
+    adapter: Adapter,
     problem: AxProblem,
     points: Sequence[Mapping[str, ParameterValue]],
     seed: int,
@@ -118,7 +124,7 @@ def _drawn(
         features = transform.transform_observation_features(features)
     rows = [[one.parameters[name] for name in adapter.parameters] for one in features]
     places = torch.tensor(rows, dtype=torch.double)
-    surrogate = adapter.generator.surrogate
+    surrogate = _surrogate(adapter)
     with torch.no_grad(), manual_seed(seed):
         blocks = [
             surrogate.model.posterior(block, observation_noise=True).rsample(torch.Size([DRAWS]))
@@ -131,9 +137,9 @@ def _drawn(
     }
 
 
-def _measured(adapter: TorchAdapter, key: str, samples: Any) -> np.ndarray:
+def _measured(adapter: Adapter, key: str, samples: Any) -> np.ndarray:
     """The model's values in the outcome's own unit."""
-    for transform in reversed(adapter.transforms.values()):
+    for transform in reversed(list(adapter.transforms.values())):
         if isinstance(transform, StandardizeY):
             samples = samples * transform.Ystd[key] + transform.Ymean[key]
         elif isinstance(transform, BilogY) and key in transform.metric_to_bound:

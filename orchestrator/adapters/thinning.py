@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.domain.proposal import Observation
 from orchestrator.domain.spec import CampaignSpec, ParameterSpec
+from orchestrator.domain.trial import ParameterValue
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +30,10 @@ def thinned(spec: CampaignSpec, usable: Sequence[Observation]) -> list[Observati
     if len(told) <= MOST_FITTED:
         return list(usable)
     points = _coordinates(spec, told)
-    near = _nearest(points, _best(spec, told), MOST_FITTED // 2)
+    best = _best(spec, told)
+    if len(best) > MOST_FITTED // 2:
+        best = best[_spread(points[best], [0], MOST_FITTED // 2)]
+    near = _nearest(points, best, MOST_FITTED // 2)
     kept = {told[row].trial_id for row in _spread(points, near, MOST_FITTED)}
     return [one for one in usable if one.pending or one.trial_id in kept]
 
@@ -74,7 +78,7 @@ def _coordinates(spec: CampaignSpec, told: Sequence[Observation]) -> "np.ndarray
         if parameter.choices is None:
             columns.append([_unit(parameter, float(value)) for value in values])
             continue
-        codes = [parameter.choices.index(value) for value in values]
+        codes = [_code(parameter.choices, value) for value in values]
         if parameter.ordered:
             columns.append([code / (len(parameter.choices) - 1) for code in codes])
         else:
@@ -88,6 +92,11 @@ def _unit(parameter: ParameterSpec, value: float) -> float:
     if parameter.scale == "log":
         lower, upper, value = math.log(lower), math.log(upper), math.log(value)
     return (value - lower) / (upper - lower)
+
+
+def _code(choices: Sequence[ParameterValue], value: ParameterValue) -> int:
+    """Place of the value among the choices, where 1 is not True."""
+    return [type(one) is type(value) and one == value for one in choices].index(True)
 
 
 def _best(spec: CampaignSpec, told: Sequence[Observation]) -> "np.ndarray":

@@ -7,12 +7,12 @@ measured; the figures are in docs/explanations/performance.md.
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from ax.api.utils.generation_strategy_dispatch import choose_generation_strategy
 from ax.api.utils.structs import GenerationStrategyDispatchStruct
 from ax.generation_strategy.generation_strategy import GenerationStrategy
-from ax.generators.torch.botorch_modular.surrogate import ModelConfig
+from ax.generators.torch.botorch_modular.utils import ModelConfig
 from botorch.acquisition.logei import qLogExpectedImprovement, qLogNoisyExpectedImprovement
 from gpytorch.constraints import GreaterThan
 from gpytorch.kernels import MaternKernel
@@ -102,13 +102,18 @@ def _matern(dimension: int, *, is_noise_known: bool) -> ModelConfig:
             "nu": 2.5,
             "ard_num_dims": dimension,
             "lengthscale_prior": GammaPrior(3.0, 2 / mode),
-            "lengthscale_constraint": GreaterThan(2.5e-2, transform=None, initial_value=mode),
+            "lengthscale_constraint": _at_least(2.5e-2, mode),
         },
     )
     if not is_noise_known:
         config.likelihood_class = GaussianLikelihood
         config.likelihood_options = {
             "noise_prior": GammaPrior(2.0, math.exp(5)),
-            "noise_constraint": GreaterThan(1e-4, transform=None, initial_value=math.exp(-5)),
+            "noise_constraint": _at_least(1e-6, math.exp(-5)),
         }
     return config
+
+
+def _at_least(least: float, start: float) -> GreaterThan:
+    """A bound that the search for the best value keeps by itself, without a transform."""
+    return GreaterThan(least, transform=cast("Any", None), initial_value=start)

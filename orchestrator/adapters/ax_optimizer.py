@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from orchestrator.adapters.ax_problem import AxProblem
 from orchestrator.adapters.rounding import inside
@@ -22,7 +22,7 @@ from orchestrator.domain.proposal import Knowledge, Observation, Suggestion
 from orchestrator.domain.trial import ParameterValue
 
 if TYPE_CHECKING:
-    from ax.adapter.base import Adapter
+    from ax.adapter.torch import TorchAdapter
 
 FEWEST_TOLD = 2
 """A single result has no spread, so a model has nothing to scale outcomes by."""
@@ -108,7 +108,7 @@ def _import_ax() -> None:
 class _Answer:
     parameters: Mapping[str, ParameterValue]
     problem: AxProblem
-    adapter: "Adapter"
+    adapter: "TorchAdapter"
     details: Mapping[str, object]
 
 
@@ -137,8 +137,6 @@ def _asked(problem: AxProblem, seed: int, usable: Sequence[Observation]) -> _Ans
         client = told_client(problem, strategy, seed, usable)
         (arm,) = client.get_next_trials(1).values()
         point = inside(problem.spec, problem.point(arm))
-        adapter = strategy.adapter
-        assert adapter is not None  # noqa: S101  it has just proposed
     except OptimizationComplete:
         return None
     except OptimizerError:
@@ -147,7 +145,7 @@ def _asked(problem: AxProblem, seed: int, usable: Sequence[Observation]) -> _Ans
         message = f"Ax made no proposal: {type(error).__name__}: {problem.in_words(error)}"
         raise OptimizerError(message) from error
     details = {"method": "ax", **asdict(choice), **_software()}
-    return _Answer(point, problem, adapter, details)
+    return _Answer(point, problem, cast("TorchAdapter", strategy.adapter), details)
 
 
 def _software() -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from ax.adapter.base import Adapter
+from ax.adapter.torch import TorchAdapter
 from ax.adapter.transforms.bilog_y import BilogY, inv_bilog_transform
 from ax.adapter.transforms.standardize_y import StandardizeY
 from ax.core.observation import ObservationFeatures
@@ -32,7 +32,7 @@ BAND = (0.05, 0.5, 0.95)
 """Shares of the draws below the low end, the median and the high end of the reference."""
 
 
-def cross_validation(adapter: Adapter, problem: AxProblem) -> dict[str, dict[str, float]]:
+def cross_validation(adapter: TorchAdapter, problem: AxProblem) -> dict[str, dict[str, float]]:
     """For each outcome, how well the model foretells each result from all others.
 
     In closed form, with the lengths and the noise that were fitted to all: ``r2`` is 1 less the
@@ -62,7 +62,7 @@ def cross_validation(adapter: Adapter, problem: AxProblem) -> dict[str, dict[str
 
 
 def space_filling_reference(
-    adapter: Adapter, problem: AxProblem, known: Knowledge
+    adapter: TorchAdapter, problem: AxProblem, known: Knowledge
 ) -> dict[str, object] | None:
     """What as many points of the campaign's own Sobol sequence would have reached by the model.
 
@@ -93,7 +93,7 @@ def space_filling_reference(
     return {"trials": len(told), "draws": DRAWS, **finite}
 
 
-def _surrogate(adapter: Adapter) -> Surrogate:
+def _surrogate(adapter: TorchAdapter) -> Surrogate:
     return cast("BoTorchGenerator", adapter.generator).surrogate
 
 
@@ -113,7 +113,7 @@ def _best(known: Knowledge, values: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def _drawn(
-    adapter: Adapter,
+    adapter: TorchAdapter,
     problem: AxProblem,
     points: Sequence[Mapping[str, ParameterValue]],
     seed: int,
@@ -137,7 +137,7 @@ def _drawn(
     }
 
 
-def _measured(adapter: Adapter, key: str, samples: Any) -> np.ndarray:
+def _measured(adapter: TorchAdapter, key: str, samples: Any) -> np.ndarray:
     """The model's values in the outcome's own unit."""
     for transform in reversed(list(adapter.transforms.values())):
         if isinstance(transform, StandardizeY):

@@ -65,7 +65,7 @@ def honesty(state: CampaignState, spec: CampaignSpec) -> Honesty | None:
 
 
 def _recorded(state: CampaignState) -> Iterator[Mapping[str, Any]]:
-    for trial in reversed(state.trials.values()):
+    for trial in reversed(list(state.trials.values())):
         if isinstance(trial.details.get("space_filling"), Mapping):
             yield trial.details
 

@@ -61,7 +61,7 @@ def test_of_many_results_half_lie_around_the_best_and_half_everywhere():
     assert {one.trial_id for one in nearest} <= {one.trial_id for one in kept}
     corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
     gaps = np.linalg.norm(corners[:, None] - places(kept)[None], axis=2).min(1)
-    assert gaps.max() < 0.2
+    assert gaps.max() < 0.3
 
 
 def test_pending_ones_are_kept_and_abandoned_ones_dropped():

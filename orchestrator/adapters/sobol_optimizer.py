@@ -6,6 +6,7 @@ measured before. So these points are known from the first second and need no mod
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from orchestrator.domain.errors import OptimizerError
@@ -40,11 +41,22 @@ class SobolOptimizer:
         """
         spec = known.spec
         if spec.parameter_constraints:
-            parameters = _feasible_point(spec, known.trial_id)
+            parameters = _point(spec, next(islice(_feasible(spec), known.trial_id - 1, None)))
         else:
             parameters = _nth_point(spec, known.trial_id)
         is_initial = known.trial_id <= spec.initial_trials or spec.optimizer.method == "sobol"
         return Suggestion(parameters, "initial" if is_initial else "fallback", _details())
+
+
+def space_filling_points(spec: CampaignSpec, count: int) -> list[dict[str, ParameterValue]]:
+    """The first ``count`` points of the campaign's sequence: those of trials 1 to ``count``.
+
+    Raises:
+        OptimizerError: as SobolOptimizer.suggest.
+    """
+    every = (row for block in _blocks(spec) for row in block)
+    rows = _feasible(spec) if spec.parameter_constraints else every
+    return [_point(spec, row) for row in islice(rows, count)]
 
 
 def _nth_point(spec: CampaignSpec, number: int) -> dict[str, ParameterValue]:
@@ -56,22 +68,12 @@ def _nth_point(spec: CampaignSpec, number: int) -> dict[str, ParameterValue]:
     return _point(spec, row)
 
 
-def _feasible_point(spec: CampaignSpec, number: int) -> dict[str, ParameterValue]:
-    """The ``number``-th point, from 1, that satisfies the parameter constraints."""
-    before = 0
-    for rows in _feasible_blocks(spec):
-        if before + len(rows) >= number:
-            return _point(spec, rows[number - before - 1])
-        before += len(rows)
-    raise AssertionError("the blocks have no end")
-
-
-def _feasible_blocks(spec: CampaignSpec) -> Iterator["np.ndarray"]:
-    """The rows that satisfy the parameter constraints, block by block, without end."""
+def _feasible(spec: CampaignSpec) -> Iterator["np.ndarray"]:
+    """The rows that satisfy the parameter constraints, in their order, without end."""
     found = drawn = 0
     for block in _blocks(spec):
         rows = block[_feasible_rows(spec, block)]
-        yield rows
+        yield from rows
         found += len(rows)
         drawn += len(block)
         if drawn >= PATIENCE and found * RAREST < drawn:

@@ -22,6 +22,7 @@ NAMES = (
     "idle",
     "wallclock",
     "scale",
+    "suggest",
     "regret",
 )
 

@@ -26,10 +26,11 @@ from orchestrator.domain.errors import (
     ReductionError,
 )
 from orchestrator.domain.outage import SELF_FENCE
+from orchestrator.domain.ranking import Ranking, rank
 from orchestrator.domain.rules import TAKES_TRIALS, after_failure
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
-from orchestrator.domain.stopping import verdict
+from orchestrator.domain.stopping import Verdict, verdict
 from orchestrator.domain.trial import TrialState
 from orchestrator.follow import delivered, propose_again
 from orchestrator.ports import InstrumentState, Lab, Lease, Ledger, PlanRequest, Reducer, Result
@@ -50,21 +51,22 @@ def decide(lab: Lab, campaign_id: str) -> CampaignState:
     """Propose trials until the campaign is over; gives its final state."""
     state = fold(lab.ledger.events(campaign_id))
     spec = CampaignSpec.from_data(state.spec)
-    proposer = Proposer(lab, spec)
+    proposer, ranking = Proposer(lab, spec), Ranking()
     while not state.is_over:
         try:
             state = _now(lab, campaign_id, state)
-            _take_step(lab, state, spec, proposer)
+            ranking = rank(state, spec, ranking)
+            _take_step(lab, state, verdict(state, spec, lab.clock.now(), ranking), proposer)
         except LedgerUnavailable as error:  # what this process knows must outlast the outage
             log.warning("the ledger is out of reach, nothing is proposed: %s", error)
     return state
 
 
-def _take_step(lab: Lab, state: CampaignState, spec: CampaignSpec, proposer: Proposer) -> None:
+def _take_step(lab: Lab, state: CampaignState, ending: Verdict | None, proposer: Proposer) -> None:
     """Do what is due, or wait for something to happen."""
     if state.status is CampaignStatus.FINISHING:
         _wind_down(lab, state)
-    elif ending := verdict(state, spec, lab.clock.now()):
+    elif ending is not None:
         order = ev.FinishRequested(by="policy", reason=ending.reason, ending=ending.ending)
         lab.ledger.order(state.campaign_id, order, TAKES_TRIALS)
     elif not state.is_over:

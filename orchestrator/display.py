@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,10 @@ from rich.text import Text
 
 from orchestrator.domain import events as ev
 from orchestrator.domain.outage import span
+from orchestrator.domain.ranking import Ranking, rank
 from orchestrator.domain.state import CampaignState, CampaignStatus
-from orchestrator.domain.stopping import best_so_far, best_trials
+from orchestrator.domain.stopping import best_trials
+from orchestrator.domain.time_words import time_lines
 from orchestrator.domain.trial import TERMINAL, Outcome, Trial, TrialState
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ def settings_of(trial: Trial, spec: CampaignSpec) -> str:
     )
 
 
-def sparkline(values: list[float], width: int = TRACE_WIDTH) -> str:
+def sparkline(values: Sequence[float], width: int = TRACE_WIDTH) -> str:
     """The values as a row of bars, the newest ``width`` of them; empty without values."""
     shown = values[-width:]
     if not shown:
@@ -85,6 +87,7 @@ class Display:
     alarm: str | None = None
     """What keeps the ledger from working at present; None when all is well."""
     _state: CampaignState = field(default_factory=CampaignState)
+    _ranking: Ranking = field(default_factory=Ranking)
     _live: Live | None = None
 
     @contextmanager
@@ -135,17 +138,17 @@ class Display:
         table.add_column()
         goals = ", ".join(f"{one.goal} {name}" for name, one in spec.objectives.items())
         table.add_row("goal", goals)
-        for trial in best_trials(state, spec)[-3:]:
+        ranking = self._ranking = rank(state, spec, self._ranking)
+        for trial in ranking.best[-3:]:
             outcomes = "  ".join(f"{n} {quantity(o)}" for n, o in trial.outcomes.items())
             table.add_row("best", Text(f"trial {trial.trial_id}: {outcomes}", style="bold"))
             table.add_row("", Text(settings_of(trial, spec), style="dim"))
-        if not best_trials(state, spec):
+        if not ranking.best:
             table.add_row("best", "none yet that keeps every constraint")
         table.add_row("now", self._now(state, spec))
         if self.reading:
             table.add_row("reading", Text(self.reading, style="dim"))
-        trace = [value for _, value in best_so_far(state, spec)]
-        if trace:
+        if trace := ranking.trace:
             table.add_row("best so far", f"{sparkline(trace)} {number(trace[-1])}")
         return table
 
@@ -284,7 +287,8 @@ def final_words(console: Console, summary: Mapping[str, Any], state: CampaignSta
             console.print(f"  {name} = {shown} {spec.parameters[name].unit}".rstrip())
     if not summary["best"]:
         console.print("no feasible trial was measured")
-    console.print(f"idle for want of a proposal: {100 * summary['idle_fraction']:.2f} %")
+    for line in time_lines(summary):
+        console.print(line)
     folder = summary["results"]
     console.print(f"results in {folder}")
     console.print("  results.csv, results.parquet, convergence.png, report.html", style="dim")

@@ -29,6 +29,8 @@ POLL_S = 1.0
 @dataclass(slots=True)
 class _Question:
     known: Knowledge
+    told: int
+    """How many measured trials are known."""
     asked_at: float
     revision: int = 0
     """Of the trial, once answered; 0 for a trial that is not proposed yet."""
@@ -94,11 +96,12 @@ class Proposer:
         """The question for the next trial, or for better parameters of one that waits."""
         if state.first_start is not None:  # not before: the instrument's processes load first
             self._lab.optimizer.warm_up(self._spec)
+        told = state.count(TrialState.MEASURED)
         if old is None:
-            self._question = _Question(knowledge(state, self._spec), now)
+            self._question = _Question(knowledge(state, self._spec), told, now)
         else:
             known = knowledge(state, self._spec, old.trial_id)
-            self._question = _Question(known, now, old.revision + 1)
+            self._question = _Question(known, told, now, old.revision + 1)
 
     def _hear(self, state: CampaignState, question: _Question, patience_s: float) -> None:
         """Take the answer if it is there; else see that the worker has something to do."""
@@ -109,13 +112,13 @@ class Proposer:
             self._feed(state, question, patience_s)
             return
         except OptimizerError as error:
-            self._question, self._declined = None, len(question.known.told)
+            self._question, self._declined = None, question.told
             if question.number == state.next_trial:
                 self._fall_back(state, str(error))
             return
         self._question = None
         suggestion_s = lab.clock.now() - question.asked_at
-        proposed = self._proposed(question.known, suggestion, suggestion_s)
+        proposed = self._proposed(question.known, question.told, suggestion, suggestion_s)
         if question.revision:
             lab.ledger.supersede(state.campaign_id, proposed, question.revision)
         elif question.number == state.next_trial:
@@ -150,11 +153,11 @@ class Proposer:
         """Propose a space-filling point as the next trial."""
         known = knowledge(state, self._spec)
         suggestion = self._lab.optimizer.fallback(known, reason)
-        proposed = self._proposed(known, suggestion, 0.0)
+        proposed = self._proposed(known, state.count(TrialState.MEASURED), suggestion, 0.0)
         self._lab.ledger.propose(state.campaign_id, proposed)
 
     def _proposed(
-        self, known: Knowledge, suggestion: Suggestion, suggestion_s: float
+        self, known: Knowledge, told: int, suggestion: Suggestion, suggestion_s: float
     ) -> ev.Proposed:
         """The admitted proposal.
 
@@ -172,7 +175,7 @@ class Proposer:
             basis=known.basis,
             seed=known.seed,
             details=suggestion.details,
-            told=len(known.told),
+            told=told,
             suggestion_s=suggestion_s if suggestion.source == "model" else 0.0,
         )
 

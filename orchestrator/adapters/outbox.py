@@ -18,8 +18,14 @@ from orchestrator.ports import Result
 log = logging.getLogger(__name__)
 
 
+SHARED_BY = 100
+"""Trials whose results lie in one folder: a look at a trial reads the names of these alone."""
+
+
 class FileOutbox:
-    """Results as ``outbox/<campaign_id>/<trial>-<fence>.json``, each with its own checksum.
+    """Results as ``outbox/<campaign_id>/<hundred>/<trial>-<fence>.json``, with checksums.
+
+    The hundred is the trial's number without its last two digits.
 
     Args:
         data_dir: the data folder.
@@ -41,7 +47,7 @@ class FileOutbox:
     def put(self, campaign_id: str, result: Result) -> None:
         """See ports.Outbox."""
         trial_id = result.acquired.trial_id
-        path = self._folder(campaign_id) / f"{trial_id}-{result.fence}.json"
+        path = self._folder(campaign_id, trial_id) / f"{trial_id}-{result.fence}.json"
         while True:
             try:
                 return write_file(path, _content(result))
@@ -57,7 +63,8 @@ class FileOutbox:
 
         A damaged file, or one whose documents are missing or changed, is set aside.
         """
-        found = [self._read(path) for path in self._folder(campaign_id).glob(f"{trial_id}-*.json")]
+        paths = self._folder(campaign_id, trial_id).glob(f"{trial_id}-*.json")
+        found = [self._read(path) for path in paths]
         return sorted((one for one in found if one is not None), key=lambda one: one.fence)
 
     def _read(self, path: Path) -> Result | None:
@@ -81,12 +88,12 @@ class FileOutbox:
         if found != acquired.sha256:
             raise ValueError(f"{acquired.documents} has changed")
 
-    def _folder(self, campaign_id: str) -> Path:
+    def _folder(self, campaign_id: str, trial_id: int) -> Path:
         outbox = self._data_dir / "outbox"
         folder = outbox / campaign_id
         if folder.parent != outbox or campaign_id in ("", ".", ".."):
             raise LedgerError(f"{campaign_id!r} is no campaign id")
-        return folder
+        return folder / str(trial_id // SHARED_BY)
 
 
 def _content(result: Result) -> bytes:

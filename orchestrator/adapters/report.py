@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from orchestrator.domain.ranking import is_feasible
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState
-from orchestrator.domain.stopping import best_so_far, best_trials, is_feasible
+from orchestrator.domain.stopping import best_so_far, best_trials
+from orchestrator.domain.time_words import time_lines
 from orchestrator.domain.trial import TrialState
 
 INK, MEASURED, OUTSIDE, BEST = "#22303c", "#5b8db8", "#c9ced3", "#c2571a"
@@ -78,16 +80,18 @@ def write_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    best = best_trials(state, spec)
     page = environment.get_template("report.html").render(
         spec=spec,
         summary=summary,
-        best=best_trials(state, spec),
-        best_ids={trial.trial_id for trial in best_trials(state, spec)},
+        best=best,
+        best_ids={trial.trial_id for trial in best},
         units={name: one.unit for t in state.trials.values() for name, one in t.outcomes.items()},
         columns=[name for name in columns if name not in ("run_uid", "proposed_at", "started_at")],
         rows=rows,
         plot=base64.b64encode(plot.read_bytes()).decode(),
         shown=_shown,
+        account=time_lines(summary),
     )
     path.write_text(page)
 

@@ -6,6 +6,7 @@ measured before. So these points are known from the first second and need no mod
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from orchestrator.domain.errors import OptimizerError
@@ -40,11 +41,22 @@ class SobolOptimizer:
         """
         spec = known.spec
         if spec.parameter_constraints:
-            parameters = _feasible_point(spec, known.trial_id)
+            parameters = _point(spec, next(islice(_feasible(spec), known.trial_id - 1, None)))
         else:
             parameters = _nth_point(spec, known.trial_id)
         is_initial = known.trial_id <= spec.initial_trials or spec.optimizer.method == "sobol"
         return Suggestion(parameters, "initial" if is_initial else "fallback", _details())
+
+
+def space_filling_points(spec: CampaignSpec, count: int) -> list[dict[str, ParameterValue]]:
+    """The first ``count`` points of the campaign's sequence: those of trials 1 to ``count``.
+
+    Raises:
+        OptimizerError: as SobolOptimizer.suggest.
+    """
+    every = (row for block in _blocks(spec) for row in block)
+    rows = _feasible(spec) if spec.parameter_constraints else every
+    return [_point(spec, row) for row in islice(rows, count)]
 
 
 def _nth_point(spec: CampaignSpec, number: int) -> dict[str, ParameterValue]:
@@ -56,15 +68,13 @@ def _nth_point(spec: CampaignSpec, number: int) -> dict[str, ParameterValue]:
     return _point(spec, row)
 
 
-def _feasible_point(spec: CampaignSpec, number: int) -> dict[str, ParameterValue]:
-    """The ``number``-th point, from 1, that satisfies the parameter constraints."""
+def _feasible(spec: CampaignSpec) -> Iterator["np.ndarray"]:
+    """The rows that satisfy the parameter constraints, in their order, without end."""
     found = drawn = 0
     for block in _blocks(spec):
-        for row in block[_may_be_feasible(spec, block)]:
-            point = _point(spec, row)
-            found += satisfies(spec, point)
-            if found == number:
-                return point
+        rows = block[_feasible_rows(spec, block)]
+        yield from rows
+        found += len(rows)
         drawn += len(block)
         if drawn >= PATIENCE and found * RAREST < drawn:
             break
@@ -81,12 +91,12 @@ def satisfies(spec: CampaignSpec, point: Mapping[str, ParameterValue]) -> bool:
     return all(rule.holds(numbers) for rule in spec.parameter_constraints)
 
 
-def _may_be_feasible(spec: CampaignSpec, block: "np.ndarray") -> "np.ndarray":
-    """Which rows are worth an exact look: those that no constraint clearly excludes."""
+def _feasible_rows(spec: CampaignSpec, block: "np.ndarray") -> list[int]:
+    """Which rows satisfy the constraints: looked at one by one only where rounding decides."""
     import numpy as np
 
     columns = dict(zip(sorted(spec.parameters), block.T, strict=True))
-    keep = np.ones(len(block), dtype=bool)
+    possible = certain = np.ones(len(block), dtype=bool)
     for rule in spec.parameter_constraints:
         left, slack = np.zeros(len(block)), abs(rule.bound)
         for name, factor in rule.coefficients.items():
@@ -94,8 +104,10 @@ def _may_be_feasible(spec: CampaignSpec, block: "np.ndarray") -> "np.ndarray":
             left += factor * values
             slack += abs(factor) * np.abs(values)
         excess = left - rule.bound if rule.comparison == "<=" else rule.bound - left
-        keep &= excess <= 1e-9 * slack
-    return keep
+        possible = possible & (excess <= 1e-9 * slack)
+        certain = certain & (excess <= -1e-9 * slack)
+    rows: list[int] = np.flatnonzero(possible).tolist()
+    return [row for row in rows if certain[row] or satisfies(spec, _point(spec, block[row]))]
 
 
 def _spread(parameter: ParameterSpec, unit: "np.ndarray") -> "np.ndarray":

@@ -58,6 +58,7 @@ def _status(common: Common, campaign_id: str | None) -> int:
     from orchestrator.domain.errors import LedgerFull
     from orchestrator.domain.outage import NOT_STARTING
     from orchestrator.domain.state import CampaignStatus, fold
+    from orchestrator.listing import account_lines
     from orchestrator.standing import Standing, standing
 
     full = None
@@ -85,6 +86,8 @@ def _status(common: Common, campaign_id: str | None) -> int:
     else:
         _print_states(common, [state], {})
         print(f"\n{_red(stands.sentence) if stands.is_alarm else stands.sentence}\n")
+        if account := account_lines(log):
+            print("\n".join(account), end="\n\n")
         for process in processes:
             print(f"  {process['role']:8} pid {process['pid']}  {process['instrument'] or ''}")
     return ExitCode.NEEDS_PERSON if state.status is CampaignStatus.NEEDS_PERSON else 0

@@ -6,28 +6,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState
-from orchestrator.domain.trial import Outcome, ParameterValue, Trial, TrialState
-
-_PENDING = (
-    TrialState.QUEUED,
-    TrialState.LEASED,
-    TrialState.RUNNING,
-    TrialState.SUSPECT,
-    TrialState.ACQUIRED,
-    TrialState.UNREDUCED,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """One earlier trial, as the optimizer is told of it."""
-
-    trial_id: int
-    parameters: Mapping[str, ParameterValue]
-    outcomes: Mapping[str, Outcome] | None
-    """None while it is pending, or when it gave nothing that may be told; see ``pending``."""
-    pending: bool
-    """True when its outcomes may still come."""
+from orchestrator.domain.trial import Observation, ParameterValue, Trial, TrialState
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +58,13 @@ def knowledge(state: CampaignState, spec: CampaignSpec, trial_id: int | None = N
     behind it: they will be proposed anew after it.
     """
     number = state.next_trial if trial_id is None else trial_id
+    behind = {
+        trial.trial_id
+        for trial in state.in_state(TrialState.QUEUED)
+        if trial.trial_id >= number and may_improve(trial)
+    }
     observations = tuple(
-        Observation(
-            trial_id=trial.trial_id,
-            parameters=trial.parameters,
-            outcomes=trial.outcomes if trial.state is TrialState.MEASURED else None,
-            pending=trial.state in _PENDING,
-        )
-        for trial in state.trials.values()
-        if trial.trial_id < number or not may_improve(trial)
+        trial.observation for one, trial in state.trials.items() if one not in behind
     )
     return Knowledge(
         spec=spec,

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import IllegalTransition
-from orchestrator.domain.trial import Trial, TrialState, check_transition
+from orchestrator.domain.trial import TERMINAL, Trial, TrialState, check_transition
 
 
 class CampaignStatus(StrEnum):
@@ -52,6 +52,12 @@ class CampaignState:
     """While paused, suspended or waiting for a person: why."""
     trials: Mapping[int, Trial] = field(default_factory=dict[int, Trial])
     """By trial id, in the order of their first proposal."""
+    live: Mapping[int, Trial] = field(default_factory=dict[int, Trial])
+    """Those of them that are not terminal: few, however long the campaign is."""
+    tally: Mapping[TrialState, int] = field(default_factory=dict[TrialState, int])
+    """How many trials are in each state; a state that is missing has none."""
+    measured: tuple[Trial, ...] = ()
+    """The measured ones, in the order in which their outcomes arrived."""
     last_id: str = "0"
     opened_at: float | None = None
     ended_at: float | None = None
@@ -76,7 +82,7 @@ class CampaignState:
 
     def count(self, *states: TrialState) -> int:
         """How many trials are in one of these states."""
-        return sum(trial.state in states for trial in self.trials.values())
+        return sum(self.tally.get(state, 0) for state in states)
 
     def counts(self) -> dict[str, int]:
         """How many trials are in each state, zeros included."""
@@ -84,7 +90,8 @@ class CampaignState:
 
     def in_state(self, *states: TrialState) -> list[Trial]:
         """The trials in one of these states, oldest first."""
-        return [trial for trial in self.trials.values() if trial.state in states]
+        among = self.live if TERMINAL.isdisjoint(states) else self.trials
+        return [trial for trial in among.values() if trial.state in states]
 
 
 def fold(log: Iterable[ev.Event], state: CampaignState | None = None) -> CampaignState:
@@ -94,7 +101,7 @@ def fold(log: Iterable[ev.Event], state: CampaignState | None = None) -> Campaig
         IllegalTransition: the log is not one that the ledger can have written.
     """
     before = state or CampaignState()
-    trials = dict(before.trials)
+    trials = Trials(dict(before.trials), dict(before.live), dict(before.tally), before.measured)
     changes: dict[str, Any] = {}
     for event in log:
         changes["last_id"] = event.id
@@ -102,7 +109,7 @@ def fold(log: Iterable[ev.Event], state: CampaignState | None = None) -> Campaig
         if isinstance(event, ev.Remark):
             continue
         if isinstance(event, ev.TrialEvent):
-            trials[event.trial_id] = trial_after(event, trials)
+            trials.take(event)
             if isinstance(event, ev.Started):
                 first_start = changes.get("first_start", before.first_start)
                 changes["first_start"] = event.at if first_start is None else first_start
@@ -110,7 +117,56 @@ def fold(log: Iterable[ev.Event], state: CampaignState | None = None) -> Campaig
             now = {**_held_of(before), **changes}
             _check_order(event, now)
             changes |= _campaign_changes(event) | _holding(event, now)
-    return replace(before, trials=trials, **changes)
+    return replace(
+        before,
+        trials=trials.by_id,
+        live=trials.live,
+        tally=trials.tally,
+        measured=trials.measured,
+        **changes,
+    )
+
+
+@dataclass(slots=True)
+class Trials:
+    """The trials of a campaign while events change them, one by one.
+
+    What a long campaign is asked again and again is kept up with each event, so that nobody needs
+    to look at all trials for it.
+    """
+
+    by_id: dict[int, Trial] = field(default_factory=dict[int, Trial])
+    live: dict[int, Trial] = field(default_factory=dict[int, Trial])
+    tally: dict[TrialState, int] = field(default_factory=dict[TrialState, int])
+    measured: tuple[Trial, ...] = ()
+
+    def take(self, event: ev.TrialEvent) -> Trial:
+        """Let the event happen to its trial; gives the trial after it. Not for a late result.
+
+        Raises:
+            IllegalTransition: the ledger cannot have written this.
+        """
+        old = self.by_id.get(event.trial_id)
+        trial = self.by_id[event.trial_id] = trial_after(event, self.by_id)
+        if old is not None:
+            self._leave(old)
+        self.tally[trial.state] = self.tally.get(trial.state, 0) + 1
+        if trial.state is TrialState.MEASURED:
+            self.measured += (trial,)
+        if trial.is_terminal:
+            self.live.pop(trial.trial_id, None)
+        else:
+            self.live[trial.trial_id] = trial
+        return trial
+
+    def _leave(self, old: Trial) -> None:
+        self.tally[old.state] -= 1
+        if old.state is TrialState.MEASURED:
+            self.measured = tuple(one for one in self.measured if one is not old)
+
+    def count(self, *states: TrialState) -> int:
+        """How many trials are in one of these states."""
+        return sum(self.tally.get(state, 0) for state in states)
 
 
 def _held_of(state: CampaignState) -> dict[str, Any]:

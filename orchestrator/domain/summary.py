@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.domain import events as ev
-from orchestrator.domain.accounting import times
+from orchestrator.domain.accounting import PARTS, times
 from orchestrator.domain.events import iso
+from orchestrator.domain.overlap import overlap, sequential
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.domain.stopping import best_trials
@@ -19,11 +20,17 @@ def summary(log: Sequence[ev.Event]) -> dict[str, Any]:
     """The campaign as one plain object, from its whole log.
 
     ``best`` is the best measured feasible trial, a list of the undominated ones with several
-    objectives, None when there is none. Times are seconds.
+    objectives, None when there is none. Times are seconds; those of ``accounting.PARTS`` add up to
+    ``span_s``. What a sequential loop would have cost is an estimate, None without a model-based
+    trial.
     """
     state = fold(log)
     spec = CampaignSpec.from_data(state.spec)
     spent = times(log, spec)
+    went = overlap(log, state, spec, spent)
+    estimate = (None, None)
+    if went.sequential_idle_s is not None:
+        estimate = sequential(spent, went.sequential_idle_s)
     return {
         "campaign_id": state.campaign_id,
         "name": spec.name,
@@ -36,10 +43,16 @@ def summary(log: Sequence[ev.Event]) -> dict[str, Any]:
         "trials": state.counts(),
         "best": _best(state, spec),
         "idle_fraction": spent.idle_fraction,
+        "idle_fraction_sequential": estimate[0],
         "instrument_busy_s": spent.instrument_busy_s,
-        "recovery_s": spent.recovery_s,
-        "held_s": spent.held_s,
         "wall_s": spent.wall_s,
+        "sequential_wall_s": estimate[1],
+        "span_s": spent.span_s,
+        **{part: getattr(spent, part) for part in PARTS},
+        "held_s": spent.held_s,
+        "superseded": went.superseded,
+        "fallbacks": went.fallbacks,
+        "mean_lag": went.mean_lag,
         "opened_at": iso(state.opened_at),
         "ended_at": iso(state.ended_at),
     }

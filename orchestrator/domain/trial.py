@@ -77,6 +77,22 @@ class Outcome:
     unit: str = ""
 
 
+_PENDING = frozenset({_S.QUEUED, _S.LEASED, _S.RUNNING, _S.SUSPECT, _S.ACQUIRED, _S.UNREDUCED})
+"""States after which outcomes may still come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One earlier trial, as the optimizer is told of it."""
+
+    trial_id: int
+    parameters: Mapping[str, ParameterValue]
+    outcomes: Mapping[str, Outcome] | None
+    """None while it is pending, or when it gave nothing that may be told; see ``pending``."""
+    pending: bool
+    """True when its outcomes may still come."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """All that the ledger says about one trial. Times are Unix seconds; None means not yet."""
@@ -116,6 +132,19 @@ class Trial:
     started_at: float | None = None
     acquired_at: float | None = None
     measured_at: float | None = None
+    observation: Observation = field(init=False, repr=False, compare=False)
+    """What an optimizer is told of it: made once, because every proposal asks it of every trial."""
+
+    def __post_init__(self) -> None:
+        """Make the observation."""
+        is_measured = self.state is TrialState.MEASURED
+        told = Observation(
+            trial_id=self.trial_id,
+            parameters=self.parameters,
+            outcomes=self.outcomes if is_measured else None,
+            pending=self.state in _PENDING,
+        )
+        object.__setattr__(self, "observation", told)
 
     @property
     def is_terminal(self) -> bool:

@@ -1,4 +1,7 @@
-"""Two axes and a detector that sees them, in one device: `bench.x`, `bench.y`, `bench.det`."""
+"""Two axes and a detector that sees them, in one device: `bench.x`, `bench.y`, `bench.det`.
+
+Benches with other axes and another function are made of the same parts.
+"""
 
 import json
 import math
@@ -68,16 +71,13 @@ class Faults:
         return dict(faults)
 
 
-class Bench:
-    """The soft instrument.
+class SoftBench:
+    """What all benches have in common: parts that act, and may fail to.
 
     Args:
-        name: of the device; its parts are `{name}_x`, `{name}_y`, `{name}_det`.
-        move_s: seconds of each move; 0 for none.
-        read_s: seconds of each trigger; 0 for none.
-        timeout_s: seconds after which a move or trigger fails, that hangs, for example; None never.
-        faults: what goes wrong, by part (x, y, det): `hang` never ends, `fail` ends with
-            an error and does not move, `nan` reads not-a-number.
+        name: of the device; its parts are `{name}_{part}`.
+        timeout_s: seconds after which an action fails, that hangs, for example; None never.
+        faults: what goes wrong, by part; see `Bench`.
         fault_file: JSON file with further faults, read each time; see `Faults`.
     """
 
@@ -85,20 +85,14 @@ class Bench:
 
     def __init__(
         self,
-        *,
         name: str,
-        move_s: float = 0.0,
-        read_s: float = 0.0,
-        timeout_s: float | None = 10.0,
+        timeout_s: float | None,
         faults: Mapping[str, Fault] | None = None,
         fault_file: str | None = None,
     ) -> None:
         self.name = name
         self._faults = Faults(faults or {}, fault_file)
         self._timeout_s = timeout_s
-        self.x = Axis(self, "x", move_s)
-        self.y = Axis(self, "y", move_s)
-        self.det = Detector(self, "det", read_s)
 
     def fault(self, part: str) -> Fault | None:
         """What is wrong with a part now; None if it works."""
@@ -120,6 +114,38 @@ class Bench:
         return status
 
 
+class Bench(SoftBench):
+    """The soft instrument.
+
+    Args:
+        name: of the device; its parts are `{name}_x`, `{name}_y`, `{name}_det`.
+        move_s: seconds of each move; 0 for none.
+        read_s: seconds of each trigger; 0 for none.
+        timeout_s: seconds after which a move or trigger fails, that hangs, for example; None never.
+        faults: what goes wrong, by part (x, y, det): `hang` never ends, `fail` ends with
+            an error and does not move, `nan` reads not-a-number.
+        fault_file: JSON file with further faults, read each time; see `Faults`.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        move_s: float = 0.0,
+        read_s: float = 0.0,
+        timeout_s: float | None = 10.0,
+        faults: Mapping[str, Fault] | None = None,
+        fault_file: str | None = None,
+    ) -> None:
+        super().__init__(name, timeout_s, faults, fault_file)
+        self.x = Axis(self, "x", move_s, BOUNDS["x"])
+        self.y = Axis(self, "y", move_s, BOUNDS["y"])
+        self.det = Detector(self, "det", read_s, self._branin)
+
+    def _branin(self) -> float:
+        return float(evaluate(x=self.x.value, y=self.y.value)["branin"])
+
+
 class Part:
     """What axes and the detector have in common: one value that can be read.
 
@@ -129,7 +155,7 @@ class Part:
         seconds: that one action takes.
     """
 
-    def __init__(self, bench: Bench, part: str, seconds: float) -> None:
+    def __init__(self, bench: SoftBench, part: str, seconds: float) -> None:
         self.parent = bench
         self.name = f"{bench.name}_{part}"
         self._part = part
@@ -166,17 +192,18 @@ class Part:
 
 
 class Axis(Part):
-    """Moves within the bounds of the model."""
+    """Moves within its limits, lowest and highest position."""
+
+    def __init__(
+        self, bench: SoftBench, part: str, seconds: float, limits: tuple[float, float]
+    ) -> None:
+        super().__init__(bench, part, seconds)
+        self.limits = limits
 
     @property
     def position(self) -> float:
         """Where it is."""
         return self.read()[self.name]["value"]
-
-    @property
-    def limits(self) -> tuple[float, float]:
-        """Lowest and highest position."""
-        return BOUNDS[self._part]
 
     def check_value(self, value: float) -> None:
         """Pass when it may go there.
@@ -202,12 +229,14 @@ class Axis(Part):
 
 
 class Detector(Part):
-    """Reads Branin's function at the position of the two axes."""
+    """Reads a function of where the axes are."""
+
+    def __init__(
+        self, bench: SoftBench, part: str, seconds: float, function: Callable[[], float]
+    ) -> None:
+        super().__init__(bench, part, seconds)
+        self._function = function
 
     def trigger(self) -> Any:
         """Measure; the status is done when the value is there."""
-        return self.parent.perform(self._part, self._seconds, self._measure)
-
-    def _measure(self) -> None:
-        x, y = self.parent.x.value, self.parent.y.value
-        self.post(float(evaluate(x=x, y=y)["branin"]))
+        return self.parent.perform(self._part, self._seconds, lambda: self.post(self._function()))

@@ -8,10 +8,23 @@ import platform
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from inspect import signature
+from pathlib import Path
 from typing import Any
 
 COMPARE: dict[str, Callable[[float, float], bool]] = {"<=": operator.le, ">=": operator.ge}
-NAMES = ("overhead", "cli", "first_trial", "flow", "recovery")
+NAMES = (
+    "overhead",
+    "cli",
+    "first_trial",
+    "flow",
+    "recovery",
+    "idle",
+    "wallclock",
+    "scale",
+    "suggest",
+    "regret",
+)
 
 
 def main() -> int:
@@ -21,16 +34,25 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object and nothing else")
     parser.add_argument("--seeds", type=int, default=None, help="how many repetitions or seeds")
     parser.add_argument("--trials", type=int, default=None, help="trials of each campaign")
+    parser.add_argument("--problems", nargs="+", help="regret: only these")
+    parser.add_argument("--methods", nargs="+", help="regret: only these")
+    parser.add_argument("--results", type=Path, help="regret: file of finished runs to continue")
+    parser.add_argument("--jobs", type=int, help="regret: runs at once")
+    parser.add_argument("--report", action="store_true", help="regret: run nothing, report")
     options = parser.parse_args()
     module = import_module(f"tests.benchmarks.{options.name.replace('-', '_')}")
-    asked = {key: value for key in ("seeds", "trials") if (value := getattr(options, key))}
+    given = {key: value for key, value in vars(options).items() if value}
+    asked = {key: value for key, value in given.items() if key not in ("name", "json")}
+    if unknown := asked.keys() - signature(module.measure).parameters:
+        parser.error(f"{options.name} takes no --{min(unknown)}")
     measured: dict[str, Any] = module.measure(**asked)
     report = {"name": options.name, "machine": machine(), **measured}
     report["passed"] = all(
         COMPARE[sign](measured["figures"][key], bar)
         for key, (sign, bar) in measured["bars"].items()
     )
-    print(json.dumps(report) if options.json else as_text(report))
+    in_words = getattr(module, "as_text", as_text)
+    print(json.dumps(report) if options.json else in_words(report))
     return 0 if report["passed"] else 1
 
 

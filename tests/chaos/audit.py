@@ -69,7 +69,7 @@ def of_campaign(
 
 def _kept(data_dir: Path, campaign_id: str) -> set[int]:
     """Trials with a result in the outbox."""
-    entries = (data_dir / "outbox" / campaign_id).glob("*.json")
+    entries = (data_dir / "outbox" / campaign_id).glob("*/*.json")
     return {int(entry.name.split("-")[0]) for entry in entries}
 
 

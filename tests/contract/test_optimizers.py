@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.adapters import ax_optimizer
 from orchestrator.adapters.ax_optimizer import AxOptimizer
 from orchestrator.adapters.sobol_optimizer import SobolOptimizer
 from orchestrator.domain.errors import OptimizerError
@@ -277,7 +276,7 @@ def test_data_at_once_equal_data_trial_by_trial(monkeypatch: pytest.MonkeyPatch)
 
     known = knowledge(campaign(constraints={"outcomes": ["dirt <= 2"]}), two_hills, pending=1)
     at_once = exact(AxOptimizer().suggest(known))
-    monkeypatch.setattr(ax_optimizer, "_tell", one_by_one)
+    monkeypatch.setattr("orchestrator.adapters.ax_client.tell", one_by_one)
     assert exact(AxOptimizer().suggest(known)) == at_once
 
 

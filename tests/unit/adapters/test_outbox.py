@@ -38,7 +38,7 @@ def outbox(tmp_path):
 @pytest.fixture
 def stored(outbox, result, tmp_path):
     outbox.put("c-1", result)
-    return tmp_path / "outbox/c-1/7-5.json"
+    return tmp_path / "outbox/c-1/0/7-5.json"
 
 
 def test_what_was_put_is_found_by_another_process(stored, result, tmp_path):
@@ -50,6 +50,17 @@ def test_nothing_was_put(outbox, stored):
     assert outbox.results("c-1", 77) == []
     assert outbox.results("c-1", 5) == []
     assert outbox.results("c-2", 7) == []
+
+
+def test_a_look_at_a_trial_reads_few_names(outbox, result, tmp_path):
+    """A long campaign has thousands of results, and each proposal and each lease looks."""
+    for trial_id in (1, 99, 100, 250):
+        acquired = replace(result.acquired, trial_id=trial_id)
+        proposal = replace(result.proposal, trial_id=trial_id)
+        outbox.put("c-1", Result(proposal, acquired, 5))
+        assert [one.acquired.trial_id for one in outbox.results("c-1", trial_id)] == [trial_id]
+    folders = {one.name: len(list(one.iterdir())) for one in (tmp_path / "outbox/c-1").iterdir()}
+    assert folders == {"0": 2, "1": 1, "2": 1}
 
 
 def test_put_again_changes_nothing(outbox, stored, result):

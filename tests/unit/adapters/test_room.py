@@ -42,14 +42,14 @@ def test_a_result_waits_for_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     def wait(campaign_id: str, why: str) -> None:
         told.append((campaign_id, why))
-        assert list((tmp_path / "outbox" / "c").iterdir()) == []
+        assert list((tmp_path / "outbox" / "c" / "0").iterdir()) == []
         monkeypatch.setattr(os, "fsync", sync)
 
-    (tmp_path / "outbox" / "c").mkdir(parents=True)
+    (tmp_path / "outbox" / "c" / "0").mkdir(parents=True)
     monkeypatch.setattr(os, "fsync", full)
     acquired = Acquired(trial_id=3, attempt=1, run_uid="u", documents="d", sha256="s")
     proposal = Proposed(trial_id=3, parameters={"x": 1.0}, source="model", basis="0", seed=1)
     FileOutbox(tmp_path, wait).put("c", Result(proposal, acquired, fence=7))
     assert [one for one, _ in told] == ["c"]
     assert "the result of trial 3 waits for room" in told[0][1]
-    assert [path.name for path in (tmp_path / "outbox" / "c").iterdir()] == ["3-7.json"]
+    assert [path.name for path in (tmp_path / "outbox" / "c" / "0").iterdir()] == ["3-7.json"]

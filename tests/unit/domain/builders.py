@@ -1,5 +1,6 @@
 """Small specs and logs: each test says only what it is about."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from orchestrator.domain import events as ev
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, fold
-from orchestrator.domain.trial import Outcome
+from orchestrator.domain.trial import Outcome, Trial, TrialState
 
 CAMPAIGN: Mapping[str, Any] = {
     "name": "scan",
@@ -47,6 +48,17 @@ def log(*entries: tuple[float, ev.Event]) -> list[ev.Event]:
 def state_of(*happened: ev.Event) -> CampaignState:
     """The state after these events, one second apart."""
     return fold(log(*((float(second), event) for second, event in enumerate(happened))))
+
+
+def state_with(trials: Mapping[int, Trial], **more: Any) -> CampaignState:
+    """A campaign with these trials, whatever brought them there."""
+    return CampaignState(
+        trials=trials,
+        live={n: one for n, one in trials.items() if not one.is_terminal},
+        tally=Counter(one.state for one in trials.values()),
+        measured=tuple(one for one in trials.values() if one.state is TrialState.MEASURED),
+        **more,
+    )
 
 
 def opened(spec: CampaignSpec | None = None) -> ev.Opened:

@@ -9,6 +9,7 @@ from orchestrator.domain.lookahead import Pace
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus
 from orchestrator.domain.trial import Trial, TrialState
+from tests.unit.domain.builders import state_with
 
 NOW = 1000.0
 S = TrialState
@@ -40,7 +41,7 @@ def after(*states: TrialState, **changes: Any) -> CampaignState:
         number: trial(number, state, started_at=NOW if state is S.RUNNING else None, **changes)
         for number, state in enumerate(states, 1)
     }
-    return CampaignState(trials=trials)
+    return state_with(trials)
 
 
 def test_the_pace_is_that_of_the_newest_trials():
@@ -48,7 +49,7 @@ def test_the_pace_is_that_of_the_newest_trials():
     new = {"started_at": 0.0, "acquired_at": 10.0, "measured_at": 10.5, "suggestion_s": 2.0}
     trials = {n: trial(n, S.MEASURED, **(old if n < 96 else new)) for n in range(1, 101)}
     trials[101] = trial(101, S.RUNNING, started_at=0.0, source="fallback")
-    found = lookahead.pace(CampaignState(trials=trials))
+    found = lookahead.pace(state_with(trials))
     assert found == Pace(trial_s=10.0, suggestion_s=2.0, reduction_s=0.5)
 
 
@@ -136,9 +137,8 @@ def test_only_what_is_in_time_is_improved():
 
 
 def test_nothing_is_late_while_a_person_holds_the_campaign():
-    paused = CampaignState(
-        status=CampaignStatus.PAUSED, trials=after(S.MEASURED, S.RUNNING, S.QUEUED).trials
-    )
+    waiting = after(S.MEASURED, S.RUNNING, S.QUEUED).trials
+    paused = state_with(waiting, status=CampaignStatus.PAUSED)
     old = lookahead.outdated(paused, Pace(10.0, 25.0), NOW + 60)
     assert old
     assert old.trial_id == 3

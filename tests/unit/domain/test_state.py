@@ -262,7 +262,9 @@ class Random:
         self.state = fold([event], self.state)
 
     def _possible(self) -> list[ev.Event]:
-        found: list[ev.Event] = [ev.InstrumentChanged(state="recovering")]
+        found: list[ev.Event] = [
+            ev.InstrumentChanged(state=state) for state in ("recovering", "ready")
+        ]
         if self.state.status is CampaignStatus.FINISHING:
             found += [ABORT, ENDED]
         else:

@@ -4,8 +4,9 @@ from typing import Any
 import pytest
 
 from orchestrator.domain import events as ev
+from orchestrator.domain.ranking import is_feasible
 from orchestrator.domain.state import fold
-from orchestrator.domain.stopping import Verdict, best_so_far, best_trials, is_feasible, verdict
+from orchestrator.domain.stopping import Verdict, best_so_far, best_trials, verdict
 from tests.unit.domain.builders import (
     campaign,
     failed,

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from orchestrator.domain import events as ev
+from orchestrator.domain.accounting import PARTS
 from orchestrator.domain.state import fold
 from orchestrator.domain.summary import columns, iso, rows, summary
 from orchestrator.domain.trial import Outcome, TrialState
@@ -126,7 +127,11 @@ def test_the_object_that_scripts_read():
     # 16 events, one a second: started at 3, 8 and 13; measured at 5 and 10, failed at 14.
     assert found["instrument_busy_s"] == 2 + 2 + 1
     assert found["wall_s"] == 16
-    assert found["idle_fraction"] == pytest.approx(1 / 7)
+    # Span 7 s: a plan runs for 2, hand-over 2, idle 1 + 1 after the first data, 1 after the second.
+    assert found["span_s"] == 7 == sum(found[part] for part in PARTS)
+    assert (found["measuring_s"], found["ledger_gap_s"], found["idle_s"]) == (2, 2, 3)
+    assert found["idle_fraction"] == pytest.approx(3 / 7)
+    assert (found["idle_fraction_sequential"], found["mean_lag"]) == (None, None)
 
 
 def test_best_is_null_without_a_feasible_trial():

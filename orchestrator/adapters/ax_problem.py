@@ -1,0 +1,182 @@
+"""The campaign in Ax's terms: parameters, objectives, constraints and results."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.adapters.sobol_optimizer import satisfies
+from orchestrator.domain.expressions import Inequality
+from orchestrator.domain.proposal import Observation
+from orchestrator.domain.spec import CampaignSpec, ParameterSpec
+from orchestrator.domain.trial import ParameterValue
+
+if TYPE_CHECKING:
+    from ax.api.configs import ChoiceParameterConfig, RangeParameterConfig
+
+
+class AxProblem:
+    """The campaign in Ax's terms.
+
+    Parameters are called x000, x001 and outcomes y000, y001, in alphabetical order: Ax reads
+    names such as ``beta`` as mathematics, and the order of keys in a file must not matter. An
+    objective that is also constrained has a twin z000 with the same data, because Ax does not
+    constrain objectives, and fails when only some of several have a threshold.
+    """
+
+    def __init__(self, spec: CampaignSpec) -> None:
+        self.spec = spec
+        self._x = {name: f"x{i:03}" for i, name in enumerate(sorted(spec.parameters))}
+        self._y = {name: f"y{i:03}" for i, name in enumerate(sorted(spec.outcome_names))}
+        self._z = {name: f"z{key[1:]}" for name, key in self._y.items() if name in spec.objectives}
+
+    def parameters(self) -> list[Any]:
+        """The parameters, as Ax's client takes them."""
+        return [_config(key, self.spec.parameters[name]) for name, key in self._x.items()]
+
+    def constraints(self) -> list[str]:
+        """The parameter constraints."""
+        return [_expression(rule, self._x) for rule in self.spec.parameter_constraints]
+
+    def objective(self) -> str:
+        """What to pursue: several objectives are parted by commas, a minus sign minimizes."""
+        signs = {"maximize": "", "minimize": "-"}
+        goals = self.spec.objectives
+        return ", ".join(signs[goals[name].goal] + self._y[name] for name in self._z)
+
+    def outcome_constraints(self) -> list[str]:
+        """Of several bounds on one side of an outcome only the tightest, as Ax wants it."""
+        keys = {**self._y, **self._z}
+        bounds: dict[tuple[str, str], float] = {}
+        joint: list[str] = []
+        for rule in self.spec.outcome_constraints:
+            terms = {name: factor for name, factor in rule.coefficients.items() if factor}
+            if len(terms) > 1:
+                joint.append(_expression(rule, keys))
+                continue
+            ((name, factor),) = terms.items()
+            is_lower = (rule.comparison == ">=") == (factor > 0)
+            if not self._is_pursued(name, is_lower=is_lower):
+                side, tighter = (">=", max) if is_lower else ("<=", min)
+                bound = rule.bound / factor
+                known = bounds.get((keys[name], side), bound)
+                bounds[keys[name], side] = tighter(bound, known)
+        single = [f"{key} {side} {_exactly(bound)}" for (key, side), bound in bounds.items()]
+        return [*single, *dict.fromkeys(joint)]
+
+    def _is_pursued(self, name: str, *, is_lower: bool) -> bool:
+        """True when to pursue the only objective is to pursue this bound on it."""
+        goal = self.spec.objectives.get(name)
+        if goal is None or len(self.spec.objectives) > 1:
+            return False
+        return is_lower == (goal.goal == "maximize")
+
+    def admits(self, parameters: Mapping[str, ParameterValue]) -> bool:
+        """True when Ax can use the point; a person may have asked for one that it cannot."""
+        try:
+            self.arm(parameters)
+        except (KeyError, ValueError):
+            return False
+        return satisfies(self.spec, parameters)
+
+    def arm(self, parameters: Mapping[str, ParameterValue]) -> dict[str, Any]:
+        """The point in Ax's terms.
+
+        Raises:
+            KeyError: a parameter is missing.
+            ValueError: a value is none of the choices, or cannot be on the scale.
+        """
+        known = self.spec.parameters
+        return {key: _encoded(known[name], parameters[name]) for name, key in self._x.items()}
+
+    def point(self, arm: Mapping[str, Any]) -> dict[str, ParameterValue]:
+        """The campaign's parameters at a point that Ax gave."""
+        known = self.spec.parameters
+        return {name: _decoded(one, arm[self._x[name]]) for name, one in known.items()}
+
+    def name_of(self, key: str) -> str:
+        """The campaign's name for an outcome of Ax's."""
+        return next(name for name, own in self._y.items() if own[1:] == key[1:])
+
+    def in_words(self, error: Exception) -> str:
+        """What Ax said, in the campaign's names."""
+        text = str(error)
+        for name, key in (*self._x.items(), *self._y.items(), *self._z.items()):
+            text = text.replace(key, name)
+        return text
+
+    def exact(self, usable: Sequence[Observation]) -> set[str]:
+        """Ax's names of the outcomes whose standard errors are all known."""
+        vague = _vague(usable)
+        keys = [*self._y.items(), *self._z.items()]
+        return {key for name, key in keys if name not in vague}
+
+    def results(self, usable: Sequence[Observation]) -> list[dict[str, tuple[float, float]]]:
+        """For each observation, mean and standard error by Ax's name; empty when not told.
+
+        An error that is unknown in one is NaN, for unknown, in all: Ax cannot mix the two.
+        """
+        told = [one.outcomes or {} for one in usable]
+        vague = _vague(usable)
+        results: list[dict[str, tuple[float, float]]] = []
+        for outcomes in told:
+            values = {
+                name: (one.mean, math.nan if name in vague or one.sem is None else one.sem)
+                for name, one in outcomes.items()
+            }
+            keys = [*self._y.items(), *self._z.items()]
+            results.append({key: values[name] for name, key in keys if name in values})
+        return results
+
+
+def _vague(usable: Sequence[Observation]) -> set[str]:
+    """Outcomes of which a standard error is unknown."""
+    told = [one.outcomes or {} for one in usable]
+    return {name for outcomes in told for name, one in outcomes.items() if one.sem is None}
+
+
+def _expression(rule: Inequality, keys: Mapping[str, str]) -> str:
+    """The inequality as Ax reads it."""
+    terms = [f"{_exactly(factor)}*{keys[name]}" for name, factor in rule.coefficients.items()]
+    return f"{' + '.join(terms)} {rule.comparison} {_exactly(rule.bound)}"
+
+
+def _exactly(number: float) -> str:
+    """The number as a fraction: Ax reads decimals with a rounding of its own."""
+    return "/".join(map(str, number.as_integer_ratio()))
+
+
+def _config(key: str, parameter: ParameterSpec) -> "RangeParameterConfig | ChoiceParameterConfig":
+    from ax.api.configs import ChoiceParameterConfig, RangeParameterConfig
+
+    if parameter.range is not None:
+        return RangeParameterConfig(key, parameter.range, parameter.type, scaling=parameter.scale)
+    codes = _codes(parameter)
+    kind = "str" if isinstance(codes[0], str) else "float"
+    return ChoiceParameterConfig(key, codes, kind, is_ordered=parameter.ordered)
+
+
+def _codes(parameter: ParameterSpec) -> list[Any]:
+    """The choices as Ax knows them: numbers when their distances mean something, else labels."""
+    choices = parameter.choices or ()
+    numbers = {float(one) for one in choices if type(one) in {int, float}}
+    if parameter.ordered and len(numbers) == len(choices):
+        return [float(one) for one in choices]
+    return [f"c{i:03}" for i in range(len(choices))]
+
+
+def _encoded(parameter: ParameterSpec, value: ParameterValue) -> float | int | str:
+    if parameter.choices is not None:
+        same = [type(one) is type(value) and one == value for one in parameter.choices]
+        return _codes(parameter)[same.index(True)]
+    number = float(value)
+    if not math.isfinite(number) or (parameter.scale == "log" and number <= 0):
+        raise ValueError(f"{value!r} is not on the scale")
+    if parameter.type == "int" and not number.is_integer():
+        raise ValueError(f"{value!r} is no whole number")
+    return int(number) if parameter.type == "int" else number
+
+
+def _decoded(parameter: ParameterSpec, value: Any) -> ParameterValue:
+    if parameter.choices is not None:
+        return parameter.choices[_codes(parameter).index(value)]
+    return int(value) if parameter.type == "int" else float(value)

@@ -1,0 +1,103 @@
+"""Optimizers that are compared on the same problems, each behind the same three verbs.
+
+Each starts as its own makers have it start, with as many initial points as they chose: only
+problem, budget, seed and the noise of each trial are the same for all. None is told how large
+the noise is.
+"""
+
+import ast
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Protocol
+
+from orchestrator import adapters
+from orchestrator.domain.trial import ParameterValue
+from tests.benchmarks.problems import Problem
+
+ADAPTERS = Path(next(iter(adapters.__path__)))
+OURS = ("ax_*.py", "sobol_optimizer.py")
+"""The modules that decide a proposal of Labwright's."""
+
+
+class Optimizer(Protocol):
+    """One campaign of an optimizer; the constructor takes a Problem and a seed."""
+
+    def suggest(self) -> dict[str, ParameterValue]:
+        """Parameters of the next trial."""
+        ...
+
+    def tell(self, point: Mapping[str, ParameterValue], outcomes: Mapping[str, float]) -> None:
+        """What the trial that was suggested last has given."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """How an optimizer takes part."""
+
+    place: str
+    """Module here, and class in it."""
+    packages: tuple[str, ...]
+    """Whose versions decide what it proposes."""
+    seeds: int
+    """Seeds per problem, unless told otherwise."""
+    cannot: frozenset[str] = frozenset()
+    """Problems that it has no words for."""
+
+    def versions(self) -> dict[str, str] | None:
+        """Of its packages; None when one is not installed."""
+        try:
+            return {name: version(name) for name in self.packages}
+        except PackageNotFoundError:
+            return None
+
+    def code(self) -> str | None:
+        """A digest of Labwright's optimizer, which changes with its code; None for the others."""
+        if not self.place.startswith("ours:"):
+            return None
+        files = sorted(path for pattern in OURS for path in ADAPTERS.glob(pattern))
+        return _digest(tuple((path, path.stat().st_mtime_ns) for path in files))
+
+    def start(self, problem: Problem, seed: int) -> Optimizer:
+        """A fresh campaign."""
+        module, _, name = self.place.partition(":")
+        return getattr(import_module(f"{__name__}.{module}"), name)(problem, seed)
+
+
+NO_LIMITS = frozenset({"gramacy"})
+NO_CATEGORIES = frozenset({"mixed"})
+BOTORCH = ("botorch", "gpytorch", "linear_operator", "torch")
+METHODS: dict[str, Method] = {
+    "ours": Method("ours:Sequential", ("ax-platform", *BOTORCH), 16),
+    "ours-ahead": Method("ours:Ahead", ("ax-platform", *BOTORCH), 16),
+    "ax": Method("ax_client:AxClient", ("ax-platform", *BOTORCH), 16),
+    "baybe": Method(
+        "baybe_campaign:BaybeCampaign", ("baybe", *BOTORCH), 16, frozenset({"gramacy"})
+    ),
+    "botorch": Method("botorch_loop:BotorchLoop", BOTORCH, 5),
+    "xopt": Method("xopt_generator:XoptGenerator", ("xopt", *BOTORCH), 5, NO_CATEGORIES),
+    "tpe": Method("optuna_study:OptunaStudy", ("optuna",), 5),
+    "sobol": Method("sobol:Sobol", ("scipy",), 5),
+}
+
+
+@cache
+def _digest(files: tuple[tuple[Path, int], ...]) -> str:
+    """Of the code alone: comments, docstrings and layout decide no proposal."""
+    digest = hashlib.sha256()
+    for path, _ in files:
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+                node.body = [line for line in node.body if not _is_remark(line)]
+        digest.update(f"{path.name}\n{ast.dump(tree)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _is_remark(line: ast.stmt) -> bool:
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant)

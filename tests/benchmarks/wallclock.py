@@ -1,0 +1,83 @@
+"""Wall clock to the same regret on Hartmann6 with a 2 s measurement: looking ahead against waiting.
+
+Whole campaigns with every process, both arms of a seed at the same time on the same machine.
+"""
+
+import tempfile
+from bisect import bisect_right
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from orchestrator.domain.state import fold
+from tests.benchmarks import campaigns
+from tests.benchmarks.hartmann_bench import OPTIMUM
+
+ARMS: dict[str, object] = {"ahead": "auto", "waits": 0}
+"""``optimizer.lookahead`` of each: the default, and the sequential loop."""
+BAR = 1.5
+
+Curve = list[tuple[float, float]]
+"""Seconds since the first start, and the regret then: it only falls."""
+
+
+def measure(seeds: int = 3, trials: int = 50) -> dict[str, Any]:
+    """The time of the sequential loop over that of looking ahead, both to the same regret.
+
+    The regret is the worse of the two medians at the end, so that both arms reach it.
+    """
+    rows: list[dict[str, Any]] = []
+    curves: dict[str, list[Curve]] = {arm: [] for arm in ARMS}
+    for seed in range(seeds):
+        for arm, (curve, summary) in _both(seed, trials).items():
+            curves[arm].append(curve)
+            told = {name: summary[name] for name in ("wall_s", "idle_fraction", "fallbacks")}
+            rows.append({"seed": seed, "arm": arm, **told, "curve": curve})
+    regret = max(_at(curves[arm], float("inf")) for arm in ARMS)
+    seconds = {arm: _reaches(curves[arm], regret) for arm in ARMS}
+    walls = {arm: median(row["wall_s"] for row in rows if row["arm"] == arm) for arm in ARMS}
+    figures = {
+        "speedup": seconds["waits"] / seconds["ahead"],
+        "regret": regret,
+        "ahead_s": seconds["ahead"],
+        "sequential_s": seconds["waits"],
+        "ahead_final_regret": _at(curves["ahead"], float("inf")),
+        "sequential_final_regret": _at(curves["waits"], float("inf")),
+        "speedup_same_trials": walls["waits"] / walls["ahead"],
+    }
+    return {"seeds": seeds, "rows": rows, "figures": figures, "bars": {"speedup": [">=", BAR]}}
+
+
+def _both(seed: int, trials: int) -> dict[str, tuple[Curve, dict[str, Any]]]:
+    with tempfile.TemporaryDirectory() as folder:
+        files = {arm: campaigns.hartmann(Path(folder) / arm, depth) for arm, depth in ARMS.items()}
+        running = {arm: campaigns.start(file, trials, seed) for arm, file in files.items()}
+        summaries = {arm: campaigns.summary_of(files[arm], running[arm]) for arm in ARMS}
+        return {arm: (_curve(summary), summary) for arm, summary in summaries.items()}
+
+
+def _curve(summary: dict[str, Any]) -> Curve:
+    state = fold(campaigns.log_of(summary))
+    begin = state.first_start or 0.0
+    curve: Curve = []
+    for trial in state.measured:
+        regret = trial.outcomes["hartmann6"].mean - OPTIMUM
+        if not curve or regret < curve[-1][1]:
+            curve.append(((trial.measured_at or 0.0) - begin, regret))
+    return curve
+
+
+def _at(curves: list[Curve], seconds: float) -> float:
+    """The median regret over the seeds after so many seconds; infinite before the first result."""
+    return median(_regret(curve, seconds) for curve in curves)
+
+
+def _regret(curve: Curve, seconds: float) -> float:
+    place = bisect_right(curve, seconds, key=lambda one: one[0])
+    return curve[place - 1][1] if place else float("inf")
+
+
+def _reaches(curves: list[Curve], regret: float) -> float:
+    """Seconds after which the median regret is that low."""
+    times = sorted(at for curve in curves for at, _ in curve)
+    return next(at for at in times if _at(curves, at) <= regret)

@@ -1,0 +1,52 @@
+import pytest
+
+from orchestrator.domain.accounting import PARTS
+from orchestrator.domain.time_words import time_lines
+
+QUIET = {
+    **dict.fromkeys(PARTS, 0.0),
+    "span_s": 100.0,
+    "wall_s": 110.0,
+    "measuring_s": 97.96,
+    "ledger_gap_s": 2.0,
+    "idle_s": 0.04,
+    "idle_fraction": 0.0004,
+    "idle_fraction_sequential": None,
+    "sequential_wall_s": None,
+    "mean_lag": None,
+    "superseded": 0,
+    "fallbacks": 0,
+}
+
+
+def test_before_the_first_result_there_is_nothing_to_say():
+    assert time_lines({**QUIET, "span_s": 0.0}) == []
+
+
+def test_parts_without_a_second_are_left_out():
+    assert time_lines(QUIET) == [
+        "first start to last result 100 s: measuring 98.0 %, idle for want of a proposal < 0.1 %, "
+        "hand-over 2.0 %",
+        "idle fraction < 0.1 %",
+    ]
+
+
+def test_a_loop_without_look_ahead_stands_beside_it():
+    told = time_lines({**QUIET, "idle_fraction_sequential": 0.35, "sequential_wall_s": 165.0})
+    assert told[1] == (
+        "idle fraction < 0.1 %; estimate for a sequential loop: 35.0 %, "
+        "and 1.50 times the wall clock"
+    )
+
+
+def test_how_old_the_proposals_were():
+    told = time_lines({**QUIET, "mean_lag": 0.94, "superseded": 3, "fallbacks": 1})
+    assert told[2] == (
+        "proposals: 0.9 outcomes behind at the start, on average, 3 replaced by better-informed "
+        "ones while queued, 1 space-filling, because the model was late or had none"
+    )
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_has_words(part):
+    assert len(time_lines({**QUIET, part: 50.0})[0]) > 40

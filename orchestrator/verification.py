@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -192,30 +192,33 @@ class Check:
     def _document_divergences(self, event: ev.Acquired) -> Iterator[Divergence]:
         path = self.data_dir / event.documents
         told = (event.id, event.trial_id, "documents")
-        digest = event.sha256
         try:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            starts = [document for name, document in read_documents(path) if name == "start"]
-        except FileNotFoundError:
-            yield Divergence(*told, event.documents, "no such file")
+        except OSError as error:
+            yield Divergence(*told, event.documents, "no such file", error.strerror or "")
             return
-        except (OSError, ValueError) as error:
-            if digest == event.sha256:
-                yield Divergence(*told, digest, "unreadable", f"{event.documents}: {error}")
-            starts = None
         if digest != event.sha256:
             why = f"SHA-256 of {event.documents}: the file has changed"
             yield Divergence(*told, event.sha256, digest, why)
-        if starts is None:
+        try:
+            starts = [document for name, document in read_documents(path) if name == "start"]
+        except (ValueError, TypeError) as error:
+            if digest == event.sha256:  # else it is no wonder
+                yield Divergence(*told, "documents", "unreadable", str(error))
             return
-        if not starts or starts[0].get("uid") != event.run_uid:
-            uid = starts[0].get("uid") if starts else None
-            yield Divergence(event.id, event.trial_id, "run_uid", event.run_uid, str(uid))
+        yield from self._start_divergences(event, starts)
+
+    def _start_divergences(
+        self, event: ev.Acquired, starts: Sequence[Mapping[str, Any]]
+    ) -> Iterator[Divergence]:
+        first = starts[0].get("uid") if starts else None
+        if first != event.run_uid:
+            yield Divergence(event.id, event.trial_id, "run_uid", event.run_uid, str(first))
         trial = self.reading.state.trials[event.trial_id]
         for start in starts:
             yield from start_divergences(event, trial, self.campaign_id, start)
             numbers = (event.trial_id, event.attempt, start.get("fence") or 0)
-            expected = documents_of(self.campaign_id, *numbers)
-            if expected != event.documents:
-                why = f"its start document belongs into {expected}"
-                yield Divergence(*told, event.documents, expected, why)
+            belongs = documents_of(self.campaign_id, *numbers)
+            if belongs != event.documents:
+                names = (event.documents, belongs)
+                yield Divergence(event.id, event.trial_id, "documents", *names, "as it says itself")

@@ -1,3 +1,5 @@
+import functools
+import hashlib
 import json
 import sys
 from importlib.metadata import EntryPoint, EntryPoints
@@ -10,6 +12,7 @@ from orchestrator.adapters.plan_catalog import (
     find_plan,
     find_reducer,
     plan_problems,
+    reducer_identity,
     refuse_shadows,
 )
 from orchestrator.domain.errors import Unusable
@@ -161,3 +164,24 @@ def test_shadow_is_refused_with_both_paths(tmp_path, monkeypatch, name):
         refuse_shadows()
     assert str(tmp_path / name) in str(caught.value)
     assert f"Labwright's own {plan_catalog.HOME / name}" in str(caught.value)
+
+
+def test_a_reducer_is_known_by_its_name_and_its_file(lab_code, tmp_path):
+    file = tmp_path / "ourlab/laser.py"
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert reducer_identity(campaign()) == ("ourlab.laser.reduce_burn", digest)
+    named = campaign(reduce={"call": "ourlab.laser.reduce_burn"})
+    assert reducer_identity(named) == ("ourlab.laser.reduce_burn", digest)
+    file.write_text(LAB + "# mended\n")
+    assert reducer_identity(campaign())[1] != digest, "the file as it is now"
+    with pytest.raises(Unusable, match="has no 'nothing'"):
+        reducer_identity(campaign(reduce={"call": "ourlab.laser.nothing"}))
+
+
+def test_a_reducer_may_be_no_plain_function(lab_code, monkeypatch):
+    from ourlab import laser  # pyright: ignore[reportMissingImports]
+
+    monkeypatch.setattr(laser, "bound", functools.partial(laser.reduce_burn), raising=False)
+    name, _ = reducer_identity(campaign(reduce={"call": "ourlab.laser.bound"}))
+    assert name == "ourlab.laser.bound"
+    assert reducer_identity(campaign(reduce={"call": "builtins.len"}))[1] == ""

@@ -93,6 +93,28 @@ def test_nothing_leaves_a_terminal_state(end):
             fold([event], state)
 
 
+CORRECTED = ev.Corrected(
+    trial_id=1,
+    outcomes={"y": Outcome(2.5)},
+    reducer="lab.reduce",
+    reducer_sha256="",
+    by="ann",
+)
+
+
+def test_the_newest_outcomes_of_a_measured_trial_count():
+    state = state_of(opened(), proposed(1), *WAY_TO[TrialState.MEASURED])
+    after = fold([CORRECTED], state).trials[1]
+    assert after == replace(state.trials[1], outcomes={"y": Outcome(2.5)})
+
+
+@pytest.mark.parametrize("before", [one for one in WAY_TO if one is not TrialState.MEASURED])
+def test_only_a_measured_trial_is_corrected(before):
+    state = state_of(opened(), proposed(1), *WAY_TO[before])
+    with pytest.raises(IllegalTransition, match=f"trial 1 is {before}: nothing to correct"):
+        fold([CORRECTED], state)
+
+
 def test_every_state_can_come_to_an_end():
     for start in TrialState:
         seen = {start}

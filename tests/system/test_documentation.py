@@ -130,6 +130,8 @@ def _bash(script: str, folder: Path, more: dict[str, str], said_to_it: str = "")
     return done.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_verify_a_campaign(tmp_path: Path) -> None:
     """The page's own commands, in their order; the last is about a document that was touched."""
     page = "how-to/verify-a-campaign.md"

@@ -42,6 +42,7 @@ def lab(branin_lab: Path, tmp_path: Path) -> Lab:
     return Lab(branin_lab, data_dir)
 
 
+@pytest.mark.slow
 def test_corrected_outcomes_count_and_are_verified(lab: Lab) -> None:
     before, rows = lab.outcomes(), results(lab.data_dir, ID)
     invalid = [int(row["trial_id"]) for row in rows if row["state"] == "invalid"]

@@ -371,6 +371,7 @@ def test_the_head_in_the_results_folder_is_compared(copy: Copy) -> None:
 # As a person does it
 
 
+@pytest.mark.slow
 def test_verify_says_what_it_found_and_scripts_can_tell(branin_lab: Path, tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     shutil.copytree(branin_lab / "data", data_dir)

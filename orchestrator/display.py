@@ -202,6 +202,8 @@ def _note(event: ev.Event) -> str | None:
             return f"trial {event.trial_id} failed ({event.reason}): {event.message[:120]}"
         case ev.Invalidated():
             return f"trial {event.trial_id} is invalid: {event.reason}"
+        case ev.Corrected():
+            return f"trial {event.trial_id} was corrected by {event.reducer}: {event.reason}"
         case ev.Unreduced():
             return f"trial {event.trial_id} could not be reduced: {event.reason[:120]}"
         case ev.LeaseExpired():

@@ -416,7 +416,11 @@ def opener(
 
     The callable raises Unusable when the id is taken, be it only by results in the data folder.
     """
-    opened = service.opened(files.campaign, files.instrument, campaign_id, versions(), step=step)
+    from orchestrator.adapters.plan_catalog import reducer_identity
+
+    reducer, digest = reducer_identity(files.campaign)
+    about = {**versions(), "reducer": reducer, "reducer_sha256": digest}
+    opened = service.opened(files.campaign, files.instrument, campaign_id, about, step=step)
     outbox = data_dir / "outbox" / campaign_id
 
     def open_new(ledger: RedisLedger) -> None:
@@ -475,7 +479,9 @@ def keep_results(data_dir: Path, ledger: RedisLedger, campaign_id: str) -> dict[
     spec = CampaignSpec.from_data(state.spec)
     folder = data_dir / "campaigns" / campaign_id
     folder.mkdir(parents=True, exist_ok=True)
-    outcome = {**summary(log_of_events), "data_dir": str(data_dir), "results": str(folder)}
+    head = str(ledger.stored(campaign_id).head)
+    where = {"data_dir": str(data_dir), "results": str(folder)}
+    outcome = {**summary(log_of_events), "head": head, **where}
     names, table = columns(state, spec), rows(state, spec)
     _write(folder / "campaign.json", json.dumps(state.spec, indent=2))
     _write(folder / "instrument.json", json.dumps(state.instrument_spec, indent=2))

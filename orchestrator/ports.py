@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from orchestrator.domain.events import (
     Acquired,
     CampaignEvent,
+    Corrected,
     Ended,
     Event,
     Failed,
@@ -26,6 +27,7 @@ from orchestrator.domain.events import (
 from orchestrator.domain.trial import Outcome, ParameterValue
 
 if TYPE_CHECKING:
+    from orchestrator.domain.chain import StoredCampaign
     from orchestrator.domain.envelope import Envelope
     from orchestrator.domain.notices import Notice
     from orchestrator.domain.proposal import Knowledge, Suggestion
@@ -129,6 +131,13 @@ class Ledger(Protocol):
         """
         ...
 
+    def stored(self, campaign_id: str) -> StoredCampaign:
+        """The campaign as it is kept, entries unread and state unfolded: what a check needs.
+
+        Each entry is chained to the one before it, as ``domain.chain`` says.
+        """
+        ...
+
     def wait(self, cursors: Mapping[str, str], timeout_s: float) -> None:
         """Return as soon as one of the campaigns has an event after its id, or at the timeout."""
         ...
@@ -212,6 +221,13 @@ class Ledger(Protocol):
         """Record Measured, Invalidated or Unreduced for an acquired or unreduced trial.
 
         False, and no change, when the trial is already terminal.
+        """
+        ...
+
+    def correct(self, campaign_id: str, event: Corrected) -> bool:
+        """Record other outcomes of a measured trial, which count from now on; its state stays.
+
+        False, and no change, when the trial is not measured.
         """
         ...
 

@@ -295,6 +295,7 @@ def _told(event: ev.Event) -> dict[str, Any]:
         "message",
         "then",
         "run_uid",
+        "reducer",
         "by",
         "text",
     )

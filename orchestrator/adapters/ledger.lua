@@ -7,8 +7,9 @@
 --
 -- A trial is kept as fields '<id>:state', ':attempts', ':crashes', ':grants', ':fence',
 -- ':failed' (fence of the last failed attempt), ':unreduced' (what the reducer failed with last),
--- ':resolved' (how it was decided last), ':proposal', ':revision' (how often that was replaced).
--- The campaign keeps 'remark:<key>' for each remark that is in its log.
+-- ':resolved' (how it was decided last), ':corrected' (its last correction), ':proposal', ':revision'
+-- (how often that was replaced). The campaign keeps 'remark:<key>' for each remark that is in its log,
+-- and 'chain' and 'last', the hash and the id of its newest entry.
 -- A proposal stays the text that Python wrote: Lua's JSON would cut the last digits of floats.
 -- Answers: {'ok', ...}; {'no', why} changes nothing; {'lost', why} means the lease is gone.
 
@@ -21,8 +22,20 @@ local function now()
   return string.format('%d.%06d', time[1], time[2])
 end
 
+-- Each entry is chained to the one before it: its hash covers that one's hash and id, and its own
+-- fields in their order, each with its length. The campaign keeps the last hash and id, so that a
+-- log which is cut short is found out. SHA-1 is what the server offers; docs/explanations/verification.md
+-- says why it suffices.
 local function emit(kind, data, ...)
-  return redis.call('XADD', log, '*', 'type', kind, 'v', version, 'at', now(), 'data', data, ...)
+  local fields = { 'type', kind, 'v', version, 'at', now(), 'data', data, ... }
+  local last = redis.call('HMGET', campaign, 'chain', 'last')
+  local covered = { last[1] or '', last[2] or '', unpack(fields) }
+  for place, text in ipairs(covered) do covered[place] = #text .. ':' .. text end
+  local chain = redis.sha1hex(table.concat(covered))
+  table.insert(fields, 'chain')
+  table.insert(fields, chain)
+  local id = redis.call('XADD', log, '*', unpack(fields))
+  redis.call('HSET', campaign, 'chain', chain, 'last', id)
 end
 
 local function get(id, field) return redis.call('HGET', trials, id .. ':' .. field) or nil end
@@ -146,7 +159,7 @@ function ops.start(id, fence, worker)
   if state ~= 'leased' then return { 'lost', 'trial is ' .. state } end
   local attempt = redis.call('HINCRBY', trials, id .. ':attempts', 1)
   set(id, 'state', 'running')
-  emit('started', '{}', 'trial_id', id, 'attempt', attempt, 'fence', fence)
+  emit('started', '{}', 'trial_id', id, 'attempt', tostring(attempt), 'fence', fence)
   return { 'ok', tostring(attempt) }
 end
 
@@ -205,6 +218,16 @@ function ops.settle(id, next_state, kind, data)
   end
   set(id, 'state', next_state)
   emit(kind, data)
+  return { 'ok' }
+end
+
+-- The newest outcomes of a measured trial count; its state stays.
+function ops.correct(id, data)
+  local state = get(id, 'state')
+  if state ~= 'measured' then return { 'no', state or 'unknown trial' } end
+  if get(id, 'corrected') == data then return { 'ok' } end
+  set(id, 'corrected', data)
+  emit('corrected', data)
   return { 'ok' }
 end
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from orchestrator.domain import events as ev
+from orchestrator.domain.chain import CHAIN, Entry, Head, StoredCampaign, link
 from orchestrator.domain.envelope import Envelope
 from orchestrator.domain.errors import LeaseLost, LedgerError
 from orchestrator.domain.rules import (
@@ -27,11 +28,15 @@ _PROPOSAL = [one.name for one in fields(ev.Proposal) if one.name not in ("id", "
 class _Campaign:
     instrument: str
     log: list[ev.Event] = field(default_factory=list[ev.Event])
+    entries: list[Entry] = field(default_factory=list[Entry])
+    """The same, as a server would keep it."""
+    head: Head = Head()
     state: CampaignState = CampaignState()
     queue: list[int] = field(default_factory=list[int])
     proposals: dict[int, ev.Proposed] = field(default_factory=dict[int, ev.Proposed])
     grants: dict[int, int] = field(default_factory=dict[int, int])
     failed: dict[int, int] = field(default_factory=dict[int, int])
+    corrected: dict[int, ev.Corrected] = field(default_factory=dict[int, ev.Corrected])
     resolved: dict[int, ev.Acquired | ev.Failed] = field(
         default_factory=dict[int, ev.Acquired | ev.Failed]
     )
@@ -83,6 +88,14 @@ class MemoryLedger:
         start = 0 if after == "0" else int(after.split("-")[0]) - 1
         return list(log) if after == "0" else ev.after_known(log[start:], campaign_id, after)
 
+    def stored(self, campaign_id: str) -> StoredCampaign:
+        """See ports.Ledger."""
+        with self._changed:
+            campaign = self._get(campaign_id)
+            trials = {number: str(one.state) for number, one in campaign.state.trials.items()}
+            status = str(campaign.state.status)
+            return StoredCampaign(list(campaign.entries), campaign.head, status, trials)
+
     def wait(self, cursors: Mapping[str, str], timeout_s: float) -> None:
         """See ports.Ledger."""
         with self._changed:
@@ -96,10 +109,13 @@ class MemoryLedger:
         return self._campaigns[campaign_id]
 
     def _append(self, campaign: _Campaign, event: ev.Event) -> None:
-        ev.to_json(event)  # refuses what a log would refuse
         stored = replace(event, id=f"{len(campaign.log) + 1}-0", at=self._clock.now())
+        fields = ev.to_fields(stored)  # refuses what a log would refuse
         campaign.state = fold([stored], campaign.state)
         campaign.log.append(stored)
+        chain = link(campaign.head, fields)
+        campaign.entries.append(Entry(stored.id, {**fields, CHAIN: chain}))
+        campaign.head = Head(stored.id, chain)
         self._changed.notify_all()
 
     # Trials
@@ -297,6 +313,18 @@ class MemoryLedger:
                 if trial.reason == event.reason:
                     return True
             self._append(campaign, event)
+            return True
+
+    def correct(self, campaign_id: str, event: ev.Corrected) -> bool:
+        """See ports.Ledger."""
+        with self._changed:
+            campaign = self._get(campaign_id)
+            trial = campaign.state.trials.get(event.trial_id)
+            if trial is None or trial.state is not TrialState.MEASURED:
+                return False
+            if campaign.corrected.get(event.trial_id) != event:
+                campaign.corrected[event.trial_id] = event
+                self._append(campaign, event)
             return True
 
     def cancel(self, campaign_id: str, trial_id: int, *, by: str, reason: str) -> bool:

@@ -1,5 +1,6 @@
 """Plans and reducers by name, and whether a campaign fits them."""
 
+import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -55,6 +56,22 @@ def find_reducer(campaign: CampaignSpec) -> Callable[..., Any]:
             f"{plan.__module__} has no {name}; write it, or name one with 'reduce: {{call: …}}'"
         )
     return reducer
+
+
+def reducer_identity(campaign: CampaignSpec) -> tuple[str, str]:
+    """Dotted name of the campaign's reducer, and the SHA-256 of the file that defines it.
+
+    The second is empty when no file defines it. What that file imports is not covered.
+
+    Raises:
+        Unusable: there is no such reducer.
+    """
+    reducer = inspect.unwrap(find_reducer(campaign))
+    name = getattr(reducer, "__qualname__", type(reducer).__name__)
+    module = getattr(reducer, "__module__", "")
+    file = getattr(sys.modules.get(module), "__file__", None)
+    digest = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+    return campaign.reduce.call or f"{module}.{name}", digest
 
 
 def find_estimate(plan_name: str) -> Callable[..., Any] | None:

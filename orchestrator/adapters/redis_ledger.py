@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from orchestrator.domain import events as ev
+from orchestrator.domain.chain import Entry, Head, StoredCampaign
 from orchestrator.domain.envelope import Envelope
 from orchestrator.domain.errors import LeaseLost, LedgerError, LedgerFull, LedgerUnavailable
 from orchestrator.domain.rules import MOST_GRANTS, SETTLED, STATUS_AFTER, urgency_of
@@ -134,6 +135,30 @@ class RedisLedger:
         found = [ev.from_fields(event_id, stored) for event_id, stored in entries]
         return found if after == "0" else ev.after_known(found, campaign_id, after)
 
+    def stored(self, campaign_id: str) -> StoredCampaign:
+        """See ports.Ledger."""
+        self._instrument(campaign_id)
+        campaign, log, _, trials = self._campaign_keys(campaign_id)
+
+        def read() -> list[Any]:
+            with self._redis.pipeline(transaction=True) as pipe:  # all of one moment
+                pipe.xrange(log, "-", "+")
+                pipe.hmget(campaign, "last", "chain", "status")
+                pipe.hgetall(trials)
+                return pipe.execute()
+
+        entries, (last, chain, status), kept = self._patiently(read)
+        return StoredCampaign(
+            entries=[Entry(*entry) for entry in entries],
+            head=Head(last or "", chain or ""),
+            status=status,
+            trials={
+                int(name.removesuffix(":state")): state
+                for name, state in kept.items()
+                if name.endswith(":state")
+            },
+        )
+
     def wait(self, cursors: Mapping[str, str], timeout_s: float) -> None:
         """See ports.Ledger."""
         streams = {self._campaign_keys(campaign)[1]: after for campaign, after in cursors.items()}
@@ -216,6 +241,11 @@ class RedisLedger:
         state = SETTLED[type(event)]
         args = (event.trial_id, state, ev.type_of(event), ev.to_json(event))
         return self._on(campaign_id, "settle", *args)[0] == "ok"
+
+    def correct(self, campaign_id: str, event: ev.Corrected) -> bool:
+        """See ports.Ledger."""
+        args = (event.trial_id, ev.to_json(event))
+        return self._on(campaign_id, "correct", *args)[0] == "ok"
 
     def cancel(self, campaign_id: str, trial_id: int, *, by: str, reason: str) -> bool:
         """See ports.Ledger."""

@@ -172,6 +172,22 @@ class Invalidated(TrialEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Corrected(TrialEvent):
+    """Another reducer gave a measured trial other outcomes, from the same documents.
+
+    The trial stays measured, and the newest outcomes count.
+    """
+
+    outcomes: Mapping[str, Outcome]
+    reducer: str
+    """Dotted name of what gave them."""
+    reducer_sha256: str
+    """Of the file that defines it; empty when it has none."""
+    by: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unreduced(TrialEvent):
     """The data are safe, but the reducer failed."""
 
@@ -282,6 +298,7 @@ _TYPES: dict[str, type[Event]] = {
     "late_result": LateResult,
     "measured": Measured,
     "invalidated": Invalidated,
+    "corrected": Corrected,
     "unreduced": Unreduced,
     "abandoned": Abandoned,
     "cancelled": Cancelled,
@@ -344,11 +361,22 @@ def to_json(event: Event) -> str:
     return text
 
 
+def to_fields(event: Event) -> dict[str, str]:
+    """The log entry that holds the event: ``from_fields`` reads it back.
+
+    Raises:
+        LedgerError: it is too large for the log.
+    """
+    about = {"type": type_of(event), "v": str(SCHEMA_VERSION), "at": repr(event.at)}
+    return {**about, "data": to_json(event)}
+
+
 def from_fields(event_id: str, stored: Mapping[str, str]) -> Event:
     """The event that a log entry holds.
 
     The entry has ``type``, ``v``, ``at``, ``data`` (JSON), and fields that the ledger itself
-    decided (``trial_id``, ``attempt``, ``fence``, ``revision``, ``worker``, ``moved``, ``then``).
+    decided: ``trial_id``, ``attempt``, ``fence``, ``revision``, ``worker``, ``moved``, ``then``,
+    ``chain``.
 
     Raises:
         LedgerError: an unknown type or a newer schema, which this version must not guess at, or

@@ -315,6 +315,10 @@ class CampaignSpec(_Strict):
             changed["optimizer"] = self.optimizer.model_copy(update={"seed": seed})
         return self.model_copy(update=changed)
 
+    def with_reducer(self, call: str) -> Self:
+        """The spec with another reducer, by its dotted name."""
+        return self.model_copy(update={"reduce": self.reduce.model_copy(update={"call": call})})
+
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
         _refuse("CampaignSpec", campaign_findings(self.to_data()))

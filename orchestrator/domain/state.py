@@ -268,6 +268,8 @@ def trial_after(event: ev.TrialEvent, trials: Mapping[int, Trial]) -> Trial:
     if event.trial_id not in trials:
         raise IllegalTransition(f"event {event.id}: trial {event.trial_id} was never proposed")
     old = trials[event.trial_id]
+    if isinstance(event, ev.Corrected):
+        return _corrected(event, old)
     if isinstance(event, ev.Superseded):
         if not old.is_revisable or event.revision != old.revision + 1:
             raise IllegalTransition(
@@ -336,6 +338,12 @@ def _invalidated(event: Any, old: Trial) -> Trial:
         measured_at=event.at,
         reason=event.reason,
     )
+
+
+def _corrected(event: ev.Corrected, old: Trial) -> Trial:
+    if old.state is not TrialState.MEASURED:
+        raise IllegalTransition(f"trial {old.trial_id} is {old.state}: nothing to correct")
+    return replace(old, outcomes=event.outcomes)
 
 
 def _ended_as(state: TrialState) -> Callable[[Any, Trial], Trial]:

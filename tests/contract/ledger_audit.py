@@ -10,6 +10,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from orchestrator.domain import chain
 from orchestrator.domain import events as ev
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.domain.trial import TERMINAL, TrialState
@@ -83,6 +84,14 @@ class CampaignAudit:
         assert fold(log) == self.state
         for cut in range(len(log)):
             assert fold(log[cut:], fold(log[:cut])) == self.state, f"cut before event {cut}"
+
+    def check_chain(self, stored: chain.StoredCampaign) -> None:
+        """The entries are those events, each chained to the one before it, up to the head."""
+        assert [ev.from_fields(one.id, one.fields) for one in stored.entries] == self.log
+        assert not list(chain.breaks(stored))
+        assert (stored.head.id, stored.status) == (self.state.last_id, self.state.status)
+        trials = {number: trial.state for number, trial in self.state.trials.items()}
+        assert stored.trials == trials
 
 
 @dataclass

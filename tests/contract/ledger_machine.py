@@ -92,6 +92,7 @@ def _deeds() -> Iterator[Deed]:
     yield from some(8, "propose", campaign=_CAMPAIGN, off=[0] * 6 + [-1, 1], x=_PICK)
     yield from some(3, "supersede", campaign=_CAMPAIGN, pick=_PICK, off=[0, 0, 0, 1], x=_PICK)
     yield from some(5, "settle", campaign=_CAMPAIGN, pick=_PICK, kind=range(4), again=_FREELY)
+    yield from some(2, "correct", campaign=_CAMPAIGN, pick=_PICK, value=[0, 1], again=_FREELY)
     yield from some(4, "expire", dead=dead, again=_FREELY)
     yield from some(9, "recover", worker=someone, goal=_GOAL, floored=_FREELY, dead=died, ttl=_TTL)
     yield from some(2, "clear_fault", again=_FREELY)
@@ -172,6 +173,7 @@ class LedgerMachine(RuleBasedStateMachine):
             for rig, audit in zip(self.rigs, self.audits, strict=True):
                 for name, campaign in audit.campaigns.items() if self.is_whole else ():
                     campaign.check_fold(rig.ledger.events(name))
+                    campaign.check_chain(rig.ledger.stored(name))
         finally:
             for rig in self.rigs:
                 rig.close()
@@ -457,6 +459,23 @@ class LedgerMachine(RuleBasedStateMachine):
         expected = self.is_in(campaign, number, "acquired", "unreduced")
         reply = self.send(lambda rig, _: rig.ledger.settle(campaign, event), again=again)
         assert reply.refused or reply.value == expected, f"trial {number}: {reply.value}"
+
+    def correct(self, campaign: str, pick: int, value: int, again: bool) -> None:
+        number = self.pick(campaign, pick, TrialState.MEASURED)
+        event = ev.Corrected(
+            trial_id=number,
+            outcomes={"y": Outcome(value / 3)},
+            reducer="lab.reduce",
+            reducer_sha256="s",
+            by="me",
+        )
+        expected = self.is_in(campaign, number, TrialState.MEASURED)
+        reply = self.send(
+            lambda rig, _: rig.ledger.correct(campaign, event), again=again, alike=True
+        )
+        assert reply.refused or reply.value == expected, f"trial {number}: {reply.value}"
+        if expected:
+            assert self.state(campaign).trials[number].outcomes == event.outcomes
 
     def cancel(self, campaign: str, pick: int, again: bool) -> None:
         number = self.pick(campaign, pick, TrialState.LEASED, TrialState.SUSPECT)

@@ -77,6 +77,15 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
         ("if state == 'running' then return { 'ok', get(id, 'attempts') } end", ""),
         ("if state ~= 'leased' then return { 'lost'", "if false then return { 'lost'"),
     ],
+    "a trial that was never measured is corrected": [
+        (
+            "if state ~= 'measured' then return { 'no', state",
+            "if not state then return { 'no', state",
+        )
+    ],
+    "a correction that was sent twice": [
+        ("if get(id, 'corrected') == data then return { 'ok' } end", "")
+    ],
     "a trial under way is cancelled": [
         (
             "if not is_in(state, 'queued,suspect') then",
@@ -107,6 +116,15 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
         ("if get(id, 'resolved') == kind .. data then return { 'ok' } end", "")
     ],
     "an end without the newest events": [("then return { 'no', 'newer events' } end", "then end")],
+    "an entry that is chained to nothing": [
+        (
+            "local covered = { last[1] or '', last[2] or '', unpack(fields) }",
+            "local covered = { '', '', unpack(fields) }",
+        ),
+    ],
+    "a head that stays behind": [
+        ("redis.call('HSET', campaign, 'chain', chain, 'last', id)", ""),
+    ],
     "a trial that is leased for ever": [
         (
             "if count(trial, 'grants') - count(trial, 'attempts') >= tonumber(most_grants) then",

@@ -324,6 +324,42 @@ def test_terminal_states_absorb(opened: Ledger) -> None:
     assert [one.outcomes for one in measured] == [OUTCOMES]
 
 
+def test_the_newest_correction_of_a_measured_trial_counts(opened: Ledger) -> None:
+    def corrected(mean: float, trial_id: int = 1) -> ev.Corrected:
+        return ev.Corrected(
+            trial_id=trial_id,
+            outcomes={"y": Outcome(mean)},
+            reducer="lab.reduce",
+            reducer_sha256="abc",
+            by="me",
+            reason="the lamp",
+        )
+
+    lease = _running(opened)
+    opened.acquired(lease, _evidence(lease))
+    assert not opened.correct(CAMPAIGN, corrected(1.0)), "it is not measured yet"
+    opened.settle(CAMPAIGN, ev.Measured(trial_id=1, outcomes=OUTCOMES))
+    before = _trial(opened)
+    for mean in (1 / 3, 1 / 3, 2.0, 1 / 3):
+        assert opened.correct(CAMPAIGN, corrected(mean))
+        assert _trial(opened) == replace(before, outcomes={"y": Outcome(mean)})
+    assert not opened.correct(CAMPAIGN, corrected(1.0, trial_id=2))
+    found = [one for one in opened.events(CAMPAIGN) if isinstance(one, ev.Corrected)]
+    assert [one.outcomes["y"].mean for one in found] == [1 / 3, 2.0, 1 / 3], "sent twice, once"
+    assert replace(found[-1], id="", at=0.0) == corrected(1 / 3)
+
+
+def test_an_invalid_trial_is_not_corrected(opened: Ledger) -> None:
+    lease = _running(opened)
+    opened.acquired(lease, _evidence(lease))
+    opened.settle(CAMPAIGN, ev.Invalidated(trial_id=1, outcomes=OUTCOMES, reason="dim"))
+    event = ev.Corrected(
+        trial_id=1, outcomes=OUTCOMES, reducer="lab.reduce", reducer_sha256="", by="me"
+    )
+    assert not opened.correct(CAMPAIGN, event)
+    assert _trial(opened).state is TrialState.INVALID
+
+
 def test_a_lease_ends_with_its_holder(opened: Ledger) -> None:
     _leased(opened)
     assert not opened.expire(INSTRUMENT, dead="somebody else")

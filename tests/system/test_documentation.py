@@ -130,6 +130,30 @@ def _bash(script: str, folder: Path, more: dict[str, str], said_to_it: str = "")
     return done.stdout
 
 
+def test_verify_a_campaign(tmp_path: Path) -> None:
+    """The page's own commands, in their order; the last is about a document that was touched."""
+    page = "how-to/verify-a-campaign.md"
+    head, touch = blocks(page, "bash")
+    (module,) = blocks(page, "python")
+    (tmp_path / "mylab.py").write_text(module)
+    more = {"PATH": f"{Path(LABWRIGHT).parent}{os.pathsep}{os.environ['PATH']}"}
+    more["PYTHONPATH"] = f"{tmp_path}:{os.getcwd()}"
+    shown = [
+        (part.partition("\n")[0], part.partition("\n")[2])
+        for block in blocks(page, "console")
+        for part in block.split("$ ")[1:]
+    ]
+    assert len(shown) == 6
+    for command, output in shown[:-1]:
+        said = _bash(command, tmp_path, more)
+        assert fits(output, said), f"{command}\nshown:\n{output}\nsaid:\n{said}"
+    keep = "HEAD=$(labwright verify soft-12 | sed -n 's/.*up to the head //p')\n"
+    assert "verified: bitwise" in _bash(keep + head, tmp_path, more)
+    command, output = shown[-1]
+    said = _bash(f"{touch}{command} || test $? = 1", tmp_path, more)
+    assert fits(output, said), f"{command}\nshown:\n{output}\nsaid:\n{said}"
+
+
 def test_a_page_that_shows_something_else_is_noticed() -> None:
     assert fits("trial ... was measured", "trial 2 was measured")
     assert not fits("trial ... was measured", "trial 2 was abandoned")

@@ -1,0 +1,217 @@
+"""Checks a campaign from the ground up: chain, state, documents, outcomes, proposals.
+
+It reads what there is, computes it again, and compares. Nothing is changed, and nothing is believed
+that can be computed: ``domain.verification`` says what counts as the same.
+"""
+
+import contextlib
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from orchestrator.adapters.reducer_process import ReducerProcess
+from orchestrator.adapters.run_documents import read_documents
+from orchestrator.campaign import documents_of
+from orchestrator.domain import events as ev
+from orchestrator.domain.chain import Head, StoredCampaign
+from orchestrator.domain.spec import CampaignSpec
+from orchestrator.domain.verification import (
+    Divergence,
+    Reading,
+    Verdict,
+    chain_divergences,
+    read,
+    spec_differences,
+    start_divergences,
+    state_divergences,
+)
+from orchestrator.ports import Ledger, Optimizer, Reducer
+from orchestrator.recomputation import Model, Recomputation, Tell
+
+
+class WrittenHead(NamedTuple):
+    """A head of the log that somebody wrote down, and where."""
+
+    head: Head
+    where: str
+
+
+def verify(
+    data_dir: Path, ledger: Ledger, campaign_id: str, tell: Tell, known: Head | None = None
+) -> Verdict:
+    """Check all that is there of a campaign, be it running or over.
+
+    Args:
+        data_dir: the data folder, with the documents and perhaps the results folder.
+        ledger: holds the campaign.
+        campaign_id: which one.
+        tell: told of the progress.
+        known: a head of this log that was written down earlier; it must still be in the chain.
+    """
+    heads = list(kept_heads(data_dir, campaign_id))  # before the log: it may grow meanwhile
+    if known is not None:
+        heads.append(WrittenHead(known, "--head"))
+    stored = ledger.stored(campaign_id)
+    with contextlib.closing(ReducerProcess(data_dir)) as reducer, Model() as model:
+        return Check(data_dir, campaign_id, stored, heads, reducer, model, tell).all()
+
+
+def kept_heads(data_dir: Path, campaign_id: str) -> Iterator[WrittenHead]:
+    """The head in the results folder, if there is one."""
+    summary = _kept(data_dir, campaign_id, "summary.json")
+    if isinstance(summary, dict) and "head" in summary:
+        with contextlib.suppress(ValueError):
+            yield WrittenHead(Head.from_text(str(summary["head"])), "summary.json")
+
+
+def _kept(data_dir: Path, campaign_id: str, name: str) -> Any:
+    """What a file of the results folder holds, in words when it cannot be read; None without it."""
+    path = data_dir / "campaigns" / campaign_id / name
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        return f"cannot be read: {error}"
+
+
+@dataclass
+class Check:
+    """One look at one campaign."""
+
+    data_dir: Path
+    campaign_id: str
+    stored: StoredCampaign
+    heads: Sequence[WrittenHead]
+    """They must all be in the chain."""
+    reducer: Reducer
+    model: Optimizer
+    """Makes proposals by the method of the campaign."""
+    tell: Tell = lambda _: None
+    _damaged: set[int] = field(default_factory=set[int])
+    """Trials whose documents are not what they were."""
+
+    def all(self) -> Verdict:
+        """Everything, one after the other."""
+        self.tell("chain and state")
+        found = [
+            *chain_divergences(self.stored),
+            *self._lost_heads(),
+            *state_divergences(self.stored, self.reading),
+        ]
+        again = None
+        try:
+            spec = CampaignSpec.from_data(self._opening.spec) if self.reading.events else None
+        except ValidationError as error:
+            spec, why = None, "; ".join(one["msg"] for one in error.errors())
+            found.append(Divergence(self._opening.id, None, "spec", "a campaign", "none", why))
+        if spec is not None:
+            found += [*self._opened_otherwise(), *self._all_documents()]
+            state = (self.reading, spec, self.reducer, self.model, self.tell)
+            again = Recomputation(*state, self._damaged)
+            again.all()
+        return self._verdict(found, again)
+
+    def _verdict(self, found: list[Divergence], again: Recomputation | None) -> Verdict:
+        outcomes = again.outcomes if again else []
+        proposals = again.proposals if again else []
+        found += again.found if again else []
+        places = {entry.id: place for place, entry in enumerate(self.stored.entries)}
+        return Verdict(
+            campaign_id=self.campaign_id,
+            head=str(self.stored.head),
+            counts={
+                "events": len(self.stored.entries),
+                "read": len(self.reading.events),
+                "trials": self.reading.state.counts(),
+                "documents": len(list(self._acquired())),
+                "outcomes": dict(Counter(map(str, outcomes))),
+                "proposals": dict(Counter(str(one.grade) for one in proposals)),
+            },
+            divergences=sorted(found, key=lambda one: places.get(one.event_id, len(places))),
+            proposals=sorted(proposals, key=lambda one: places[one.question.event.id]),
+            notes=again.notes if again else [],
+        )
+
+    @cached_property
+    def reading(self) -> Reading:
+        """The log as far as it can be read."""
+        return read(self.stored.entries)
+
+    @property
+    def _opening(self) -> ev.Opened:
+        opening = self.reading.events[0]
+        assert isinstance(opening, ev.Opened)  # noqa: S101  nothing else is read as the first
+        return opening
+
+    # What was written down elsewhere
+
+    def _lost_heads(self) -> Iterator[Divergence]:
+        chains = {entry.id: entry.chain for entry in self.stored.entries}
+        for head, where in self.heads:
+            if chains.get(head.id) != head.chain:
+                chain = chains.get(head.id) or "no such event"
+                why = f"{where} has the first: the log was written anew, or cut"
+                yield Divergence(head.id, None, "head", head.chain, chain, why)
+
+    def _opened_otherwise(self) -> Iterator[Divergence]:
+        """What the log opens and is not what it should be, or what the results folder says."""
+        opening = self._opening
+        if opening.campaign_id != self.campaign_id:
+            both = repr(opening.campaign_id), repr(self.campaign_id)
+            yield Divergence(opening.id, None, "campaign_id", *both)
+        files = {"campaign": opening.spec, "instrument": opening.instrument_spec}
+        for name, recorded in files.items():
+            kept = _kept(self.data_dir, self.campaign_id, f"{name}.json")
+            for path, one, other in spec_differences(recorded, kept) if kept is not None else ():
+                why = f"the log has the first, {name}.json in the results folder the second"
+                what = f"{name} {path}".strip()
+                yield Divergence(opening.id, None, what, repr(one), repr(other), why)
+
+    # Documents
+
+    def _acquired(self) -> Iterator[ev.Acquired]:
+        return (one for one in self.reading.events if isinstance(one, ev.Acquired))
+
+    def _all_documents(self) -> Iterator[Divergence]:
+        """Each document file that counts is what it was, and is about its trial."""
+        self.tell("documents")
+        for event in self._acquired():
+            found = list(self._document_divergences(event))
+            if found:
+                self._damaged.add(event.trial_id)
+            yield from found
+
+    def _document_divergences(self, event: ev.Acquired) -> Iterator[Divergence]:
+        path = self.data_dir / event.documents
+        told = (event.id, event.trial_id, "documents")
+        try:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            starts = [document for name, document in read_documents(path) if name == "start"]
+        except FileNotFoundError:
+            yield Divergence(*told, event.documents, "no such file")
+            return
+        except (OSError, ValueError) as error:
+            yield Divergence(*told, event.sha256, "unreadable", f"{event.documents}: {error}")
+            return
+        if digest != event.sha256:
+            why = f"SHA-256 of {event.documents}: the file has changed"
+            yield Divergence(*told, event.sha256, digest, why)
+        if not starts or starts[0].get("uid") != event.run_uid:
+            uid = starts[0].get("uid") if starts else None
+            yield Divergence(event.id, event.trial_id, "run_uid", event.run_uid, str(uid))
+        trial = self.reading.state.trials[event.trial_id]
+        for start in starts:
+            yield from start_divergences(event, trial, self.campaign_id, start)
+            numbers = (event.trial_id, event.attempt, start.get("fence") or 0)
+            expected = documents_of(self.campaign_id, *numbers)
+            if expected != event.documents:
+                why = f"its start document belongs into {expected}"
+                yield Divergence(*told, event.documents, expected, why)

@@ -35,8 +35,9 @@ $(READY): pyproject.toml constraints.txt | $(BIN)/pip
 demo: $(READY) ## a campaign on a simulated flow reactor, shown live; data in ./labwright-data
 	$(BIN)/labwright run flow-chemistry
 
+# Most tests wait for processes of their own, so one for each core runs at a time.
 test: $(READY) ## all tests
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses auto $(ARGS)
 
 unit contract integration system: $(READY) ## the tests of that kind alone
 	$(BIN)/pytest tests/$@ $(ARGS)

@@ -54,7 +54,7 @@ def decide(lab: Lab, campaign_id: str) -> CampaignState:
     proposer, ranking = Proposer(lab, spec), Ranking()
     while not state.is_over:
         try:
-            state = _now(lab, campaign_id, state)
+            state = _now(lab, campaign_id, state, proposer)
             ranking = rank(state, spec, ranking)
             _take_step(lab, state, verdict(state, spec, lab.clock.now(), ranking), proposer)
         except LedgerUnavailable as error:  # what this process knows must outlast the outage
@@ -85,11 +85,12 @@ def _propose(lab: Lab, state: CampaignState, proposer: Proposer) -> float:
         return 0.0
 
 
-def _now(lab: Lab, campaign_id: str, before: CampaignState) -> CampaignState:
+def _now(lab: Lab, campaign_id: str, before: CampaignState, proposer: Proposer) -> CampaignState:
     """The state now; a log that went back is told again what this process had proposed."""
     try:
         return fold(lab.ledger.events(campaign_id, before.last_id), before)
     except LogWentBack:
+        proposer.forget()
         propose_again(lab.ledger, before, fold(lab.ledger.events(campaign_id)))
         return fold(lab.ledger.events(campaign_id))
 

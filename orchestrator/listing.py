@@ -1,12 +1,7 @@
-"""Campaigns as plain text: what ``list`` and ``status`` print, without loading a display."""
-
-from collections.abc import Sequence
+"""Campaigns as a plain table: what ``list`` and ``status`` print, without loading a display."""
 
 from orchestrator import service
-from orchestrator.domain import events as ev
 from orchestrator.domain.state import CampaignState
-from orchestrator.domain.summary import summary
-from orchestrator.domain.time_words import time_lines
 from orchestrator.domain.trial import TERMINAL, TrialState
 
 HEAD = ("campaign", "mode", "instrument", "status", "trials", "waits for")
@@ -33,8 +28,3 @@ def _what_runs(state: CampaignState) -> str:
     for trial in state.in_state(TrialState.RUNNING, TrialState.LEASED, TrialState.SUSPECT):
         return f"trial {trial.trial_id} {service.sentence(trial)}"
     return ""
-
-
-def account_lines(log: Sequence[ev.Event]) -> list[str]:
-    """What a campaign says of itself so far: where the time went, and with what proposals."""
-    return [f"  {line}" for line in time_lines(summary(log))]

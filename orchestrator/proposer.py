@@ -45,8 +45,8 @@ class _Question:
         """True when the trial to be improved is not waiting any more."""
         if not self.revision:
             return False
-        trial = state.trials[self.number]
-        return not trial.is_revisable or trial.revision >= self.revision
+        trial = state.trials.get(self.number)
+        return trial is None or not trial.is_revisable or trial.revision >= self.revision
 
 
 class Proposer:
@@ -74,6 +74,10 @@ class Proposer:
                 return wait_s
         self._hear(state, self._question, lookahead.patience_s(self._spec, pace))
         return 0.0
+
+    def forget(self) -> None:
+        """Give up the open question: what it knew may be gone from the log."""
+        self._question = None
 
     def _ask(self, state: CampaignState, pace: Pace, depth: int) -> float:
         """Put the next question; when none is due, give the seconds to wait."""

@@ -58,7 +58,8 @@ def _status(common: Common, campaign_id: str | None) -> int:
     from orchestrator.domain.errors import LedgerFull
     from orchestrator.domain.outage import NOT_STARTING
     from orchestrator.domain.state import CampaignStatus, fold
-    from orchestrator.listing import account_lines
+    from orchestrator.domain.summary import summary
+    from orchestrator.domain.time_words import time_lines
     from orchestrator.standing import Standing, standing
 
     full = None
@@ -78,16 +79,15 @@ def _status(common: Common, campaign_id: str | None) -> int:
     served = (state.instrument, state.campaign_id)
     roles = {process["role"] for process in processes if process["instrument"] in served}
     stands = full or standing(state, record, roles, time.time())
+    account = summary(log)
     if common.json:
-        from orchestrator.domain.summary import summary
-
         told = {"sentence": stands.sentence, "alarm": stands.is_alarm}
-        print(json.dumps({**summary(log), **told, "processes": processes}))
+        print(json.dumps({**account, **told, "processes": processes}))
     else:
         _print_states(common, [state], {})
         print(f"\n{_red(stands.sentence) if stands.is_alarm else stands.sentence}\n")
-        if account := account_lines(log):
-            print("\n".join(account), end="\n\n")
+        if lines := time_lines(account):
+            print("".join(f"  {line}\n" for line in lines))
         for process in processes:
             print(f"  {process['role']:8} pid {process['pid']}  {process['instrument'] or ''}")
     return ExitCode.NEEDS_PERSON if state.status is CampaignStatus.NEEDS_PERSON else 0

@@ -67,9 +67,7 @@ def _sequential_idle_s(
     starts = sum(isinstance(event, ev.Started) for event in log)
     reductions = _reductions(log)
     waits = [
-        getattr(trial, "suggestion_s", 0.0)
-        + reductions.get(trial.trial_id - 1, 0.0)
-        + spent.ledger_gap_s / starts
+        trial.suggestion_s + reductions.get(trial.trial_id - 1, 0.0) + spent.ledger_gap_s / starts
         for trial in trials
         if trial.source == "model" and trial.attempts and (trial.trial_id - 1) % batch == 0
     ]

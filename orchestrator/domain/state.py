@@ -1,5 +1,7 @@
 """The state of a campaign is a fold over its events: the same events give the same state."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -101,7 +103,7 @@ def fold(log: Iterable[ev.Event], state: CampaignState | None = None) -> Campaig
         IllegalTransition: the log is not one that the ledger can have written.
     """
     before = state or CampaignState()
-    trials = Trials(dict(before.trials), dict(before.live), dict(before.tally), before.measured)
+    trials: Trials | None = None
     changes: dict[str, Any] = {}
     for event in log:
         changes["last_id"] = event.id
@@ -109,6 +111,7 @@ def fold(log: Iterable[ev.Event], state: CampaignState | None = None) -> Campaig
         if isinstance(event, ev.Remark):
             continue
         if isinstance(event, ev.TrialEvent):
+            trials = trials or Trials.of(before)
             trials.take(event)
             if isinstance(event, ev.Started):
                 first_start = changes.get("first_start", before.first_start)
@@ -117,14 +120,10 @@ def fold(log: Iterable[ev.Event], state: CampaignState | None = None) -> Campaig
             now = {**_held_of(before), **changes}
             _check_order(event, now)
             changes |= _campaign_changes(event) | _holding(event, now)
-    return replace(
-        before,
-        trials=trials.by_id,
-        live=trials.live,
-        tally=trials.tally,
-        measured=trials.measured,
-        **changes,
-    )
+    if trials is not None:
+        changes |= {"trials": trials.by_id, "live": trials.live}
+        changes |= {"tally": trials.tally, "measured": trials.measured}
+    return replace(before, **changes) if changes else before
 
 
 @dataclass(slots=True)
@@ -139,6 +138,12 @@ class Trials:
     live: dict[int, Trial] = field(default_factory=dict[int, Trial])
     tally: dict[TrialState, int] = field(default_factory=dict[TrialState, int])
     measured: tuple[Trial, ...] = ()
+
+    @classmethod
+    def of(cls, state: CampaignState) -> Trials:
+        """Those of a state, which stays as it is."""
+        copies = (dict(state.trials), dict(state.live), dict(state.tally))
+        return cls(*copies, state.measured)
 
     def take(self, event: ev.TrialEvent) -> Trial:
         """Let the event happen to its trial; gives the trial after it. Not for a late result.

@@ -1,11 +1,13 @@
 """What a campaign came to: the object that scripts read, and the rows of the results table."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from orchestrator.domain import events as ev
 from orchestrator.domain.accounting import PARTS, times
 from orchestrator.domain.events import iso
+from orchestrator.domain.honesty import honesty
 from orchestrator.domain.overlap import overlap, sequential
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, fold
@@ -22,12 +24,13 @@ def summary(log: Sequence[ev.Event]) -> dict[str, Any]:
     ``best`` is the best measured feasible trial, a list of the undominated ones with several
     objectives, None when there is none. Times are seconds; those of ``accounting.PARTS`` add up to
     ``span_s``. What a sequential loop would have cost is an estimate, None without a model-based
-    trial.
+    trial; ``honesty`` is None until a model has recorded one.
     """
     state = fold(log)
     spec = CampaignSpec.from_data(state.spec)
     spent = times(log, spec)
     went = overlap(log, state, spec, spent)
+    said = honesty(state, spec)
     estimate = (None, None)
     if went.sequential_idle_s is not None:
         estimate = sequential(spent, went.sequential_idle_s)
@@ -53,6 +56,7 @@ def summary(log: Sequence[ev.Event]) -> dict[str, Any]:
         "superseded": went.superseded,
         "fallbacks": went.fallbacks,
         "mean_lag": went.mean_lag,
+        "honesty": asdict(said) if said else None,
         "opened_at": iso(state.opened_at),
         "ended_at": iso(state.ended_at),
     }

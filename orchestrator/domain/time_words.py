@@ -1,4 +1,4 @@
-"""Where a campaign's time went, in a few lines for people."""
+"""Where a campaign's time went, and what its optimizer was worth, in a few lines for people."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -19,11 +19,16 @@ _PARTS = {
 
 
 def time_lines(summary: Mapping[str, Any]) -> list[str]:
-    """What a campaign's summary says of its time and proposals; empty before the first result."""
+    """What a campaign's summary says of its time, its proposals and its optimizer.
+
+    Empty before the first result.
+    """
     if not summary["span_s"]:
         return []
     proposals = list(_proposals(summary))
     told = [f"proposals: {', '.join(proposals)}"] if proposals else []
+    if summary["honesty"] is not None:
+        told.append(f"optimizer: {summary['honesty']['sentence']}")
     return [_spent(summary), _idle(summary), *told]
 
 

@@ -134,6 +134,7 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
 }
 
 
+@pytest.mark.timeout(600)  # a hunt takes from a second to a minute, by luck
 @pytest.mark.parametrize("name", MUTANTS)
 def test_the_machine_sees_what_is_missing(
     name: str, server: LiveServer, lab_name: str, few_grants: None

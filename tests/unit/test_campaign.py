@@ -866,7 +866,7 @@ def test_people_are_told_of_a_log_that_lost_only_their_order(lab: Lab) -> None:
     lab.ledger.order(ID, ev.Paused(by="me", reason="lunch"), ["running"])
     known = fold(lab.ledger.events(ID))
     go_back()
-    assert _now(lab, ID, known).status is CampaignStatus.RUNNING
+    assert _now(lab, ID, known, Proposer(lab, spec())).status is CampaignStatus.RUNNING
     (note,) = [one for one in lab.ledger.events(ID) if isinstance(one, ev.Noted)]
     assert "0 proposals were told again" in note.text
     assert "orders of the last seconds must be given again" in note.text
@@ -897,7 +897,7 @@ def test_lost_trials_come_back_and_none_is_measured_again(lab: Lab) -> None:
         assert execute(lab, ID, campaign)
         known = fold(lab.ledger.events(ID))
     go_back()
-    state = _now(lab, ID, known)
+    state = _now(lab, ID, known, Proposer(lab, spec()))
     assert [trial.parameters for trial in state.trials.values()] == [
         trial.parameters for trial in known.trials.values()
     ]

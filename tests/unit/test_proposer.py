@@ -393,6 +393,17 @@ def test_no_point_is_wasted_on_an_instrument_that_recovers(
     assert len(one.state.trials) == 1
 
 
+def test_a_question_whose_basis_is_gone_is_given_up(campaign: Made, thinker: Thinker) -> None:
+    one = campaign()
+    one.steps()
+    one.lease()
+    one.steps(1)
+    first = thinker.asked[-1]
+    one.proposer.forget()
+    one.steps(1)
+    assert thinker.asked[-1] is not first
+
+
 def test_a_point_that_may_not_be_measured_is_refused(campaign: Made, thinker: Thinker) -> None:
     one = campaign()
     one.lab.ledger.register(STAGE, WORKER, Envelope(STAGE, {"x": Limit(2, 3, "")}, ()))

@@ -16,6 +16,7 @@ QUIET = {
     "mean_lag": None,
     "superseded": 0,
     "fallbacks": 0,
+    "honesty": None,
 }
 
 
@@ -45,6 +46,11 @@ def test_how_old_the_proposals_were():
         "proposals: 0.9 outcomes behind at the start, on average, 3 replaced by better-informed "
         "ones while queued, 1 space-filling, because the model was late or had none"
     )
+
+
+def test_an_optimizer_that_is_no_better_than_random_is_named():
+    sentence = "no better than random so far: best y 3, the space-filling reference 4 at 9 trials"
+    assert time_lines({**QUIET, "honesty": {"sentence": sentence}})[-1] == f"optimizer: {sentence}"
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -20,7 +20,9 @@ class AxProblem:
     Parameters are called x000, x001 and outcomes y000, y001, in alphabetical order: Ax reads
     names such as ``beta`` as mathematics, and the order of keys in a file must not matter. An
     objective that is also constrained has a twin z000 with the same data, because Ax does not
-    constrain objectives, and fails when only some of several have a threshold.
+    constrain objectives, and fails when only some of several have a threshold. An objective to
+    be minimized is told with its sign turned: where BoTorch seeks around the best, it forgets
+    the sign, and would seek around the worst.
     """
 
     def __init__(self, spec: CampaignSpec) -> None:
@@ -28,6 +30,9 @@ class AxProblem:
         self._x = {name: f"x{i:03}" for i, name in enumerate(sorted(spec.parameters))}
         self._y = {name: f"y{i:03}" for i, name in enumerate(sorted(spec.outcome_names))}
         self._z = {name: f"z{key[1:]}" for name, key in self._y.items() if name in spec.objectives}
+        self._turned = {
+            self._y[name] for name, one in spec.objectives.items() if one.goal == "minimize"
+        }
 
     def parameters(self) -> list[Any]:
         """The parameters, as Ax's client takes them."""
@@ -38,10 +43,8 @@ class AxProblem:
         return [_expression(rule, self._x) for rule in self.spec.parameter_constraints]
 
     def objective(self) -> str:
-        """What to pursue: several objectives are parted by commas, a minus sign minimizes."""
-        signs = {"maximize": "", "minimize": "-"}
-        goals = self.spec.objectives
-        return ", ".join(signs[goals[name].goal] + self._y[name] for name in self._z)
+        """What to maximize, parted by commas."""
+        return ", ".join(self._y[name] for name in self._z)
 
     def outcome_constraints(self) -> list[str]:
         """Of several bounds on one side of an outcome only the tightest, as Ax wants it."""
@@ -97,6 +100,10 @@ class AxProblem:
         """The campaign's name for an outcome of Ax's."""
         return next(name for name, own in self._y.items() if own[1:] == key[1:])
 
+    def sign_of(self, key: str) -> int:
+        """-1 for an outcome that Ax is told with its sign turned, else 1."""
+        return -1 if key in self._turned else 1
+
     def in_words(self, error: Exception) -> str:
         """What Ax said, in the campaign's names."""
         text = str(error)
@@ -123,8 +130,12 @@ class AxProblem:
                 name: (one.mean, math.nan if name in vague or one.sem is None else one.sem)
                 for name, one in outcomes.items()
             }
-            keys = [*self._y.items(), *self._z.items()]
-            results.append({key: values[name] for name, key in keys if name in values})
+            own: dict[str, tuple[float, float]] = {}
+            for name, key in (*self._y.items(), *self._z.items()):
+                if name in values:
+                    mean, sem = values[name]
+                    own[key] = (mean * self.sign_of(key), sem)
+            results.append(own)
         return results
 
 

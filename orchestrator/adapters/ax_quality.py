@@ -133,7 +133,9 @@ def _drawn(
     samples = torch.cat(blocks, 1).numpy()
     keys = {problem.name_of(key): i for i, key in enumerate(surrogate.outcomes)}
     return {
-        name: _measured(adapter, surrogate.outcomes[i], samples[..., i]) for name, i in keys.items()
+        name: _measured(adapter, surrogate.outcomes[i], samples[..., i])
+        * problem.sign_of(surrogate.outcomes[i])
+        for name, i in keys.items()
     }
 
 

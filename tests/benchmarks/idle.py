@@ -13,8 +13,8 @@ from orchestrator.domain.state import fold
 from orchestrator.domain.trial import Trial
 from tests.benchmarks import campaigns
 
-PACE = {"LABWRIGHT_TIME_COMPRESSION": "60"}
-"""Lab seconds that pass in one second on the twin: a trial takes 2 to 8 s."""
+PACE = {"LABWRIGHT_TIME_COMPRESSION": "120"}
+"""Lab seconds that pass in one second on the twin: a trial takes about 5 s."""
 PROBLEMS: dict[str, Callable[[Path, object], Path]] = {
     "hartmann6": campaigns.hartmann,
     "flow": campaigns.flow,

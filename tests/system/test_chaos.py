@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,10 +22,10 @@ CALM = "run(Terms('flock', 2, 0), ())"
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """All that it may write to."""
-    (tmp_path / "t").mkdir()
-    return tmp_path / "t"
+def folder():
+    """All that it may write to; the paths of sockets in it must stay below 108 characters."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
 
 
 def start(folder, *arguments):

@@ -156,9 +156,9 @@ def test_the_first_run_may_leave_while_the_second_goes_on(data_dir: Path) -> Non
     where = ("--data-dir", str(data_dir), "--json")
     first = start("run", "soft", "--id", "one", "--trials", "4", *where)
     wait_for(lambda: process_of("worker", data_dir), "the first run's worker is up")
-    second = start("run", "soft", "--id", "two", "--trials", "60", *where)
+    second = start("run", "soft", "--id", "two", "--trials", "20", *where)
     assert json.loads(first.communicate(timeout=90)[0])["trials"]["measured"] == 4
-    assert json.loads(second.communicate(timeout=90)[0])["trials"]["measured"] == 60
+    assert json.loads(second.communicate(timeout=90)[0])["trials"]["measured"] == 20
 
 
 def test_step_asks_before_each_trial(data_dir: Path) -> None:

@@ -9,15 +9,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, cast
 
-import torch
 from ax.api.utils.generation_strategy_dispatch import choose_generation_strategy
 from ax.api.utils.structs import GenerationStrategyDispatchStruct
 from ax.generation_strategy.generation_strategy import GenerationStrategy
 from ax.generators.torch.botorch_modular.utils import ModelConfig
-from botorch.acquisition.input_constructors import acqf_input_constructor
-from botorch.acquisition.logei import qLogExpectedImprovement, qLogNoisyExpectedImprovement
-from botorch.models.model import Model
-from botorch.utils.datasets import SupervisedDataset
+from botorch.acquisition.logei import qLogNoisyExpectedImprovement
 from gpytorch.constraints import GreaterThan
 from gpytorch.kernels import MaternKernel
 from gpytorch.likelihoods import GaussianLikelihood
@@ -28,29 +24,7 @@ from orchestrator.domain.spec import CampaignSpec
 SHORT_WALK = {"n_burnin": 1000, "n_thinning": 4}
 """Steps before and between the points at which the search for a proposal starts, when parameter
 constraints have them found by a random walk. BoTorch's 10,000 and 32 take seven seconds."""
-
-
-class PlugInLogEI(qLogExpectedImprovement):
-    """Log expected improvement over the best of what the model expects where was measured.
-
-    BoTorch's own takes the best measured value, which under noise is the luckiest.
-    """
-
-
-@acqf_input_constructor(PlugInLogEI)
-def _plug_in(model: Model, training_data: SupervisedDataset, **others: Any) -> dict[str, Any]:
-    transform = others.get("posterior_transform")
-    with torch.no_grad():
-        expected = model.posterior(training_data.X, posterior_transform=transform).mean
-    taken = {key: others.get(key) for key in ("objective", "posterior_transform", "X_pending")}
-    return {"model": model, "best_f": expected.max(), **taken}
-
-
-ACQUISITIONS = {
-    "PlugInLogEI": PlugInLogEI,
-    "qLogEI": qLogExpectedImprovement,
-    "qLogNEI": qLogNoisyExpectedImprovement,
-}
+ACQUISITIONS = {"qLogNEI": qLogNoisyExpectedImprovement}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +34,7 @@ class ModelChoice:
     model: str
     """matern, or ax for the default of Ax."""
     acquisition: str
-    """qLogEI, qLogNEI, or ax for what Ax dispatches to."""
+    """qLogNEI, or ax for what Ax dispatches to."""
     restarts: int
     """Places from which the best of the acquisition function is sought by gradient."""
     raw_samples: int

@@ -252,6 +252,15 @@ def test_an_optimum_on_the_edge_of_a_constraint_is_approached_from_inside() -> N
     assert 0.1 * float(point["a"]) + 0.7 * float(point["b"]) == pytest.approx(0.3, abs=1e-6)
 
 
+def test_to_minimize_is_to_maximize_the_negative() -> None:
+    def valley(point: Mapping[str, Any]) -> dict[str, Outcome]:
+        return {"height": Outcome(-hill(point)["height"].mean)}
+
+    spec = campaign(objectives={"height": {"goal": "minimize"}})
+    downwards = AxOptimizer().suggest(knowledge(spec, valley, pending=1, failed=1))
+    assert exact(downwards) == exact(suggested("ax", "one objective"))
+
+
 def test_pending_points_are_avoided_and_abandoned_ones_forgotten() -> None:
     known = knowledge(campaign())
     alone = dict(AxOptimizer().suggest(known).parameters)

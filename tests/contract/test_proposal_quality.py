@@ -130,7 +130,9 @@ def test_a_fit_to_some_of_many_results_says_so(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(thinning, "MOST_FITTED", 12)
     details = recorded(question)
     assert (details["told_trials"], details["fitted_trials"]) == (30, 12)
-    assert details["space_filling"]["trials"] == 30
+    assert details["space_filling"] is None
+    every_tenth = recorded(replace(question, trial_id=40))["space_filling"]
+    assert every_tenth["trials"] == 30
 
 
 def with_error(one: Observation, sem: float) -> Observation:

@@ -115,7 +115,7 @@ def carry_out_one(run: Run) -> dict[str, Any]:
     with TemporaryFile("w+") as output, TemporaryFile("w+") as complaint:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.benchmarks.peers", *words],
-            env={**os.environ, **ONE_THREAD},
+            env={**os.environ, **ONE_THREAD, "LABWRIGHT_PARENT": str(os.getpid())},
             stdout=output,
             stderr=complaint,
         )

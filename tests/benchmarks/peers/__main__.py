@@ -5,11 +5,12 @@ had: noise-free outcomes, and the CPU seconds that the suggestion took, the tell
 """
 
 import json
-import os
+import signal
 import sys
 import time
 import warnings
 
+from orchestrator.adapters.child import die_with_parent, parent_from_environment
 from tests.benchmarks.peers import METHODS
 from tests.benchmarks.problems import PROBLEMS
 
@@ -17,7 +18,7 @@ from tests.benchmarks.problems import PROBLEMS
 def main() -> None:
     """Run to the end of the budget, or to the error that ends it."""
     name, problem_name, seed, trials = sys.argv[1:]
-    parent = os.getppid()
+    die_with_parent(parent_from_environment(), signal.SIGKILL)
     warnings.simplefilter("ignore")
     lines, sys.stdout = sys.stdout, sys.stderr  # what a library prints is no result
     problem = PROBLEMS[problem_name]
@@ -27,8 +28,6 @@ def main() -> None:
         logei._load_attempted = True  # else C++ is compiled in the midst of the first suggestion
     optimizer = METHODS[name].start(problem, int(seed))
     for number in range(1, int(trials) + 1):
-        if os.getppid() != parent:
-            return  # it was killed, and nobody reads the rest
         begin = time.process_time()
         point = optimizer.suggest()
         spent = time.process_time() - begin

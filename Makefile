@@ -37,7 +37,7 @@ demo: $(READY) ## a campaign on a simulated flow reactor, shown live; data in ./
 
 # Most tests wait for processes of their own, so one for each core runs at a time.
 test: $(READY) ## all tests
-	$(BIN)/pytest --numprocesses auto $(ARGS)
+	$(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
 
 unit contract integration system: $(READY) ## the tests of that kind alone
 	$(BIN)/pytest tests/$@ $(ARGS)

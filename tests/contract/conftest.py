@@ -1,9 +1,25 @@
-"""What the tests of the ledger's machine of rules share."""
+"""What the tests of ledgers share."""
+
+from collections.abc import Iterator
 
 import pytest
 
 from orchestrator.adapters import memory_ledger, redis_ledger
+from orchestrator.adapters.memory_ledger import MemoryLedger
+from orchestrator.adapters.redis_ledger import RedisLedger
+from orchestrator.ports import Ledger
 from tests.contract.ledger_machine import MOST_GRANTS
+
+
+@pytest.fixture(params=["memory", "redis"])
+def ledger(request: pytest.FixtureRequest, lab_name: str) -> Iterator[Ledger]:
+    """Each adapter in turn: what holds for the one in memory holds for the real one."""
+    if request.param == "memory":
+        yield MemoryLedger(request.getfixturevalue("clock"))
+        return
+    real = RedisLedger(request.getfixturevalue("server").url, lab=lab_name, patience_s=5)
+    yield real
+    real.close()
 
 
 @pytest.fixture

@@ -4,14 +4,12 @@ import os
 import random
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from orchestrator.adapters import child
 from orchestrator.adapters.embedded_server import ensure_server
-from orchestrator.adapters.memory_ledger import MemoryLedger
 from orchestrator.adapters.redis_ledger import RedisLedger
 from orchestrator.domain import events as ev
 from orchestrator.domain.chain import breaks
@@ -20,16 +18,6 @@ from orchestrator.domain.state import fold
 from orchestrator.ports import Ledger
 
 CAMPAIGN = "scan-1"
-
-
-@pytest.fixture(params=["memory", "redis"])
-def ledger(request: pytest.FixtureRequest, lab_name: str) -> Iterator[Ledger]:
-    if request.param == "memory":
-        yield MemoryLedger(request.getfixturevalue("clock"))
-        return
-    real = RedisLedger(request.getfixturevalue("server").url, lab=lab_name, patience_s=5)
-    yield real
-    real.close()
 
 
 def _open(ledger: Ledger) -> None:

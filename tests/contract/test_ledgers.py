@@ -6,7 +6,6 @@ import platform
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -16,7 +15,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.adapters.embedded_server import LiveServer
-from orchestrator.adapters.memory_ledger import MemoryLedger
 from orchestrator.adapters.redis_ledger import RedisLedger
 from orchestrator.domain import events as ev
 from orchestrator.domain.envelope import Envelope, Limit
@@ -29,16 +27,6 @@ from orchestrator.ports import InstrumentState, Lease, Ledger
 CAMPAIGN, INSTRUMENT, WORKER = "scan-1", "stage", "host-1-a"
 ENVELOPE = Envelope(INSTRUMENT, {"x": Limit(0.0, 1.0, "mm")}, ("x <= 0.5",))
 OUTCOMES = {"y": Outcome(1 / 3, 0.1, "V")}
-
-
-@pytest.fixture(params=["memory", "redis"])
-def ledger(request: pytest.FixtureRequest, lab_name: str) -> Iterator[Ledger]:
-    if request.param == "memory":
-        yield MemoryLedger(request.getfixturevalue("clock"))
-        return
-    real = RedisLedger(request.getfixturevalue("server").url, lab=lab_name, patience_s=5)
-    yield real
-    real.close()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from plans.channel_means import mean_and_sem
 from plans.outcomes import outcomes
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def reduce_steady_state_sample(runs: Sequence[Any]) -> dict[str, tuple[float, fl
     """
     readings = [reading for run in runs for reading in _readings(run)]
     return {
-        name: _mean_and_sem([reading[name] for reading in readings])
+        name: mean_and_sem([reading[name] for reading in readings])
         for name in ("sty", "yield_fraction", "e_factor")
     }
 
@@ -160,12 +161,6 @@ def _readings(run: Any) -> list[dict[str, float]]:
             }
         )
     return found
-
-
-def _mean_and_sem(values: Sequence[float]) -> tuple[float, float | None]:
-    if len(values) < 2:
-        return statistics.fmean(values), None
-    return statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values))
 
 
 def _residence_time(settings: Mapping[Any, float], *, needed: bool) -> float:

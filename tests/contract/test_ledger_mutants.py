@@ -6,7 +6,6 @@ not hide what the ledger let through. The gate without its ledger is in test_gat
 """
 
 import itertools
-from collections.abc import Callable
 from importlib.resources import files
 
 import pytest
@@ -132,6 +131,9 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
         )
     ],
 }
+FOUND_BEFORE: dict[str, int] = {}
+"""Seeds under which a mutant was seen, tried first: they save time and prove nothing. After a change
+to the machine the hunt may take longer; `pytest -rP` prints the line to put here."""
 
 
 @pytest.mark.timeout(600)  # a hunt takes from a second to a minute, by luck
@@ -148,12 +150,11 @@ def test_the_machine_sees_what_is_missing(
     def make() -> list[RedisRig]:
         return [RedisRig(server.url, f"{lab_name}-{next(programs)}", script)]
 
-    with pytest.raises((AssertionError, IllegalTransition)) as caught:
-        _hunt(make)
-    print(f"\n{name}: after {next(programs)} programs of at most {MOST_SEEDS * EXAMPLES_PER_SEED}:")
-    print(caught.value)
-
-
-def _hunt(make: Callable[[], list[RedisRig]]) -> None:
-    for seed in range(MOST_SEEDS):
-        run_machine(make, seed, steps=STEPS, shrink=False)
+    found_before = FOUND_BEFORE.get(name, 0)
+    for seed in (found_before, *(one for one in range(MOST_SEEDS) if one != found_before)):
+        try:
+            run_machine(make, seed, steps=STEPS, shrink=False)
+        except (AssertionError, IllegalTransition) as caught:
+            print(f"\n{name!r}: {seed},  # by program {next(programs)}: {caught}")
+            return
+    pytest.fail(f"nothing was seen in {MOST_SEEDS * EXAMPLES_PER_SEED} programs")

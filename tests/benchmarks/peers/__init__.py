@@ -20,7 +20,7 @@ from orchestrator.domain.trial import ParameterValue
 from tests.benchmarks.problems import Problem
 
 ADAPTERS = Path(next(iter(adapters.__path__)))
-OURS = ("ax_*.py", "sobol_optimizer.py")
+OURS = ("ax_*.py", "sobol_optimizer.py", "thinning.py", "rounding.py")
 """The modules that decide a proposal of Labwright's."""
 
 

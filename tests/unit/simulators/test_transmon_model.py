@@ -79,6 +79,20 @@ def test_decoherence_of_20_ns():
     assert decoherence_error(20.0) == pytest.approx(to_first_order, rel=5e-4)
 
 
+def test_decoherence_is_the_average_over_states():
+    """Amplitude and phase damping of the six states on the axes, which average like all states."""
+    duration = 8.0
+    relaxed, coherent = np.exp(-duration / 50e3), np.exp(-duration / 40e3)
+    infidelity = []
+    for state in ([1, 0], [0, 1], [1, 1], [1, -1], [1, 1j], [1, -1j]):
+        vector = np.array(state) / np.linalg.norm(state)
+        before = np.outer(vector, vector.conj())
+        after = before * np.array([[1.0, coherent], [coherent, relaxed]])
+        after[0, 0] += before[1, 1] * (1 - relaxed)
+        infidelity.append(1 - (vector.conj() @ after @ vector).real)
+    assert decoherence_error(duration) == pytest.approx(np.mean(infidelity), rel=1e-9)
+
+
 def test_a_gaussian_pulse_without_and_with_derivative():
     plain, derived = gaussian(20.0, 0.0), gaussian(20.0, 1.0)
     assert coherent_error(plain) == pytest.approx(1.69e-3, rel=3e-3)

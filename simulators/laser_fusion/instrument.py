@@ -23,6 +23,9 @@ CHANNELS = {
 """Unit, meaning, and standard deviation relative to the value. The build rate is no reading: it
 follows from the settings."""
 
+LIMITS = {**BOUNDS, "plate_temperature": (20.0, 200.0)}
+"""Of the settings, in the units of the model."""
+
 OXYGEN = 200.0
 """Oxygen in the chamber when all is well, ppm."""
 
@@ -43,20 +46,14 @@ class LaserFusion:
         self._triggers = 0
         self._fouled_builds = 0
         self._pairs = {
-            "power": self._pair(
-                "LASER:PWR", "laser power", BOUNDS["power"], "W", 200.0, 0.5, 50e-6
-            ),
-            "speed": self._pair(
-                "SCAN:SPEED", "scan speed", BOUNDS["speed"], "m/s", 1.0, 0.002, 1e-3
-            ),
-            "hatch": self._pair(
-                "SCAN:HATCH", "distance of the tracks", BOUNDS["hatch"], "um", 100.0, 0.1, 1e-3
-            ),
+            "power": self._pair("LASER:PWR", "power", "W", start=200.0, tolerance=0.5, tau=50e-6),
+            "speed": self._pair("SCAN:SPEED", "speed", "m/s", start=1.0, tolerance=0.002, tau=1e-3),
+            "hatch": self._pair("SCAN:HATCH", "hatch", "um", start=100.0, tolerance=0.1, tau=1e-3),
             "layer": self._pair(
-                "RECOAT:LAYER", "layer thickness", BOUNDS["layer"], "um", 30.0, 2.5, 2.0, 5.0
+                "RECOAT:LAYER", "layer", "um", start=30.0, tolerance=2.5, tau=2.0, resolution=5.0
             ),
             "plate_temperature": self._pair(
-                "PLATE:TEMP", "temperature of the plate", (20.0, 200.0), "degC", 20.0, 1.0, 1200.0
+                "PLATE:TEMP", "plate_temperature", "degC", start=20.0, tolerance=1.0, tau=1200.0
             ),
         }
         self._oxygen = Pv(
@@ -101,9 +98,9 @@ class LaserFusion:
     def _pair(
         self,
         prefix: str,
-        what: str,
-        limits: tuple[float, float],
+        setting: str,
         unit: str,
+        *,
         start: float,
         tolerance: float,
         tau: float,
@@ -113,8 +110,8 @@ class LaserFusion:
             prefix,
             start=start,
             unit=unit,
-            what=what,
-            limits=limits,
+            what=setting.replace("_", " "),
+            limits=LIMITS[setting],
             tolerance=tolerance,
             tau=tau,
             on_set=self._forget_triggers,

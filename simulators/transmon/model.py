@@ -14,6 +14,9 @@ Array = npt.NDArray[np.float64]
 Matrices = npt.NDArray[np.complex128]
 Real = float | Array
 
+MHZ = 2e-3 * np.pi
+"""Angular frequency of 1 MHz, rad/ns."""
+
 ANHARMONICITY = -300.0
 """Second transition less the first, MHz."""
 
@@ -84,16 +87,14 @@ def propagator(
         anharmonicity: MHz.
         coupling: of the second transition, relative to the first; 0 is a qubit of two levels.
     """
-    qubit = 2e-3 * np.pi * np.asarray(detuning)[..., None]
-    drive = (x - 1j * y) / 2.0
+    qubit = MHZ * np.asarray(detuning)[..., None]
+    drive = (x + 1j * y) / 2.0
+    # eigh reads the lower triangle alone
     hamiltonian = np.zeros((*drive.shape, 3, 3), dtype=np.complex128)
     hamiltonian[..., 1, 1] = qubit
-    hamiltonian[..., 2, 2] = 2.0 * qubit + 2e-3 * np.pi * anharmonicity
-    hamiltonian[..., 0, 1] = drive
-    hamiltonian[..., 1, 2] = coupling * drive
-    # eigh reads the lower triangle
-    hamiltonian[..., 1, 0] = drive.conj()
-    hamiltonian[..., 2, 1] = coupling * drive.conj()
+    hamiltonian[..., 2, 2] = 2.0 * qubit + MHZ * anharmonicity
+    hamiltonian[..., 1, 0] = drive
+    hamiltonian[..., 2, 1] = coupling * drive
     energy, state = np.linalg.eigh(hamiltonian)
     phase = np.exp(-1j * energy * step[..., None, None])
     pieces = (state * phase[..., None, :]) @ state.conj().swapaxes(-1, -2)
@@ -114,7 +115,7 @@ def gate(
     rate = (2.0 * np.pi / length)[..., None]
     x = area[..., None] * rate * (1.0 - np.cos(angle)) / 2.0
     slope = area[..., None] * rate**2 * np.sin(angle) / 2.0
-    y = -beta[..., None] * slope / (2e-3 * np.pi * ANHARMONICITY)
+    y = -beta[..., None] * slope / (MHZ * ANHARMONICITY)
     return propagator(x, y, step=length / steps, detuning=offset)
 
 

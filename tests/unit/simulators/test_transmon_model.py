@@ -8,6 +8,7 @@ from scipy.optimize import minimize
 from simulators.transmon.model import (
     ANHARMONICITY,
     BOUNDS,
+    MHZ,
     OPTIMUM,
     REPEATS,
     benchmark,
@@ -18,9 +19,6 @@ from simulators.transmon.model import (
     leakage_of,
     propagator,
 )
-
-MHZ = 2e-3 * np.pi
-"""rad/ns."""
 
 
 def points(count):

@@ -1,4 +1,4 @@
-"""A setpoint with its readback: first-order settling that ends exactly on the setpoint."""
+"""A setpoint with its readback: first-order settling that ends on one exact value."""
 
 import math
 from collections.abc import Callable
@@ -22,6 +22,11 @@ class SetpointPair:
         tolerance: within which the readback snaps.
         tau: time constant in seconds of lab time.
         on_set: called after each accepted setpoint, also of the same value.
+        resolution: the readback comes to rest on a whole multiple of this, the one next to the
+            setpoint; the tolerance must be half of it or more. 0: exactly on the setpoint.
+
+    Raises:
+        ValueError: the tolerance is below half the resolution.
     """
 
     def __init__(
@@ -35,7 +40,11 @@ class SetpointPair:
         tolerance: float,
         tau: float,
         on_set: Callable[[], None],
+        resolution: float = 0.0,
     ) -> None:
+        if tolerance < resolution / 2:
+            raise ValueError(f"{prefix}: tolerance {tolerance} is below half of {resolution}")
+        self._resolution = resolution
         self._tolerance = tolerance
         self._tau = tau
         self._on_set = on_set
@@ -66,14 +75,21 @@ class SetpointPair:
 
     @property
     def moving(self) -> bool:
-        """True while the readback differs from the setpoint."""
-        return self.readback != self.setpoint
+        """True while the readback is not where it will rest."""
+        return self.readback != self._target
+
+    @property
+    def _target(self) -> float:
+        """Where the readback will rest."""
+        if not self._resolution:
+            return self.setpoint
+        return round(self.setpoint / self._resolution) * self._resolution
 
     def step(self, seconds: float) -> None:
         """Let so much lab time pass."""
         if self.moving:
-            distance = (self.readback - self.setpoint) * math.exp(-seconds / self._tau)
-            self._move_to(self.setpoint + distance)
+            distance = (self.readback - self._target) * math.exp(-seconds / self._tau)
+            self._move_to(self._target + distance)
 
     async def _put(self, value: float) -> None:
         self._setpoint.post(value)
@@ -86,5 +102,5 @@ class SetpointPair:
         self._stop.post(0)
 
     def _move_to(self, position: float) -> None:
-        arrived = abs(position - self.setpoint) <= self._tolerance
-        self._readback.post(self.setpoint if arrived else position)
+        arrived = abs(position - self._target) <= self._tolerance
+        self._readback.post(self._target if arrived else position)

@@ -1,0 +1,1 @@
+"""Twin of a laser powder-bed fusion machine that builds Ti-6Al-4V."""

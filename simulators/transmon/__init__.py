@@ -1,0 +1,1 @@
+"""Twin of a transmon qubit whose X gate is tuned: amplitude, DRAG, detuning, duration."""

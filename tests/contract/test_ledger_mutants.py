@@ -141,8 +141,8 @@ FOUND_BEFORE = {
     "a clearing sent again is refused": 8,
     "a decision sent again is refused": 3,
 }
-"""Seeds under which a mutant was seen, tried first: they save time and prove nothing. After a change
-to the machine the hunt may take longer; `pytest -rP` prints the line to put here."""
+"""Seeds under which a mutant was seen, tried first: they save time and prove nothing. After a
+change to the machine a hunt may take longer; `pytest -rP` prints the line to put here."""
 
 
 @pytest.mark.timeout(600)  # a hunt takes from a second to a minute, by luck

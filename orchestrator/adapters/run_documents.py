@@ -117,7 +117,10 @@ class Stream:
 
     @cached_property
     def table(self) -> "pd.DataFrame":
-        """One row for each event, by ``seq_num``; its columns are ``time`` and the data keys."""
+        """One row for each event, by ``seq_num``; its columns are ``time`` and the data keys.
+
+        ``table.attrs["units"]`` has the unit of each column whose device states one.
+        """
         import pandas as pd
 
         rows = sorted(self.rows, key=lambda row: row[0])
@@ -127,7 +130,10 @@ class Stream:
             numeric = about.get("dtype") in _NUMERIC
             columns[key] = [number(value) for value in values] if numeric else values
         index = pd.Index([seq_num for seq_num, _, _ in rows], name="seq_num")
-        return pd.DataFrame(columns, index=index)
+        table = pd.DataFrame(columns, index=index)
+        units = {key: about.get("units") for key, about in self.data_keys.items()}
+        table.attrs["units"] = {key: unit for key, unit in units.items() if unit}
+        return table
 
 
 class Run:

@@ -315,11 +315,11 @@ class Supervisor:
         code, lived = process.returncode, time.monotonic() - part.started
         self._forget(process.pid)
         part.process = None
-        log.warning("%s %s ended with code %s after %.1f s", part.role, part.name, code, lived)
-        reason = _error_text(part)
         if code == ExitCode.DONE and part.role == "campaign":
             self.parts.remove(part)  # it is over
             return
+        log.warning("%s %s ended with code %s after %.1f s", part.role, part.name, code, lived)
+        reason = _error_text(part)
         if code != ExitCode.WRONG:
             self.has_lost = True
         elif reason and part.refusals == MOST_REFUSALS and not self.has_lost:

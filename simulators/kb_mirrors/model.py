@@ -122,7 +122,7 @@ class Mirror:
         turn = np.exp(1j * np.asarray(pitch, dtype=np.float64))[..., None]
         height, slope = (rest + up * by_up + down * by_down for rest, by_up, by_down in self._shape)
         x, node_weights = self._nodes
-        # Points and directions are x + i h; the chief ray comes along `entry`, goes along `leaving`.
+        # Points and directions are x + i h; the chief ray arrives along `entry`, exits `leaving`.
         entry, leaving = np.exp(-1j * self.grazing), np.exp(1j * self.grazing)
         point, tangent = (x + 1j * height) * turn, (1.0 + 1j * slope) * turn
 

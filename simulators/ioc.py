@@ -14,6 +14,7 @@ from caproto import (
     ChannelChar,
     ChannelData,
     ChannelDouble,
+    ChannelEnum,
     ChannelInteger,
     ChannelString,
 )
@@ -21,7 +22,7 @@ from caproto.asyncio.server import Context
 
 from simulators.fence import CLAIM, Circuit, Fence
 from simulators.loopback import LOOPBACK, PortInUse
-from simulators.pv import Instrument, Pv, Sleep
+from simulators.pv import Instrument, PutRefused, Pv, Sleep
 
 TICK = 0.01
 """Wall seconds between two steps while something moves; nothing ticks while all stand still."""
@@ -37,8 +38,9 @@ class _Channel(ChannelData):
     """A caproto channel whose client puts go to the `Pv`; `post` publishes its value."""
 
     def __init__(self, pv: Pv, accept: Callable[[Pv, float], Any], **metadata: Any) -> None:
-        super().__init__(value=pv.value, **metadata)
+        super().__init__(value=pv.choices[int(pv.value)] if pv.choices else pv.value, **metadata)
         self.pv = pv
+        self._limits = pv.limits
         self.fence: Fence | None = None
         """Asked before each client's put; None admits all."""
         self._accept = accept
@@ -61,13 +63,38 @@ class _Channel(ChannelData):
 
     async def post(self) -> None:
         """Publish the value with a new time stamp."""
-        await super().write(self.pv.value, verify_value=False)
+        await super().write(self.pv.value, verify_value=False, **self._new_limits())
+
+    def _new_limits(self) -> dict[str, Any]:
+        """Limits as metadata, when they are not those that clients know."""
+        if self.pv.limits == self._limits:
+            return {}
+        self._limits = self.pv.limits
+        return _limits(self.pv)
 
 
 class _Double(_Channel, ChannelDouble): ...
 
 
 class _Integer(_Channel, ChannelInteger): ...
+
+
+class _Enum(_Channel, ChannelEnum):
+    """A choice; clients put the index or the text, and read either."""
+
+    async def write(self, value: Any, **_: Any) -> None:
+        """A client's put, of a text or of an index that may be out of range."""
+        choice: Any = self.preprocess_value(value)
+        if choice in self.pv.choices:
+            choice = self.pv.choices.index(choice)
+        if not isinstance(choice, int):
+            raise PutRefused(f"{self.pv.name}: {choice!r} is none of {', '.join(self.pv.choices)}")
+        await self._accept(self.pv, choice)
+
+    async def post(self) -> None:
+        """Publish the choice with a new time stamp."""
+        text = self.pv.choices[int(self.pv.value)]
+        await ChannelEnum.write(self, text, verify_value=False)
 
 
 class _String(_Channel, ChannelString): ...
@@ -109,12 +136,23 @@ def _channel(pv: Pv, accept: Callable[[Pv, float], Any]) -> _Channel:
         if len(pv.value) <= CA_STRING:
             return _String(pv, accept)
         return _Text(pv, accept, max_length=len(pv.value) + 1)
-    low, high = pv.limits or (0, 0)
-    metadata = {"units": pv.unit, "lower_ctrl_limit": low, "upper_ctrl_limit": high}
-    metadata |= {"lower_disp_limit": low, "upper_disp_limit": high}
+    if pv.choices:
+        return _Enum(pv, accept, enum_strings=pv.choices)
+    metadata: dict[str, Any] = {"units": pv.unit, **_limits(pv)}
     if isinstance(pv.value, int):
         return _Integer(pv, accept, **metadata)
     return _Double(pv, accept, precision=pv.precision, **metadata)
+
+
+def _limits(pv: Pv) -> dict[str, Any]:
+    """The limits as clients read them; both 0 says that there are none."""
+    low, high = pv.limits or (0, 0)
+    return {
+        "lower_ctrl_limit": low,
+        "upper_ctrl_limit": high,
+        "lower_disp_limit": low,
+        "upper_disp_limit": high,
+    }
 
 
 class Ioc:
@@ -142,6 +180,7 @@ class Ioc:
         self._channels[CLAIM] = _Claim(fence.claim_pv, self._accept)
         for channel in self._channels.values():
             channel.fence = fence
+        self._names = self._channels | {pv.alias: self._channels[pv.name] for pv in pvs if pv.alias}
         self._moved = asyncio.Event()
         self._stepped_at = time.monotonic()
 
@@ -155,7 +194,7 @@ class Ioc:
         Raises:
             PortInUse: someone took the port in the meantime.
         """
-        context = _Context(self._channels, [LOOPBACK])
+        context = _Context(self._names, [LOOPBACK])
         context.fence = self._fence
         ready = asyncio.Event()
 
@@ -179,6 +218,7 @@ class Ioc:
 
     async def _accept(self, pv: Pv, value: float) -> None:
         self._step()
+        self._moved.set()  # a put that is complete at the end of a move waits for the steps
         try:
             await pv.accept(int(value) if isinstance(pv.value, int) else value)
         finally:

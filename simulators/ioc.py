@@ -22,7 +22,7 @@ from caproto.asyncio.server import Context
 
 from simulators.fence import CLAIM, Circuit, Fence
 from simulators.loopback import LOOPBACK, PortInUse
-from simulators.pv import Instrument, PutRefused, Pv, Sleep
+from simulators.pv import Instrument, Pv, Sleep
 
 TICK = 0.01
 """Wall seconds between two steps while something moves; nothing ticks while all stand still."""
@@ -63,14 +63,13 @@ class _Channel(ChannelData):
 
     async def post(self) -> None:
         """Publish the value with a new time stamp."""
-        await super().write(self.pv.value, verify_value=False, **self._new_limits())
+        await super().write(self.pv.value, verify_value=False)
 
-    def _new_limits(self) -> dict[str, Any]:
-        """Limits as metadata, when they are not those that clients know."""
-        if self.pv.limits == self._limits:
-            return {}
-        self._limits = self.pv.limits
-        return _limits(self.pv)
+    async def show_limits(self) -> None:
+        """Give new limits to clients that ask; like an EPICS record, tell nobody of them."""
+        if self.pv.limits != self._limits:
+            self._limits = self.pv.limits
+            await self.write_metadata(publish=False, **_limits(self.pv))
 
 
 class _Double(_Channel, ChannelDouble): ...
@@ -80,21 +79,12 @@ class _Integer(_Channel, ChannelInteger): ...
 
 
 class _Enum(_Channel, ChannelEnum):
-    """A choice; clients put the index or the text, and read either."""
-
-    async def write(self, value: Any, **_: Any) -> None:
-        """A client's put, of a text or of an index that may be out of range."""
-        choice: Any = self.preprocess_value(value)
-        if choice in self.pv.choices:
-            choice = self.pv.choices.index(choice)
-        if not isinstance(choice, int):
-            raise PutRefused(f"{self.pv.name}: {choice!r} is none of {', '.join(self.pv.choices)}")
-        await self._accept(self.pv, choice)
+    """A choice; clients put its index or its text, and read either. A put arrives as the index."""
 
     async def post(self) -> None:
         """Publish the choice with a new time stamp."""
         text = self.pv.choices[int(self.pv.value)]
-        await ChannelEnum.write(self, text, verify_value=False)
+        await ChannelData.write(self, text, verify_value=False)
 
 
 class _String(_Channel, ChannelString): ...
@@ -252,6 +242,8 @@ class Ioc:
                     await channel.post()
 
     async def _publish(self) -> None:
+        for channel in self._channels.values():
+            await channel.show_limits()
         for channel in self._channels.values():
             if channel.pv.changed:
                 channel.pv.changed = False

@@ -294,7 +294,6 @@ class Motor:
 
     def _show_limits(self) -> None:
         self._val.limits = (float(self._llm.value), float(self._hlm.value))
-        self._val.post(self._val.value)
 
 
 def travelled(way: float, velocity: float, ramp: float, seconds: float) -> float:

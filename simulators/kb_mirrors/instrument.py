@@ -109,12 +109,15 @@ class KbMirrors:
         """Let so much lab time pass; True while a motor moves or the ring is being filled."""
         for motor in self._motors.values():
             motor.step(seconds)
-        filling = self._since_dump < DARK_TIME + REFILL_TIME
-        if filling:
+        if self._filling:
             self._since_dump += seconds
             part = (self._since_dump - DARK_TIME) / REFILL_TIME
             self._current.post(RING_CURRENT * min(1.0, max(0.0, part)))
-        return filling or any(motor.moving for motor in self._motors.values())
+        return self._filling or any(motor.moving for motor in self._motors.values())
+
+    @property
+    def _filling(self) -> bool:
+        return self._since_dump < DARK_TIME + REFILL_TIME
 
     def _motor(self, parameter: str, sleep: Sleep) -> Motor:
         mirror = "vertical" if "_v" in parameter else "horizontal"

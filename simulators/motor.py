@@ -37,6 +37,7 @@ class Motor:
         velocity: `.VELO` at the start, units per second of lab time.
         ramp: `.ACCL` at the start, seconds of lab time from rest to full velocity.
         backlash: `.BDST`: length of the final approach, and by its sign the direction; 0: none.
+        start: where it stands at the start.
         precision: digits after the point that a screen shows.
         sleep: waits for lab time.
         on_set: called when a move is ordered, stopped, or the coordinates are redefined.
@@ -53,6 +54,7 @@ class Motor:
         velocity: float,
         ramp: float,
         backlash: float = 0.0,
+        start: float = 0.0,
         precision: int = 4,
         sleep: Sleep,
         on_set: Callable[[], None],
@@ -62,7 +64,7 @@ class Motor:
         self._on_set = on_set
         self._legs: list[float] = []
         """Dial positions to go to, one after another; none when done moving."""
-        self._start, self._seconds = HOME, 0.0
+        self._start, self._seconds = start, 0.0
         """Dial position where the present leg began, and how long ago."""
         self._announced = True
         """True once clients have been told that a move begins; before that it does not end."""
@@ -77,10 +79,18 @@ class Motor:
             return field(name, 0, f"1 {meaning}", limits=(0, 1), put=put, **more)
 
         self._val = field(
-            "VAL", HOME, "setpoint", unit, limits=limits, put=self._put, advisory=True, alias=prefix
+            "VAL",
+            start,
+            "setpoint",
+            unit,
+            limits=limits,
+            put=self._put,
+            advisory=True,
+            alias=prefix,
         )
-        self._rbv = field("RBV", HOME, "readback", unit)
-        self._drbv = field("DRBV", HOME, "dial readback", unit)
+        self._val.advisory = True  # `_put` judges the limits, as a record does
+        self._rbv = field("RBV", start, "readback", unit)
+        self._drbv = field("DRBV", start, "dial readback", unit)
         self._off = field("OFF", 0.0, "setpoint less dial", unit, put=self._put_offset)
         self._set = field(
             "SET",

@@ -74,7 +74,7 @@ def knife_edge(
             for position in _spread(*window, points):
                 yield from bps.mv(knife, position)
                 got = yield from bps.trigger_and_read([detector, knife], name=f"edge_{axis}")
-                if got is not None:  # None: the plan is only looked at, not run
+                if got:  # nothing where the plan is only looked at, not run
                     at = float(got[knife.name]["value"])
                     seen.append((at, float(got[f"{detector.name}_{signal}"]["value"])))
             if seen:

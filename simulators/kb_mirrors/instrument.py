@@ -103,6 +103,15 @@ class KbMirrors:
             put=self._put_dump,
             anyone=True,
         )
+        self._drifted = 0.0
+        self._drift = Pv(
+            "KB:DRIFT",
+            0.0,
+            "urad",
+            "twin only: by how much both mirrors turn at each trigger of KB:SPOT; 0 turns them back",
+            (-1.0, 1.0),
+            put=self._put_drift,
+        )
         self._shutter = Pv(
             "FE:SHUTTER",
             1,
@@ -130,7 +139,7 @@ class KbMirrors:
         self._axes = (*self._motors.values(), *self._knives.values())
         axes = [pv for motor in self._axes for pv in motor.pvs]
         beam = (self._current, self._dump, self._shutter)
-        self.pvs = (*axes, *beam, *spot.pvs, *diode.pvs)
+        self.pvs = (*axes, *beam, self._drift, *spot.pvs, *diode.pvs)
 
     def step(self, seconds: float) -> bool:
         """Let so much lab time pass; True while a motor moves or the ring is being filled."""
@@ -203,6 +212,10 @@ class KbMirrors:
             self._current.post(0.0)
         self._dump.post(0)
 
+    async def _put_drift(self, value: float) -> None:
+        self._drift.post(value)
+        self._drifted = self._drifted if value else 0.0
+
     async def _put_shutter(self, value: float) -> None:
         self._shutter.post(int(value))
 
@@ -213,6 +226,8 @@ class KbMirrors:
 
     def _truth(self) -> dict[str, float]:
         dials = {name: motor.dial for name, motor in self._motors.items()}
+        for pitch in ("pitch_v", "pitch_h"):
+            dials[pitch] += self._drifted
         outcomes = evaluate(**dials, instance=self._instance)
         return {name: float(value) for name, value in outcomes.items()}
 
@@ -224,6 +239,7 @@ class KbMirrors:
 
     def _sample_spot(self) -> list[float]:
         noise = self._noise("spot", self._motors.values(), 8)
+        self._drifted += float(self._drift.value)
         if self._light == 0.0:
             return [0.0] * (len(CHANNELS) - 1) + [NO_LIGHT]
         true = self._truth()

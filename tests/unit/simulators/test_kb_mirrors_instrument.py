@@ -165,6 +165,15 @@ def test_half_the_current_means_more_noise_not_less_flux():
     assert stdev(faint) > 5 * stdev(full)
 
 
+def test_drift_moves_the_beam_with_each_trigger_until_it_is_switched_off():
+    lab, still = Lab(), Lab()
+    lab.put("KB:DRIFT", 0.5)
+    moved = [lab.measure()["centroid_v"] - still.measure()["centroid_v"] for _ in range(6)]
+    assert moved == pytest.approx([0.5 * n for n in range(1, 7)], abs=0.02)  # 2 q = 1 um/urad
+    lab.put("KB:DRIFT", 0.0)
+    assert lab.measure() == still.measure()
+
+
 def test_a_closed_shutter_leaves_no_light():
     lab = Lab()
     lab.put("FE:SHUTTER", 0)

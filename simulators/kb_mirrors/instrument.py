@@ -108,7 +108,7 @@ class KbMirrors:
             "KB:DRIFT",
             0.0,
             "urad",
-            "twin only: by how much both mirrors turn at each trigger of KB:SPOT; 0 turns them back",
+            "twin only: both mirrors turn by this at each trigger of KB:SPOT; 0 turns them back",
             (-1.0, 1.0),
             put=self._put_drift,
         )

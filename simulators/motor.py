@@ -126,11 +126,11 @@ class Motor:
             fields.val.post(value)
             fields.rbv.post(value)
         elif not self._is_allowed(value):
-            fields.lvio.post(1)
+            _show(fields.lvio, 1)
             fields.val.post(fields.val.value)
             await self._pulse()
         else:
-            fields.lvio.post(0)
+            _show(fields.lvio, 0)
             fields.val.post(value)
             await self._go(self._approach(value - self._offset))
 
@@ -159,7 +159,7 @@ class Motor:
             self._arrived = asyncio.Event()
         self._on_set()
         self._legs, self._start, self._seconds = legs, self.dial, 0.0
-        self._fields.tdir.post(int(legs[-1] >= self.dial))
+        _show(self._fields.tdir, int(legs[-1] >= self.dial))
         self._fields.movn.post(1)
         self._fields.dmov.post(0)
         self._announced = False
@@ -180,11 +180,9 @@ class Motor:
     def _finish(self, spmg: int) -> None:
         fields = self._fields
         self._legs = []
-        if fields.spmg.value != spmg:
-            fields.spmg.post(spmg)
-        for button in (fields.homf, fields.homr):
-            if button.value:
-                button.post(0)
+        _show(fields.spmg, spmg)
+        _show(fields.homf, 0)
+        _show(fields.homr, 0)
         fields.movn.post(0)
         fields.dmov.post(1)
         self._arrived.set()
@@ -194,9 +192,8 @@ class Motor:
         setpoint = float(fields.val.value)
         fields.drbv.post(dial)
         fields.rbv.post(setpoint if dial == setpoint - self._offset else dial + self._offset)
-        for switch, on in ((fields.lls, dial <= low), (fields.hls, dial >= high)):
-            if switch.value != on:
-                switch.post(int(on))
+        _show(fields.lls, int(dial <= low))
+        _show(fields.hls, int(dial >= high))
 
     def _put_stop(self, value: float) -> None:
         if value and self._legs:
@@ -240,6 +237,12 @@ class Motor:
 
     def _show_limits(self) -> None:
         self._fields.val.limits = (float(self._fields.llm.value), float(self._fields.hlm.value))
+
+
+def _show(pv: Pv, value: int) -> None:
+    """Post a state, if it is another one."""
+    if pv.value != value:
+        pv.post(value)
 
 
 def travelled(way: float, velocity: float, ramp: float, seconds: float) -> float:

@@ -14,6 +14,7 @@ from caproto import (
     ChannelChar,
     ChannelData,
     ChannelDouble,
+    ChannelEnum,
     ChannelInteger,
     ChannelString,
 )
@@ -37,8 +38,10 @@ class _Channel(ChannelData):
     """A caproto channel whose client puts go to the `Pv`; `post` publishes its value."""
 
     def __init__(self, pv: Pv, accept: Callable[[Pv, float], Any], **metadata: Any) -> None:
-        super().__init__(value=pv.value, **metadata)
+        super().__init__(value=pv.choices[int(pv.value)] if pv.choices else pv.value, **metadata)
         self.pv = pv
+        self.limits = pv.limits
+        """What clients read; those of the `Pv` may be newer."""
         self.fence: Fence | None = None
         """Asked before each client's put; None admits all."""
         self._accept = accept
@@ -63,11 +66,25 @@ class _Channel(ChannelData):
         """Publish the value with a new time stamp."""
         await super().write(self.pv.value, verify_value=False)
 
+    async def show_limits(self) -> None:
+        """Give new limits to clients that ask; like an EPICS record, tell nobody of them."""
+        self.limits = self.pv.limits
+        await self.write_metadata(publish=False, **_limits(self.pv))
+
 
 class _Double(_Channel, ChannelDouble): ...
 
 
 class _Integer(_Channel, ChannelInteger): ...
+
+
+class _Enum(_Channel, ChannelEnum):
+    """A choice; clients put its index or its text, and read either. A put arrives as the index."""
+
+    async def post(self) -> None:
+        """Publish the choice with a new time stamp."""
+        text = self.pv.choices[int(self.pv.value)]
+        await ChannelData.write(self, text, verify_value=False)
 
 
 class _String(_Channel, ChannelString): ...
@@ -109,12 +126,23 @@ def _channel(pv: Pv, accept: Callable[[Pv, float], Any]) -> _Channel:
         if len(pv.value) <= CA_STRING:
             return _String(pv, accept)
         return _Text(pv, accept, max_length=len(pv.value) + 1)
-    low, high = pv.limits or (0, 0)
-    metadata = {"units": pv.unit, "lower_ctrl_limit": low, "upper_ctrl_limit": high}
-    metadata |= {"lower_disp_limit": low, "upper_disp_limit": high}
+    if pv.choices:
+        return _Enum(pv, accept, enum_strings=pv.choices)
+    metadata: dict[str, Any] = {"units": pv.unit, **_limits(pv)}
     if isinstance(pv.value, int):
         return _Integer(pv, accept, **metadata)
     return _Double(pv, accept, precision=pv.precision, **metadata)
+
+
+def _limits(pv: Pv) -> dict[str, Any]:
+    """The limits as clients read them; both 0 says that there are none."""
+    low, high = pv.limits or (0, 0)
+    return {
+        "lower_ctrl_limit": low,
+        "upper_ctrl_limit": high,
+        "lower_disp_limit": low,
+        "upper_disp_limit": high,
+    }
 
 
 class Ioc:
@@ -142,6 +170,7 @@ class Ioc:
         self._channels[CLAIM] = _Claim(fence.claim_pv, self._accept)
         for channel in self._channels.values():
             channel.fence = fence
+        self._names = self._channels | {pv.alias: self._channels[pv.name] for pv in pvs if pv.alias}
         self._moved = asyncio.Event()
         self._stepped_at = time.monotonic()
 
@@ -155,7 +184,7 @@ class Ioc:
         Raises:
             PortInUse: someone took the port in the meantime.
         """
-        context = _Context(self._channels, [LOOPBACK])
+        context = _Context(self._names, [LOOPBACK])
         context.fence = self._fence
         ready = asyncio.Event()
 
@@ -179,6 +208,7 @@ class Ioc:
 
     async def _accept(self, pv: Pv, value: float) -> None:
         self._step()
+        self._moved.set()  # a put that is complete at the end of a move waits for the steps
         try:
             await pv.accept(int(value) if isinstance(pv.value, int) else value)
         finally:
@@ -212,6 +242,9 @@ class Ioc:
                     await channel.post()
 
     async def _publish(self) -> None:
+        for channel in self._channels.values():
+            if channel.limits is not channel.pv.limits:
+                await channel.show_limits()
         for channel in self._channels.values():
             if channel.pv.changed:
                 channel.pv.changed = False

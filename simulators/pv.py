@@ -33,6 +33,9 @@ class Pv:
             who changes `value`. None: clients may only read.
         anyone: True when every client may put it, whoever drives: it stops something.
         heartbeat: published anew every second, so that its age says that the server lives.
+        advisory: True when `limits` are only shown to clients and `put` judges what lies outside.
+        choices: texts of an enumeration, of which `value` is the index; none for a number.
+        alias: a second name for the same; empty for none.
     """
 
     name: str
@@ -44,6 +47,9 @@ class Pv:
     put: Callable[[float], Awaitable[None]] | None = None
     anyone: bool = False
     heartbeat: bool = False
+    advisory: bool = False
+    choices: tuple[str, ...] = ()
+    alias: str = ""
     changed: bool = False
 
     def post(self, value: Value) -> None:
@@ -61,8 +67,10 @@ class Pv:
             raise PutRefused(f"{self.name} is read-only")
         if not math.isfinite(value):
             raise PutRefused(f"{self.name}: {value} is not a finite number")
-        if self.limits is not None and not self.limits[0] <= value <= self.limits[1]:
-            low, high = self.limits
+        if self.choices and value not in range(len(self.choices)):
+            raise PutRefused(f"{self.name}: {value} is none of {', '.join(self.choices)}")
+        low, high = self.limits or (-math.inf, math.inf)
+        if not self.advisory and not low <= value <= high:
             raise PutRefused(
                 f"{self.name}: {value} is outside {low} to {high} {self.unit}".rstrip()
             )

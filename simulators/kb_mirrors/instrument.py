@@ -1,0 +1,276 @@
+"""Process variables and dynamics of the mirror pair, its beam, and what looks at the focus."""
+
+import math
+from collections.abc import Iterable
+from statistics import NormalDist
+
+from simulators.detector import TriggeredChannels
+from simulators.kb_mirrors.model import BOUNDS, FWHM_PER_SIGMA, evaluate, focus_of
+from simulators.motor import Motor
+from simulators.noise import standard_normal
+from simulators.pv import Pv, Sleep
+
+TIME_COMPRESSION = 60.0
+"""Lab seconds per wall second, unless the server is told otherwise."""
+
+SCAN_TIME = 20.0
+"""Seconds of lab time of a knife-edge scan in both directions."""
+
+RELATIVE_NOISE, ABSOLUTE_NOISE = 0.02, 5.0
+"""Standard deviations of a measured width: relative to it, and in nm."""
+
+CENTROID_NOISE = 0.1
+"""Standard deviation of a measured position, um."""
+
+COUNTS = 1e6
+"""Photons that a scan would count at full flux and full current."""
+
+CURRENT_NOISE = 0.003
+"""Standard deviation of what is left of the ring current in the flux, relative."""
+
+RING_CURRENT = 200.0
+"""mA that top-up keeps."""
+
+DARK_TIME, REFILL_TIME = 300.0, 300.0
+"""Seconds of lab time after a beam dump without beam, and from then to full current."""
+
+EXPOSURE = 0.1
+"""Seconds of lab time of one reading of the diode behind the knives."""
+
+EXPOSURE_COUNTS = 1e5
+"""Photons that the diode would count in it at full flux and full current."""
+
+DARK_NOISE = 1e-4
+"""Standard deviation of the diode without light, relative to the full beam."""
+
+KNIVES = {"knife_v": "KNIFE:V", "knife_h": "KNIFE:H"}
+"""Name of the motor record of each knife; at -40 um both are out of the beam."""
+
+NO_LIGHT = -10.0
+"""What `LOG_FOCUS` says when there is no flux."""
+
+PREFIXES = {
+    "pitch_v": "KBV:PITCH",
+    "pitch_h": "KBH:PITCH",
+    "bend_vu": "KBV:BNDU",
+    "bend_vd": "KBV:BNDD",
+    "bend_hu": "KBH:BNDU",
+    "bend_hd": "KBH:BNDD",
+}
+"""Name of the motor record of each parameter."""
+
+CHANNELS = {
+    "FWHM_V": ("nm", "vertical size of the focus"),
+    "FWHM_H": ("nm", "horizontal size of the focus"),
+    "FLUX": ("", "flux per flux before the mirrors"),
+    "CENTROID_V": ("um", "vertical position of the focus from the rotation centre"),
+    "CENTROID_H": ("um", "horizontal position of the focus from the rotation centre"),
+    "FOCUS": ("", "flux per (100 nm)^2, less off the rotation centre"),
+    "LOG_FOCUS": ("", "decimal logarithm of FOCUS"),
+}
+
+
+class KbMirrors:
+    """Two mirrors with three motors each, and what looks at their focus.
+
+    `KB:SPOT` is a knife-edge scanner of its own that gives the result at each trigger. `KB:DIODE`
+    reads the flux behind the two knives, for those who scan themselves. A measurement is a pure
+    function of the seed, the dial positions (as the motors end them), how many triggers went
+    before since a move was last ordered, and whether there is beam.
+
+    Args:
+        seed: of the measurement noise.
+        sleep: waits for lab time.
+        instance: which hidden zero offsets the axes have.
+    """
+
+    def __init__(self, seed: int, sleep: Sleep, instance: int = 0) -> None:
+        self._seed = seed
+        self._instance = instance
+        self._triggers = {"spot": 0, "diode": 0}
+        self._since_dump = math.inf
+        self._motors = {name: self._motor(name, sleep) for name in BOUNDS}
+        self._knives = {name: self._knife(name, sleep) for name in KNIVES}
+        self._current = Pv(
+            "SR:CURRENT", RING_CURRENT, "mA", "ring current", precision=2, heartbeat=True
+        )
+        self._dump = Pv(
+            "SR:DUMP",
+            0,
+            "",
+            "twin only: 1 dumps the beam, which comes back by itself",
+            (0, 1),
+            put=self._put_dump,
+            anyone=True,
+        )
+        self._drifted = 0.0
+        self._drift = Pv(
+            "KB:DRIFT",
+            0.0,
+            "urad",
+            "twin only: both mirrors turn by this at each trigger of KB:SPOT; 0 turns them back",
+            (-1.0, 1.0),
+            put=self._put_drift,
+        )
+        self._shutter = Pv(
+            "FE:SHUTTER",
+            1,
+            "",
+            "front-end shutter",
+            put=self._put_shutter,
+            choices=("Closed", "Open"),
+        )
+        spot = TriggeredChannels(
+            "KB:SPOT",
+            channels=CHANNELS,
+            sample=self._sample_spot,
+            run_time=SCAN_TIME,
+            sleep=sleep,
+            what="knife edge",
+        )
+        diode = TriggeredChannels(
+            "KB:DIODE",
+            channels={"TRANSMISSION": ("", "flux behind the knives per flux before the mirrors")},
+            sample=self._sample_diode,
+            run_time=EXPOSURE,
+            sleep=sleep,
+            what="diode",
+        )
+        self._axes = (*self._motors.values(), *self._knives.values())
+        axes = [pv for motor in self._axes for pv in motor.pvs]
+        beam = (self._current, self._dump, self._shutter)
+        self.pvs = (*axes, *beam, self._drift, *spot.pvs, *diode.pvs)
+
+    def step(self, seconds: float) -> bool:
+        """Let so much lab time pass; True while a motor moves or the ring is being filled."""
+        for motor in self._axes:
+            motor.step(seconds)
+        if self._filling:
+            self._since_dump += seconds
+            part = (self._since_dump - DARK_TIME) / REFILL_TIME
+            self._current.post(RING_CURRENT * min(1.0, max(0.0, part)))
+        return self._filling or any(motor.moving for motor in self._axes)
+
+    @property
+    def _filling(self) -> bool:
+        return self._since_dump < DARK_TIME + REFILL_TIME
+
+    def _motor(self, parameter: str, sleep: Sleep) -> Motor:
+        mirror = "vertical" if "_v" in parameter else "horizontal"
+        if parameter.startswith("pitch"):  # a piezo on top of a coarse stage
+            return Motor(
+                PREFIXES[parameter],
+                unit="urad",
+                what=f"pitch of the {mirror} mirror",
+                limits=BOUNDS[parameter],
+                travel=(-30.0, 30.0),
+                velocity=20.0,
+                ramp=0.1,
+                sleep=sleep,
+                on_set=self._forget_triggers,
+            )
+        end = "upstream" if parameter.endswith("u") else "downstream"
+        return Motor(  # a stepper
+            PREFIXES[parameter],
+            unit="%",
+            what=f"{end} bender of the {mirror} mirror",
+            limits=(-0.55, 0.55),  # room for the final approach at the ends of `BOUNDS`
+            travel=(-1.0, 1.0),
+            velocity=0.2,
+            ramp=0.5,
+            backlash=0.02,
+            precision=5,
+            sleep=sleep,
+            on_set=self._forget_triggers,
+        )
+
+    def _knife(self, name: str, sleep: Sleep) -> Motor:
+        direction = "vertical" if name.endswith("v") else "horizontal"
+        return Motor(
+            KNIVES[name],
+            unit="um",
+            what=f"knife that cuts the beam in {direction} direction",
+            limits=(-50.0, 50.0),
+            travel=(-60.0, 60.0),
+            velocity=50.0,
+            ramp=0.05,
+            start=-40.0,
+            sleep=sleep,
+            on_set=self._forget_exposures,
+        )
+
+    def _forget_triggers(self) -> None:
+        self._triggers["spot"] = 0
+        self._forget_exposures()
+
+    def _forget_exposures(self) -> None:
+        self._triggers["diode"] = 0
+
+    async def _put_dump(self, value: float) -> None:
+        if value:
+            self._since_dump = 0.0
+            self._current.post(0.0)
+        self._dump.post(0)
+
+    async def _put_drift(self, value: float) -> None:
+        self._drift.post(value)
+        self._drifted = self._drifted if value else 0.0
+
+    async def _put_shutter(self, value: float) -> None:
+        self._shutter.post(int(value))
+
+    @property
+    def _light(self) -> float:
+        """Flux before the mirrors relative to that of full current and open shutter."""
+        return float(self._current.value) / RING_CURRENT * int(self._shutter.value)
+
+    def _truth(self) -> dict[str, float]:
+        dials = {name: motor.dial for name, motor in self._motors.items()}
+        for pitch in ("pitch_v", "pitch_h"):
+            dials[pitch] += self._drifted
+        outcomes = evaluate(**dials, instance=self._instance)
+        return {name: float(value) for name, value in outcomes.items()}
+
+    def _noise(self, detector: str, motors: Iterable[Motor], size: int) -> list[float]:
+        dials = [motor.dial for motor in motors]
+        noise = standard_normal(self._seed, dials, self._triggers[detector], size)
+        self._triggers[detector] += 1
+        return noise
+
+    def _sample_spot(self) -> list[float]:
+        noise = self._noise("spot", self._motors.values(), 8)
+        self._drifted += float(self._drift.value)
+        if self._light == 0.0:
+            return [0.0] * (len(CHANNELS) - 1) + [NO_LIGHT]
+        true = self._truth()
+        fwhm_v, fwhm_h = (
+            true[name] * (1.0 + RELATIVE_NOISE * relative) + ABSOLUTE_NOISE * absolute
+            for name, relative, absolute in zip(
+                ("fwhm_v", "fwhm_h"), noise[0:2], noise[2:4], strict=True
+            )
+        )
+        shot = 1.0 / math.sqrt(COUNTS * self._light * true["flux"])
+        flux = true["flux"] * (1.0 + shot * noise[4] + CURRENT_NOISE * noise[5])
+        centroid_v = true["centroid_v"] + CENTROID_NOISE * noise[6]
+        centroid_h = true["centroid_h"] + CENTROID_NOISE * noise[7]
+        focus = float(focus_of(flux, fwhm_v, fwhm_h, centroid_v, centroid_h))
+        return [fwhm_v, fwhm_h, flux, centroid_v, centroid_h, focus, math.log10(focus)]
+
+    def _sample_diode(self) -> list[float]:
+        shot, ring, dark = self._noise("diode", self._axes, 3)
+        if self._light == 0.0:
+            return [DARK_NOISE * dark]
+        true = self._truth()
+        passed = true["flux"]
+        for name, knife in self._knives.items():  # each cuts off what lies below it
+            axis = name.removeprefix("knife_")
+            sigma = true[f"fwhm_{axis}"] * 1e-3 / FWHM_PER_SIGMA
+            passed *= NormalDist(knife.dial, sigma).cdf(true[f"centroid_{axis}"])
+        photons = EXPOSURE_COUNTS * self._light
+        shot *= math.sqrt(passed / photons)
+        return [passed * (1.0 + CURRENT_NOISE * ring) + shot + DARK_NOISE * dark]
+
+
+def create(seed: int, sleep: Sleep) -> KbMirrors:
+    """The instrument that the server serves."""
+    return KbMirrors(seed, sleep)

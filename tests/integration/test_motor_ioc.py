@@ -1,0 +1,349 @@
+"""Motor records of the twins over real Channel Access, driven by the real `ophyd.EpicsMotor`.
+
+Run as a program, this file is the client: `python THIS_FILE SCENARIO` prints one JSON line.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
+
+
+# ------------------------------------------------------------------------- server
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """A twin with motors; five times slower than usual, so that there is time to act on the way."""
+    command = [sys.executable, "-m", "simulators.serve", "kb-mirrors"]
+    command += ["--seed", "5", "--time-compression", "12"]
+    with subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE) as process:
+        try:
+            yield json.loads(process.stdout.readline())["port"]
+        finally:
+            process.kill()
+
+
+def client(scenario: str, port: int) -> Any:
+    environment = {name: v for name, v in os.environ.items() if not name.startswith("EPICS_")}
+    environment |= {
+        "EPICS_CA_ADDR_LIST": "127.0.0.1",
+        "EPICS_CA_AUTO_ADDR_LIST": "NO",
+        "EPICS_CA_SERVER_PORT": str(port),
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [sys.executable, __file__, scenario]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, text=True, capture_output=True, timeout=40
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+# ------------------------------------------------------------------------- client
+
+
+def motor(record: str = "KBV:PITCH", name: str = "pitch") -> Any:
+    from ophyd import EpicsMotor
+
+    made = EpicsMotor(record, name=name, timeout=20)
+    made.wait_for_connection(all_signals=True, timeout=10)
+    return made
+
+
+def signal(pv: str, **options: Any) -> Any:
+    from ophyd import EpicsSignal
+
+    made = EpicsSignal(pv, name=pv, **options)
+    made.wait_for_connection(timeout=10)
+    return made
+
+
+def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+
+
+def unchecked(axis: Any) -> Any:
+    """The same motor without ophyd's own look at the limits, as after a change of them."""
+    axis.check_value = axis.user_setpoint.check_value = lambda *_, **__: None
+    return axis
+
+
+def fresh(axis: Any) -> dict[str, float]:
+    names = ("user_setpoint", "user_readback", "motor_done_move", "motor_is_moving")
+    return {name: getattr(axis, name).get(use_monitor=False) for name in names}
+
+
+def test_what_a_motor_says_of_itself(port):
+    answer = client("identity", port)
+    assert answer["pitch"] == {
+        "limits": [-10.0, 10.0],
+        "egu": "urad",
+        "precision": 4,
+        "position": 0.0,
+        "moving": False,
+        "units": "urad",
+        "choices": [["Pos", "Neg"], ["Use", "Set"], ["Variable", "Frozen"]],
+    }
+    assert answer["configuration"] == {
+        "pitch_user_offset": 0.0,
+        "pitch_user_offset_dir": 0,
+        "pitch_velocity": 20.0,
+        "pitch_acceleration": 0.1,
+        "pitch_motor_egu": "urad",
+    }
+    assert answer["bare_name"] == 0.0
+    assert answer["type"] == "motor"
+    assert answer["spmg"] == ["Go", ["Stop", "Pause", "Move", "Go"]]
+    assert answer["put"] == [
+        "Pause",
+        "Move",
+        "Move",
+        "Go",
+    ]  # by text, by index, out of range, by text
+
+
+def scenario_identity() -> Any:
+    axis = motor()
+    enums = (axis.user_offset_dir, axis.set_use_switch, axis.offset_freeze_switch)
+    spmg = signal("KBV:PITCH.SPMG", string=True)
+    was, put = spmg.get(), []
+    for choice in ("Pause", 2, 7, "Go"):
+        spmg.put(choice, wait=True)
+        put.append(spmg.get(use_monitor=False))
+    return {
+        "put": put,
+        "pitch": {
+            "limits": axis.limits,
+            "egu": axis.egu,
+            "precision": axis.precision,
+            "position": axis.position,
+            "moving": axis.moving,
+            "units": axis.describe()["pitch"]["units"],
+            "choices": [each.enum_strs for each in enums],
+        },
+        "configuration": {n: v["value"] for n, v in axis.read_configuration().items()},
+        "bare_name": signal("KBV:PITCH").get(),
+        "type": signal("KBV:PITCH.RTYP").get(),
+        "spmg": [was, spmg.enum_strs],
+    }
+
+
+def test_a_move_is_done_exactly_on_the_setpoint(port):
+    answer = client("moves", port)
+    for value, (read, success) in answer["reached"].items():
+        assert read == [float(value), float(value), float(value)]
+        assert success
+    assert 0.05 < answer["seconds"] < 3
+    assert answer["position_at_done"] == -7.654321
+    assert answer["complete"] == [5.0, 1]
+
+
+def scenario_moves() -> Any:
+    axis = motor("KBV:BNDU", "bend")
+    answer: dict[str, Any] = {"reached": {}}
+    for value in (0.1, 0.1, -0.123456789, 0.5, 0.0):  # one stands still, some come from above
+        status = axis.set(value)
+        status.wait(20)
+        read = [each["value"] for each in axis.read().values()]
+        answer["reached"][str(value)] = [[*read, axis.position], status.success]
+    pitch = motor()
+    started = time.monotonic()
+    status = pitch.set(-7.654321)
+    done: list[float] = []
+    status.add_callback(lambda _: done.append(pitch.user_readback.get()))
+    status.wait(20)
+    until(lambda: bool(done))
+    answer["position_at_done"] = done[0]
+    answer["seconds"] = time.monotonic() - started
+    setpoint = signal("KBV:PITCH.VAL", put_complete=True)
+    setpoint.set(5.0).wait(20)  # what a client without a motor class waits for
+    readings = fresh(pitch)
+    answer["complete"] = [readings["user_readback"], readings["motor_done_move"]]
+    return answer
+
+
+def test_a_stop_on_the_way_holds_and_is_over(port):
+    answer = client("stop", port)
+    assert 0.0 < answer["held"]["user_readback"] < 0.5
+    assert answer["held"]["user_setpoint"] == answer["held"]["user_readback"]
+    assert answer["held"]["motor_done_move"] == 1
+    assert answer["stop_field"] == 0
+    assert answer["at_rest"] == answer["held"]
+    assert answer["next"] == 0.0  # a stop that is not cleared would hold this move, too
+
+
+def scenario_stop() -> Any:
+    axis = motor("KBV:BNDU", "bend")
+    axis.set(0.0).wait(20)
+    status = axis.set(0.5)
+    until(lambda: axis.position > 0.05)
+    axis.stop()
+    until(lambda: status.done)
+    until(lambda: not axis.moving)
+    answer: dict[str, Any] = {"held": fresh(axis)}
+    answer["stop_field"] = axis.motor_stop.get(use_monitor=False)
+    axis.motor_stop.put(1, wait=True)
+    answer["at_rest"] = fresh(axis)
+    axis.set(0.0).wait(20)
+    return answer | {"next": axis.position}
+
+
+def test_outside_the_limits_nothing_moves(port):
+    answer = client("limits", port)
+    assert answer["asked"] == ["LimitError", "LimitError"]
+    assert answer["refused"] == {"done": True, "lvio": 1, "still": [2.0, 2.0]}
+    assert answer["after"] == [3.0, 0]
+    assert answer["narrowed"] == ["LimitError", [-10.0, 5.0]]
+    assert answer["widened"] == [12.0, 12.0]
+    assert answer["beyond_the_switch"] == 15.0
+
+
+def scenario_limits() -> Any:
+    axis, lvio = motor(), signal("KBV:PITCH.LVIO")
+    axis.set(2.0).wait(20)
+    answer: dict[str, Any] = {"asked": [raised(axis, 10.001), raised(axis, float("nan"))]}
+    rude = unchecked(motor())
+    status = rude.set(11.0)
+    status.wait(20)  # EpicsMotor calls it a success, so whoever moves must look where it stands
+    still = fresh(rude)
+    answer["refused"] = {
+        "done": status.done,
+        "lvio": lvio.get(use_monitor=False),
+        "still": [still["user_setpoint"], still["user_readback"]],
+    }
+    axis.set(3.0).wait(20)
+    answer["after"] = [axis.position, lvio.get(use_monitor=False)]
+    axis.set_lim(-10.0, 5.0)
+    until(lambda: axis.limits == (-10.0, 5.0))
+    answer["narrowed"] = [raised(axis, 6.0), axis.limits]
+    axis.set_lim(-10.0, 15.0)
+    until(lambda: axis.limits == (-10.0, 15.0))
+    axis.set(12.0).wait(20)
+    answer["widened"] = [axis.position, axis.user_setpoint.get()]
+    axis.high_limit_travel.put(31.0)
+    axis.set(0.0).wait(20)
+    answer["beyond_the_switch"] = axis.high_limit_travel.get(use_monitor=False)
+    axis.set_lim(-10.0, 10.0)
+    until(lambda: axis.limits == (-10.0, 10.0))
+    return answer
+
+
+def raised(axis: Any, value: float) -> str | None:
+    try:
+        axis.set(value)
+    except Exception as error:  # its type is what the test is about
+        return type(error).__name__
+    return None
+
+
+def test_home_and_the_offset(port):
+    answer = client("offset", port)
+    assert answer["redefined"] == [1.0, 1.0, [-12.0, 8.0]]
+    assert answer["moved"] == [2.0, 4.0]
+    assert answer["home"] == [-2.0, 0.0, True]
+    assert answer["back"] == [0.0, [-10.0, 10.0]]
+
+
+def scenario_offset() -> Any:
+    axis, dial = motor("KBH:PITCH"), signal("KBH:PITCH.DRBV", write_pv="KBH:PITCH.OFF")
+    axis.set(3.0).wait(20)
+    axis.set_current_position(1.0)
+    until(lambda: axis.limits == (-12.0, 8.0))
+    answer: dict[str, Any] = {"redefined": [axis.position, axis.user_setpoint.get(), axis.limits]}
+    axis.set(2.0).wait(20)
+    answer["moved"] = [axis.position, dial.get(use_monitor=False)]
+    status = axis.home("forward", wait=True, timeout=20)
+    answer["home"] = [axis.position, dial.get(use_monitor=False), status.success]
+    axis.user_offset.put(0.0, wait=True)
+    until(lambda: axis.limits == (-10.0, 10.0))
+    return answer | {"back": [axis.position, axis.limits]}
+
+
+def test_the_run_engine_stop_after_success_changes_nothing(port):
+    answer = client("run_engine", port)
+    assert answer["exit_status"] == "success"
+    assert answer["event"] == 1.25
+    assert answer["setpoint_before"] == answer["setpoint_after"]
+    assert answer["first"] == answer["again"]
+    assert answer["first"] != answer["second"]  # the stop did not start the count anew
+
+
+def scenario_run_engine() -> Any:
+    import bluesky.plan_stubs as bps
+    from bluesky import RunEngine
+    from bluesky.plans import count
+
+    from devices import TriggeredDetector
+
+    axis, spot = motor(), TriggeredDetector("KB:SPOT", name="spot", timeout_s=20)
+    spot.wait_for_connection(timeout=10)
+    engine = RunEngine({}, context_managers=[], during_task=None)
+    documents: list[Any] = []
+    engine.subscribe(lambda name, document: documents.append((name, document)))
+
+    def events() -> list[Any]:
+        return [document["data"] for name, document in documents if name == "event"]
+
+    def stops() -> list[Any]:
+        return [document["exit_status"] for name, document in documents if name == "stop"]
+
+    def measured() -> Any:
+        engine(count([spot, axis]))
+        return {k: v for k, v in events()[-1].items() if k.startswith("spot")}
+
+    engine(bps.mv(axis, 1.25))
+    before = axis.user_setpoint.read()
+    first = measured()
+    after = axis.user_setpoint.read()
+    second = measured()
+    engine(bps.mv(axis, 0.0))
+    engine(bps.mv(axis, 1.25))
+    return {
+        "first": first,
+        "second": second,
+        "again": measured(),
+        "setpoint_before": before,
+        "setpoint_after": after,
+        "event": events()[0]["pitch"],
+        "exit_status": stops()[0],
+    }
+
+
+def test_a_dumped_beam_leaves_no_light_and_comes_back(port):
+    answer = client("dump", port)
+    assert answer["before"] == 200.0
+    assert answer["dumped"] == 0.0
+    assert answer["flux"] == 0.0
+    assert answer["rising"]
+
+
+def scenario_dump() -> Any:
+    from devices import TriggeredDetector
+
+    current, dump = signal("SR:CURRENT", write_pv="SR:DUMP"), signal("SR:DUMP")
+    spot = TriggeredDetector("KB:SPOT", name="spot", timeout_s=20)
+    spot.wait_for_connection(timeout=10)
+    answer: dict[str, Any] = {"before": current.get(use_monitor=False)}
+    dump.put(1, wait=True)
+    answer["dumped"] = current.get(use_monitor=False)
+    spot.trigger().wait(20)
+    answer["flux"] = spot.read()["spot_flux"]["value"]
+    return answer | {"rising": current.get(use_monitor=False) < 200.0}
+
+
+if __name__ == "__main__":
+    print(json.dumps(globals()[f"scenario_{sys.argv[1]}"](), default=float), flush=True)
+    os._exit(0)

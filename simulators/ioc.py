@@ -45,7 +45,8 @@ class _Channel(ChannelData):
     def __init__(self, pv: Pv, accept: Callable[[Pv, float], Any], **metadata: Any) -> None:
         super().__init__(value=pv.choices[int(pv.value)] if pv.choices else pv.value, **metadata)
         self.pv = pv
-        self._limits = pv.limits
+        self.limits = pv.limits
+        """What clients read; those of the `Pv` may be newer."""
         self.fence: Fence | None = None
         """Asked before each client's put; None admits all."""
         self.faults: ActiveFaults | None = None
@@ -76,9 +77,8 @@ class _Channel(ChannelData):
 
     async def show_limits(self) -> None:
         """Give new limits to clients that ask; like an EPICS record, tell nobody of them."""
-        if self.pv.limits != self._limits:
-            self._limits = self.pv.limits
-            await self.write_metadata(publish=False, **_limits(self.pv))
+        self.limits = self.pv.limits
+        await self.write_metadata(publish=False, **_limits(self.pv))
 
 
 class _Double(_Channel, ChannelDouble): ...
@@ -357,7 +357,8 @@ class Ioc:
 
     async def _publish(self) -> None:
         for channel in self._channels.values():
-            await channel.show_limits()
+            if channel.limits is not channel.pv.limits:
+                await channel.show_limits()
         for channel in self._channels.values():
             if channel.pv.changed:
                 channel.pv.changed = False

@@ -1,4 +1,4 @@
-"""An EPICS motor record: the fields by which clients such as `ophyd.EpicsMotor` drive an axis.
+"""An EPICS motor record, by which clients such as `ophyd.EpicsMotor` drive an axis.
 
 As far as a client can see it does what the motor record of synApps does
 (github.com/epics-modules/motor). It has no jogging, tweaking, retries or raw coordinates.
@@ -7,12 +7,9 @@ As far as a client can see it does what the motor record of synApps does
 import asyncio
 import math
 from collections.abc import Callable
-from typing import Any
 
+from simulators.motor_fields import GO, MOVE, PAUSE, STOP, MotorFields, on_put
 from simulators.pv import Pv, Sleep
-
-STOP, PAUSE, MOVE, GO = range(4)
-"""Choices of `.SPMG`. In the first two nothing moves; `MOVE` becomes `PAUSE` after one move."""
 
 HOME = 0.0
 """Dial position of the home switch."""
@@ -34,12 +31,13 @@ class Motor:
         what: what moves, in a few words.
         limits: `.LLM` and `.HLM` at the start.
         travel: dial positions of the limit switches, which `.LLM` and `.HLM` cannot pass.
-        velocity: `.VELO` at the start, units per second of lab time.
+        velocity: `.VELO` at the start and its maximum, units per second of lab time.
         ramp: `.ACCL` at the start, seconds of lab time from rest to full velocity.
         backlash: `.BDST`: length of the final approach, and by its sign the direction; 0: none.
+        start: where it stands at the start.
         precision: digits after the point that a screen shows.
         sleep: waits for lab time.
-        on_set: called when a move is ordered, stopped, or the coordinates are redefined.
+        on_set: called when a move is ordered or stopped, or the coordinates are redefined.
     """
 
     def __init__(
@@ -53,6 +51,7 @@ class Motor:
         velocity: float,
         ramp: float,
         backlash: float = 0.0,
+        start: float = 0.0,
         precision: int = 4,
         sleep: Sleep,
         on_set: Callable[[], None],
@@ -62,82 +61,45 @@ class Motor:
         self._on_set = on_set
         self._legs: list[float] = []
         """Dial positions to go to, one after another; none when done moving."""
-        self._start, self._seconds = HOME, 0.0
+        self._start, self._seconds = start, 0.0
         """Dial position where the present leg began, and how long ago."""
         self._announced = True
         """True once clients have been told that a move begins; before that it does not end."""
         self._arrived = asyncio.Event()
-
-        def field(name: str, value: float | str, meaning: str, unit: str = "", **more: Any) -> Pv:
-            pv = Pv(f"{prefix}.{name}", value, unit, f"{what}: {meaning}", **more)
-            pv.precision = precision
-            return pv
-
-        def command(name: str, meaning: str, put: Any, **more: Any) -> Pv:
-            return field(name, 0, f"1 {meaning}", limits=(0, 1), put=put, **more)
-
-        self._val = field(
-            "VAL", HOME, "setpoint", unit, limits=limits, put=self._put, advisory=True, alias=prefix
+        self._fields = fields = MotorFields(
+            prefix,
+            unit=unit,
+            what=what,
+            limits=limits,
+            velocity=velocity,
+            ramp=ramp,
+            backlash=backlash,
+            start=start,
+            precision=precision,
         )
-        self._rbv = field("RBV", HOME, "readback", unit)
-        self._drbv = field("DRBV", HOME, "dial readback", unit)
-        self._off = field("OFF", 0.0, "setpoint less dial", unit, put=self._put_offset)
-        self._set = field(
-            "SET",
-            0,
-            "Set: a put to .VAL changes .OFF and moves nothing",
-            choices=("Use", "Set"),
-            put=self._put_set,
-        )
-        self._velo = field("VELO", velocity, "velocity", f"{unit}/s", put=self._put_velocity)
-        self._velo.limits = (velocity / 100.0, velocity)
-        self._accl = field("ACCL", ramp, "time to full velocity", "s", limits=(0.01, 60.0))
-        self._accl.put = self._put_acceleration
-        self._bdst = field("BDST", backlash, "length of the final approach", unit)
-        self._hlm = field("HLM", limits[1], "highest setpoint", unit, put=self._put_high)
-        self._llm = field("LLM", limits[0], "lowest setpoint", unit, put=self._put_low)
-        self._hlm.limits = self._llm.limits = travel
-        self._hls = field("HLS", 0, "1 at the high limit switch")
-        self._lls = field("LLS", 0, "1 at the low limit switch")
-        self._lvio = field("LVIO", 0, "1 when the last setpoint was outside the limits")
-        self._tdir = field("TDIR", 1, "direction of the last move, 1 is positive")
-        self._movn = field("MOVN", 0, "1 while moving")
-        self._dmov = field("DMOV", 1, "1 when done moving")
-        self._stop = command("STOP", "stops", self._put_stop, anyone=True)
-        self._spmg = field(
-            "SPMG",
-            GO,
-            "whether it may move",
-            choices=("Stop", "Pause", "Move", "Go"),
-            put=self._put_spmg,
-        )
-        self._homf = command("HOMF", "goes to the home switch", self._home_forward)
-        self._homr = command("HOMR", "goes to the home switch", self._home_reverse)
-        fixed = (
-            field("DIR", 0, "sign between setpoint and dial", choices=("Pos", "Neg")),
-            field("FOFF", 0, "whether .OFF may change", choices=("Variable", "Frozen")),
-            field("EGU", unit, "engineering unit"),
-            field("PREC", precision, "digits after the point"),
-            field("DESC", what, "description"),
-            field("VMAX", velocity, "highest velocity", f"{unit}/s"),
-            field("RTYP", "motor", "type of the record"),
-        )
-        # In the order in which clients hear of changes: done moving comes last.
-        self.pvs = (
-            *(self._val, self._lvio, self._off, self._set, self._tdir, self._hls, self._lls),
-            *(self._rbv, self._drbv, self._velo, self._accl, self._bdst, self._hlm, self._llm),
-            *(self._stop, self._spmg, self._homf, self._homr, *fixed, self._movn, self._dmov),
-        )
+        fields.hlm.limits = fields.llm.limits = travel
+        self.pvs = fields.pvs
+        on_put(fields.val, self._put)
+        on_put(fields.set, lambda value: fields.set.post(int(value)))
+        on_put(fields.off, self._redefine)
+        on_put(fields.stop, self._put_stop)
+        on_put(fields.spmg, self._put_spmg)
+        for button in (fields.homf, fields.homr):
+            on_put(button, lambda value, button=button: self._home(button) if value else None)
+        for speed in (fields.velo, fields.accl):
+            on_put(speed, lambda value, speed=speed: self._put_speed(speed, value))
+        for limit in (fields.hlm, fields.llm):
+            on_put(limit, lambda value, limit=limit: self._put_limit(limit, value))
 
     @property
     def dial(self) -> float:
         """Where it stands, in dial coordinates; the setpoint exactly, once done moving."""
-        return float(self._drbv.value)
+        return float(self._fields.drbv.value)
 
     @property
     def moving(self) -> bool:
         """True while it moves; False also while `.SPMG` holds it on the way."""
-        return bool(self._legs) and int(self._spmg.value) in (MOVE, GO)
+        return bool(self._legs) and self._fields.spmg.value in (MOVE, GO)
 
     def step(self, seconds: float) -> None:
         """Let so much lab time pass."""
@@ -146,7 +108,8 @@ class Motor:
         self._seconds += seconds
         end = self._legs[0]
         way = abs(end - self._start)
-        gone = travelled(way, float(self._velo.value), float(self._accl.value), self._seconds)
+        velocity, ramp = float(self._fields.velo.value), float(self._fields.accl.value)
+        gone = travelled(way, velocity, ramp, self._seconds)
         if gone < way:
             self._stand(self._start + math.copysign(gone, end - self._start))
             return
@@ -154,33 +117,38 @@ class Motor:
         self._start, self._seconds = end, 0.0
         self._legs.pop(0)
         if not self._legs:
-            self._finish(GO if self._spmg.value == GO else PAUSE)
+            self._finish(GO if self._fields.spmg.value == GO else PAUSE)
 
     async def _put(self, value: float) -> None:
-        offset = float(self._off.value)
-        if self._set.value:
+        fields = self._fields
+        if fields.set.value:
             self._redefine(value - self.dial)
-            self._val.post(value)
-            self._rbv.post(value)
+            fields.val.post(value)
+            fields.rbv.post(value)
         elif not self._is_allowed(value):
-            self._lvio.post(1)
-            self._val.post(self._val.value)
+            _show(fields.lvio, 1)
+            fields.val.post(fields.val.value)
             await self._pulse()
         else:
-            self._lvio.post(0)
-            self._val.post(value)
-            await self._go(self._approach(value - offset))
+            _show(fields.lvio, 0)
+            fields.val.post(value)
+            await self._go(self._approach(value - self._offset))
+
+    @property
+    def _offset(self) -> float:
+        return float(self._fields.off.value)
 
     def _is_allowed(self, value: float) -> bool:
         """False outside the limits, unless the move leads back towards them."""
-        low, high, now = float(self._llm.value), float(self._hlm.value), float(self._val.value)
-        overshoot = self._approach(value - float(self._off.value))[0] + float(self._off.value)
+        low, high = float(self._fields.llm.value), float(self._fields.hlm.value)
+        now = float(self._fields.val.value)
+        overshoot = self._approach(value - self._offset)[0] + self._offset
         inside = low <= value <= high and low <= overshoot <= high
         return inside or now < value < low or high < value < now
 
     def _approach(self, target: float) -> list[float]:
         """The legs of a move: against the direction of the backlash it goes past the target."""
-        backlash = float(self._bdst.value)
+        backlash = float(self._fields.bdst.value)
         if backlash * (target - self.dial) >= 0.0:
             return [target]
         return [target - backlash, target]
@@ -191,9 +159,9 @@ class Motor:
             self._arrived = asyncio.Event()
         self._on_set()
         self._legs, self._start, self._seconds = legs, self.dial, 0.0
-        self._tdir.post(int(legs[-1] >= self.dial))
-        self._movn.post(1)
-        self._dmov.post(0)
+        _show(self._fields.tdir, int(legs[-1] >= self.dial))
+        self._fields.movn.post(1)
+        self._fields.dmov.post(0)
         self._announced = False
         arrived = self._arrived
         await self._sleep(0.0)  # clients hear of the start also where the move takes no time
@@ -204,96 +172,77 @@ class Motor:
         """Not done and done moving: what clients wait for, where nothing moves."""
         if self._legs:
             return
-        self._dmov.post(0)
+        self._fields.dmov.post(0)
         await self._sleep(0.0)
         if not self._legs:
-            self._dmov.post(1)
+            self._fields.dmov.post(1)
 
     def _finish(self, spmg: int) -> None:
+        fields = self._fields
         self._legs = []
-        if self._spmg.value != spmg:
-            self._spmg.post(spmg)
-        for button in (self._homf, self._homr):
-            if button.value:
-                button.post(0)
-        self._movn.post(0)
-        self._dmov.post(1)
+        _show(fields.spmg, spmg)
+        _show(fields.homf, 0)
+        _show(fields.homr, 0)
+        fields.movn.post(0)
+        fields.dmov.post(1)
         self._arrived.set()
 
     def _stand(self, dial: float) -> None:
-        offset, setpoint = float(self._off.value), float(self._val.value)
-        self._drbv.post(dial)
-        self._rbv.post(setpoint if dial == setpoint - offset else dial + offset)
-        for switch, on in (
-            (self._lls, dial <= self._travel[0]),
-            (self._hls, dial >= self._travel[1]),
-        ):
-            if switch.value != int(on):
-                switch.post(int(on))
+        fields, (low, high) = self._fields, self._travel
+        setpoint = float(fields.val.value)
+        fields.drbv.post(dial)
+        fields.rbv.post(setpoint if dial == setpoint - self._offset else dial + self._offset)
+        _show(fields.lls, int(dial <= low))
+        _show(fields.hls, int(dial >= high))
 
-    async def _put_stop(self, value: float) -> None:
+    def _put_stop(self, value: float) -> None:
         if value and self._legs:
-            self._halt(int(self._spmg.value))
-        self._stop.post(0)
+            self._halt(int(self._fields.spmg.value))
+        self._fields.stop.post(0)
 
-    async def _put_spmg(self, value: float) -> None:
-        self._spmg.post(int(value))
+    def _put_spmg(self, value: float) -> None:
+        self._fields.spmg.post(int(value))
         if value == STOP and self._legs:
             self._halt(STOP)
 
     def _halt(self, spmg: int) -> None:
         """Done moving, here; the setpoint follows the readback."""
         self._on_set()
-        self._val.post(self._rbv.value)
+        self._fields.val.post(self._fields.rbv.value)
         self._finish(spmg)
 
-    async def _home_forward(self, value: float) -> None:
-        await self._home(self._homf, value)
-
-    async def _home_reverse(self, value: float) -> None:
-        await self._home(self._homr, value)
-
-    async def _home(self, button: Pv, value: float) -> None:
-        if value:
-            button.post(1)
-            self._val.post(HOME + float(self._off.value))
-            await self._go([HOME])
-
-    async def _put_offset(self, value: float) -> None:
-        self._redefine(value)
+    async def _home(self, button: Pv) -> None:
+        button.post(1)
+        self._fields.val.post(HOME + self._offset)
+        await self._go([HOME])
 
     def _redefine(self, offset: float) -> None:
         """Count setpoint and limits from elsewhere; nothing moves."""
-        shift = offset - float(self._off.value)
+        fields, (low, high) = self._fields, self._travel
+        shift = offset - self._offset
         self._on_set()
-        self._off.post(offset)
-        for pv in (self._val, self._rbv, self._hlm, self._llm):
+        fields.off.post(offset)
+        for pv in (fields.val, fields.rbv, fields.hlm, fields.llm):
             pv.post(float(pv.value) + shift)
-        low, high = self._travel
-        self._hlm.limits = self._llm.limits = (low + offset, high + offset)
+        fields.hlm.limits = fields.llm.limits = (low + offset, high + offset)
         self._show_limits()
 
-    async def _put_set(self, value: float) -> None:
-        self._set.post(int(value))
-
-    async def _put_velocity(self, value: float) -> None:
+    def _put_speed(self, pv: Pv, value: float) -> None:
         self._start, self._seconds = self.dial, 0.0
-        self._velo.post(value)
+        pv.post(value)
 
-    async def _put_acceleration(self, value: float) -> None:
-        self._start, self._seconds = self.dial, 0.0
-        self._accl.post(value)
-
-    async def _put_high(self, value: float) -> None:
-        self._hlm.post(value)
-        self._show_limits()
-
-    async def _put_low(self, value: float) -> None:
-        self._llm.post(value)
+    def _put_limit(self, pv: Pv, value: float) -> None:
+        pv.post(value)
         self._show_limits()
 
     def _show_limits(self) -> None:
-        self._val.limits = (float(self._llm.value), float(self._hlm.value))
+        self._fields.val.limits = (float(self._fields.llm.value), float(self._fields.hlm.value))
+
+
+def _show(pv: Pv, value: int) -> None:
+    """Post a state, if it is another one."""
+    if pv.value != value:
+        pv.post(value)
 
 
 def travelled(way: float, velocity: float, ramp: float, seconds: float) -> float:

@@ -1,9 +1,11 @@
 """Process variables and dynamics of the mirror pair, its beam, and what looks at the focus."""
 
 import math
+from collections.abc import Iterable
+from statistics import NormalDist
 
 from simulators.detector import TriggeredChannels
-from simulators.kb_mirrors.model import BOUNDS, evaluate, focus_of
+from simulators.kb_mirrors.model import BOUNDS, FWHM_PER_SIGMA, evaluate, focus_of
 from simulators.motor import Motor
 from simulators.noise import standard_normal
 from simulators.pv import Pv, Sleep
@@ -32,6 +34,18 @@ RING_CURRENT = 200.0
 DARK_TIME, REFILL_TIME = 300.0, 300.0
 """Seconds of lab time after a beam dump without beam, and from then to full current."""
 
+EXPOSURE = 0.1
+"""Seconds of lab time of one reading of the diode behind the knives."""
+
+EXPOSURE_COUNTS = 1e5
+"""Photons that the diode would count in it at full flux and full current."""
+
+DARK_NOISE = 1e-4
+"""Standard deviation of the diode without light, relative to the full beam."""
+
+KNIVES = {"knife_v": "KNIFE:V", "knife_h": "KNIFE:H"}
+"""Name of the motor record of each knife; at -40 um both are out of the beam."""
+
 NO_LIGHT = -10.0
 """What `LOG_FOCUS` says when there is no flux."""
 
@@ -57,10 +71,12 @@ CHANNELS = {
 
 
 class KbMirrors:
-    """Two mirrors with three motors each; a knife edge looks at the focus at each trigger.
+    """Two mirrors with three motors each, and what looks at their focus.
 
-    A measurement is a pure function of the seed, the dial positions (as the motors end them), how
-    many triggers went before since a move was last ordered, and whether there is beam.
+    `KB:SPOT` is a knife-edge scanner of its own that gives the result at each trigger. `KB:DIODE`
+    reads the flux behind the two knives, for those who scan themselves. A measurement is a pure
+    function of the seed, the dial positions (as the motors end them), how many triggers went
+    before since a move was last ordered, and whether there is beam.
 
     Args:
         seed: of the measurement noise.
@@ -71,9 +87,10 @@ class KbMirrors:
     def __init__(self, seed: int, sleep: Sleep, instance: int = 0) -> None:
         self._seed = seed
         self._instance = instance
-        self._triggers = 0
+        self._triggers = {"spot": 0, "diode": 0}
         self._since_dump = math.inf
         self._motors = {name: self._motor(name, sleep) for name in BOUNDS}
+        self._knives = {name: self._knife(name, sleep) for name in KNIVES}
         self._current = Pv(
             "SR:CURRENT", RING_CURRENT, "mA", "ring current", precision=2, heartbeat=True
         )
@@ -86,6 +103,15 @@ class KbMirrors:
             put=self._put_dump,
             anyone=True,
         )
+        self._drifted = 0.0
+        self._drift = Pv(
+            "KB:DRIFT",
+            0.0,
+            "urad",
+            "twin only: both mirrors turn by this at each trigger of KB:SPOT; 0 turns them back",
+            (-1.0, 1.0),
+            put=self._put_drift,
+        )
         self._shutter = Pv(
             "FE:SHUTTER",
             1,
@@ -97,23 +123,33 @@ class KbMirrors:
         spot = TriggeredChannels(
             "KB:SPOT",
             channels=CHANNELS,
-            sample=self._sample,
+            sample=self._sample_spot,
             run_time=SCAN_TIME,
             sleep=sleep,
             what="knife edge",
         )
-        axes = [pv for motor in self._motors.values() for pv in motor.pvs]
-        self.pvs = (*axes, self._current, self._dump, self._shutter, *spot.pvs)
+        diode = TriggeredChannels(
+            "KB:DIODE",
+            channels={"TRANSMISSION": ("", "flux behind the knives per flux before the mirrors")},
+            sample=self._sample_diode,
+            run_time=EXPOSURE,
+            sleep=sleep,
+            what="diode",
+        )
+        self._axes = (*self._motors.values(), *self._knives.values())
+        axes = [pv for motor in self._axes for pv in motor.pvs]
+        beam = (self._current, self._dump, self._shutter)
+        self.pvs = (*axes, *beam, self._drift, *spot.pvs, *diode.pvs)
 
     def step(self, seconds: float) -> bool:
         """Let so much lab time pass; True while a motor moves or the ring is being filled."""
-        for motor in self._motors.values():
+        for motor in self._axes:
             motor.step(seconds)
         if self._filling:
             self._since_dump += seconds
             part = (self._since_dump - DARK_TIME) / REFILL_TIME
             self._current.post(RING_CURRENT * min(1.0, max(0.0, part)))
-        return self._filling or any(motor.moving for motor in self._motors.values())
+        return self._filling or any(motor.moving for motor in self._axes)
 
     @property
     def _filling(self) -> bool:
@@ -148,8 +184,27 @@ class KbMirrors:
             on_set=self._forget_triggers,
         )
 
+    def _knife(self, name: str, sleep: Sleep) -> Motor:
+        direction = "vertical" if name.endswith("v") else "horizontal"
+        return Motor(
+            KNIVES[name],
+            unit="um",
+            what=f"knife that cuts the beam in {direction} direction",
+            limits=(-50.0, 50.0),
+            travel=(-60.0, 60.0),
+            velocity=50.0,
+            ramp=0.05,
+            start=-40.0,
+            sleep=sleep,
+            on_set=self._forget_exposures,
+        )
+
     def _forget_triggers(self) -> None:
-        self._triggers = 0
+        self._triggers["spot"] = 0
+        self._forget_exposures()
+
+    def _forget_exposures(self) -> None:
+        self._triggers["diode"] = 0
 
     async def _put_dump(self, value: float) -> None:
         if value:
@@ -157,31 +212,63 @@ class KbMirrors:
             self._current.post(0.0)
         self._dump.post(0)
 
+    async def _put_drift(self, value: float) -> None:
+        self._drift.post(value)
+        self._drifted = self._drifted if value else 0.0
+
     async def _put_shutter(self, value: float) -> None:
         self._shutter.post(int(value))
 
-    def _sample(self) -> list[float]:
+    @property
+    def _light(self) -> float:
+        """Flux before the mirrors relative to that of full current and open shutter."""
+        return float(self._current.value) / RING_CURRENT * int(self._shutter.value)
+
+    def _truth(self) -> dict[str, float]:
         dials = {name: motor.dial for name, motor in self._motors.items()}
-        noise = standard_normal(self._seed, list(dials.values()), self._triggers, 8)
-        self._triggers += 1
-        photons = COUNTS * float(self._current.value) / RING_CURRENT * int(self._shutter.value)
-        if photons == 0.0:
+        for pitch in ("pitch_v", "pitch_h"):
+            dials[pitch] += self._drifted
+        outcomes = evaluate(**dials, instance=self._instance)
+        return {name: float(value) for name, value in outcomes.items()}
+
+    def _noise(self, detector: str, motors: Iterable[Motor], size: int) -> list[float]:
+        dials = [motor.dial for motor in motors]
+        noise = standard_normal(self._seed, dials, self._triggers[detector], size)
+        self._triggers[detector] += 1
+        return noise
+
+    def _sample_spot(self) -> list[float]:
+        noise = self._noise("spot", self._motors.values(), 8)
+        self._drifted += float(self._drift.value)
+        if self._light == 0.0:
             return [0.0] * (len(CHANNELS) - 1) + [NO_LIGHT]
-        true = {
-            name: float(value) for name, value in evaluate(**dials, instance=self._instance).items()
-        }
+        true = self._truth()
         fwhm_v, fwhm_h = (
             true[name] * (1.0 + RELATIVE_NOISE * relative) + ABSOLUTE_NOISE * absolute
             for name, relative, absolute in zip(
                 ("fwhm_v", "fwhm_h"), noise[0:2], noise[2:4], strict=True
             )
         )
-        shot = 1.0 / math.sqrt(photons * true["flux"])
+        shot = 1.0 / math.sqrt(COUNTS * self._light * true["flux"])
         flux = true["flux"] * (1.0 + shot * noise[4] + CURRENT_NOISE * noise[5])
         centroid_v = true["centroid_v"] + CENTROID_NOISE * noise[6]
         centroid_h = true["centroid_h"] + CENTROID_NOISE * noise[7]
         focus = float(focus_of(flux, fwhm_v, fwhm_h, centroid_v, centroid_h))
         return [fwhm_v, fwhm_h, flux, centroid_v, centroid_h, focus, math.log10(focus)]
+
+    def _sample_diode(self) -> list[float]:
+        shot, ring, dark = self._noise("diode", self._axes, 3)
+        if self._light == 0.0:
+            return [DARK_NOISE * dark]
+        true = self._truth()
+        passed = true["flux"]
+        for name, knife in self._knives.items():  # each cuts off what lies below it
+            axis = name.removeprefix("knife_")
+            sigma = true[f"fwhm_{axis}"] * 1e-3 / FWHM_PER_SIGMA
+            passed *= NormalDist(knife.dial, sigma).cdf(true[f"centroid_{axis}"])
+        photons = EXPOSURE_COUNTS * self._light
+        shot *= math.sqrt(passed / photons)
+        return [passed * (1.0 + CURRENT_NOISE * ring) + shot + DARK_NOISE * dark]
 
 
 def create(seed: int, sleep: Sleep) -> KbMirrors:

@@ -107,13 +107,24 @@ def test_what_a_motor_says_of_itself(port):
     assert answer["bare_name"] == 0.0
     assert answer["type"] == "motor"
     assert answer["spmg"] == ["Go", ["Stop", "Pause", "Move", "Go"]]
+    assert answer["put"] == [
+        "Pause",
+        "Move",
+        "Move",
+        "Go",
+    ]  # by text, by index, out of range, by text
 
 
 def scenario_identity() -> Any:
     axis = motor()
     enums = (axis.user_offset_dir, axis.set_use_switch, axis.offset_freeze_switch)
     spmg = signal("KBV:PITCH.SPMG", string=True)
+    was, put = spmg.get(), []
+    for choice in ("Pause", 2, 7, "Go"):
+        spmg.put(choice, wait=True)
+        put.append(spmg.get(use_monitor=False))
     return {
+        "put": put,
         "pitch": {
             "limits": axis.limits,
             "egu": axis.egu,
@@ -126,7 +137,7 @@ def scenario_identity() -> Any:
         "configuration": {n: v["value"] for n, v in axis.read_configuration().items()},
         "bare_name": signal("KBV:PITCH").get(),
         "type": signal("KBV:PITCH.RTYP").get(),
-        "spmg": [spmg.get(), spmg.enum_strs],
+        "spmg": [was, spmg.enum_strs],
     }
 
 

@@ -12,7 +12,11 @@ import simulators.kb_mirrors
 from orchestrator.adapters.spec_files import read_campaign, read_instrument
 from simulators.kb_mirrors.instrument import (
     CHANNELS,
+    DARK_NOISE,
     DARK_TIME,
+    EXPOSURE,
+    EXPOSURE_COUNTS,
+    KNIVES,
     NO_LIGHT,
     PREFIXES,
     REFILL_TIME,
@@ -51,9 +55,12 @@ class Lab:
         for name, value in settings.items():
             self.put(f"{PREFIXES[name]}.VAL", value, step)
 
+    def transmission(self) -> float:
+        asyncio.run(self.pvs["KB:DIODE:TRIGGER"].accept(1))
+        return float(self.pvs["KB:DIODE:TRANSMISSION"].value)
+
     def measure(self) -> dict[str, float]:
-        trigger = self.pvs["KB:SPOT:TRIGGER"].accept(1)
-        asyncio.run(trigger)
+        asyncio.run(self.pvs["KB:SPOT:TRIGGER"].accept(1))
         names = str(self.pvs["KB:SPOT:CHANNELS"].value).split(",")
         return {name.lower(): float(self.pvs[f"KB:SPOT:{name}"].value) for name in names}
 
@@ -158,6 +165,15 @@ def test_half_the_current_means_more_noise_not_less_flux():
     assert stdev(faint) > 5 * stdev(full)
 
 
+def test_drift_moves_the_beam_with_each_trigger_until_it_is_switched_off():
+    lab, still = Lab(), Lab()
+    lab.put("KB:DRIFT", 0.5)
+    moved = [lab.measure()["centroid_v"] - still.measure()["centroid_v"] for _ in range(6)]
+    assert moved == pytest.approx([0.5 * n for n in range(1, 7)], abs=0.02)  # 2 q = 1 um/urad
+    lab.put("KB:DRIFT", 0.0)
+    assert lab.measure() == still.measure()
+
+
 def test_a_closed_shutter_leaves_no_light():
     lab = Lab()
     lab.put("FE:SHUTTER", 0)
@@ -166,10 +182,56 @@ def test_a_closed_shutter_leaves_no_light():
     assert lab.measure()["flux"] > 0.3
 
 
+@pytest.mark.parametrize(("knife", "axis"), [("KNIFE:V", "v"), ("KNIFE:H", "h")])
+def test_a_knife_cuts_the_beam_where_and_as_wide_as_it_is(knife, axis):
+    lab, truth = Lab(), evaluate(**SETTINGS)
+    lab.set(SETTINGS)
+    assert lab.transmission() == pytest.approx(truth["flux"], rel=0.03)
+    centre, sigma = truth[f"centroid_{axis}"], truth[f"fwhm_{axis}"] * 1e-3 / 2.3548
+    for away, part in [(-4, 1.0), (-1, 0.8413), (0, 0.5), (1, 0.1587), (4, 0.0)]:
+        lab.put(f"{knife}.VAL", centre + away * sigma, step=0.05)
+        assert lab.transmission() == pytest.approx(part * truth["flux"], abs=0.01)
+    lab.put(f"{knife}.VAL", 50.0)
+    dark = [lab.transmission() for _ in range(200)]
+    assert stdev(dark) == pytest.approx(DARK_NOISE, rel=0.2)
+
+
+def test_diode_has_the_stated_noise_and_is_a_pure_function_too():
+    lab, again = Lab(), Lab()
+    lab.set(SETTINGS)
+    lab.put("KNIFE:V.VAL", -30.0)
+    again.put("KNIFE:V.VAL", -30.0)
+    again.set(SETTINGS, step=50.0)
+    again.measure()
+    readings = [lab.transmission() for _ in range(200)]
+    assert readings == [again.transmission() for _ in range(200)]
+    flux = evaluate(**SETTINGS)["flux"]
+    sigma = math.hypot(0.003 * flux, math.sqrt(flux / EXPOSURE_COUNTS), DARK_NOISE)
+    assert fmean(readings) == pytest.approx(flux, abs=4 * sigma / math.sqrt(200))
+    assert stdev(readings) == pytest.approx(sigma, rel=0.15)
+    assert lab.slept.count(EXPOSURE) == 200
+
+
+def test_a_scan_of_the_knife_does_not_change_what_the_spot_says():
+    lab, undisturbed = Lab(), Lab()
+    lab.set(SETTINGS)
+    undisturbed.set(SETTINGS)
+    first = lab.measure()
+    assert first == undisturbed.measure()
+    lab.put("KNIFE:V.VAL", 0.0)
+    lab.transmission()
+    assert lab.measure() == undisturbed.measure() != first
+
+
 def test_instrument_file_agrees_with_what_is_served():
     entries = yaml.safe_load((FOLDER / "instrument.yaml").read_text())["devices"]
     pvs = Lab().pvs
-    assert {name for name, entry in entries.items() if "limits" in entry} == set(BOUNDS)
+    axes = {name for name, entry in entries.items() if "limits" in entry}
+    assert axes == {*BOUNDS, *KNIVES}
+    for name, prefix in KNIVES.items():
+        assert entries[name]["prefix"] == prefix
+        assert entries[name]["unit"] == pvs[f"{prefix}.VAL"].unit
+        assert tuple(entries[name]["limits"]) == pvs[f"{prefix}.VAL"].limits
     for name, prefix in PREFIXES.items():
         entry, setpoint = entries[name], pvs[f"{prefix}.VAL"]
         backlash = pvs[f"{prefix}.BDST"].value
@@ -179,6 +241,7 @@ def test_instrument_file_agrees_with_what_is_served():
         assert setpoint.limits[0] <= BOUNDS[name][0] - backlash
         assert BOUNDS[name][1] <= setpoint.limits[1] <= 1.2 * BOUNDS[name][1]
     assert entries["spot"]["prefix"] == "KB:SPOT"
+    assert entries["diode"]["prefix"] == "KB:DIODE"
     assert entries["shutter"]["prefix"] in pvs
     spec, _ = read_instrument(FOLDER / "instrument.yaml")
     assert all(condition.signal in pvs for condition in spec.conditions)
@@ -192,3 +255,6 @@ def test_shipped_campaign_asks_for_the_whole_box():
     spec, _ = read_campaign(FOLDER / "campaign.yaml")
     assert {name: tuple(p.range) for name, p in spec.parameters.items()} == BOUNDS
     assert list(spec.objectives) == ["log_focus"]
+    scanned, _ = read_campaign(FOLDER / "campaign_knife_edge.yaml")
+    assert scanned.parameters == spec.parameters
+    assert scanned.constraints == spec.constraints

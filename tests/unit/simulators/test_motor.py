@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from simulators.motor import GO, MOVE, PAUSE, STOP, Motor, travelled
+from simulators.motor import Motor, travelled
+from simulators.motor_fields import GO, MOVE, PAUSE, STOP
 from simulators.pv import PutRefused
 
 

@@ -1,11 +1,12 @@
 """What a person starts by hand: a worker, a twin, parking, a test of the calls for help."""
 
 import contextlib
+import json
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from orchestrator.adapters import child
@@ -13,8 +14,10 @@ from orchestrator.adapters.embedded_server import find_server, prepare_folder
 from orchestrator.adapters.redis_ledger import RedisLedger
 from orchestrator.adapters.spec_files import read_instrument, twin_folders
 from orchestrator.app import (
+    confine_to_loopback,
     confined_twin,
     executor_for,
+    find_twin,
     gate_for,
     has_twin,
     host_name,
@@ -156,6 +159,49 @@ def _twin_for(
         yield
     finally:
         supervisor.stop()
+
+
+def cause_fault(
+    settings: Settings, ledger: RedisLedger, instrument: str | None, wanted: Mapping[str, Any]
+) -> str:
+    """Let this go wrong with a running twin, from now on; gives the instrument's name.
+
+    Args:
+        settings: of the lab.
+        ledger: that knows the lab's twins.
+        instrument: whose twin; None takes the only one.
+        wanted: the fault; an empty one ends all.
+
+    Raises:
+        Unusable: the twin is not there, not known for certain, or cannot have this fault.
+    """
+    from simulators.faults import FAULT, FaultError, fault_from
+    from simulators.twins import own_pvs, twin_module
+
+    names = sorted(
+        about["instrument"]
+        for pid, about in ledger.processes().items()
+        if about["role"] == "twin" and child.is_same_process(pid, about["started"])
+    )
+    if instrument is None and len(names) != 1:
+        raise Unusable(f"say --instrument: twins run of {', '.join(names) or 'no instrument'}")
+    name = instrument or names[0]
+    twin = find_twin(ledger, name, 0.1)
+    text = json.dumps(wanted)
+    try:
+        if wanted:
+            fault_from(text, own_pvs(twin_module(twin["twin"])))
+    except FaultError as error:
+        raise Unusable(str(error)) from error
+    confine_to_loopback(twin["port"])
+    from caproto import CaprotoError
+    from caproto.sync.client import write
+
+    try:
+        write(FAULT, text, notify=True, timeout=settings.connect_timeout_s, repeater=False)
+    except (CaprotoError, OSError) as error:
+        raise Unusable(f"the twin of {name!r} on port {twin['port']}: {error}") from error
+    return name
 
 
 def serve_twin(

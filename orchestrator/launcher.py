@@ -44,7 +44,14 @@ from orchestrator.domain.together import disagreements
 from orchestrator.domain.trial import Trial, TrialState
 from orchestrator.follow import follow
 from orchestrator.ledger_access import check_server, server_url
-from orchestrator.parts import add_campaign, add_notifier, add_twin, add_worker, spec_digest
+from orchestrator.parts import (
+    add_campaign,
+    add_notifier,
+    add_twin,
+    add_worker,
+    is_served,
+    spec_digest,
+)
 from orchestrator.ports import Ledger
 from orchestrator.settings import Settings
 from orchestrator.supervisor import Supervisor
@@ -122,6 +129,26 @@ def check_mode(instrument: InstrumentSpec, *, hardware: bool) -> None:
             f"instrument {instrument.name!r} is real and would move; "
             "say --hardware to allow that, or --twin to run on its twin"
         )
+
+
+def check_faults(file: Path, instrument: InstrumentSpec) -> None:
+    """Pass when the file plans faults that the instrument's twin can have.
+
+    Raises:
+        Unusable: there is no twin that a server serves, or a fault that cannot be.
+    """
+    from simulators.faults import FaultError, read_faults
+    from simulators.twins import own_pvs, twin_module
+
+    if not is_served(instrument) or instrument.twin is None:
+        raise Unusable(
+            f"--faults is for a twin that is served over EPICS; instrument {instrument.name!r} "
+            + ("is real" if instrument.mode == "real" else "lives inside the worker")
+        )
+    try:
+        read_faults(file, own_pvs(twin_module(instrument.twin)))
+    except FaultError as error:
+        raise Unusable(str(error)) from error
 
 
 def checked_id(campaign_id: str) -> str:

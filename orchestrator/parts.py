@@ -60,6 +60,8 @@ def add_twin(
     arguments = [instrument.twin.replace("_", "-"), "--seed", str(seed)]
     if settings.time_compression is not None:
         arguments += ["--time-compression", str(settings.time_compression)]
+    if settings.faults is not None:
+        arguments += ["--faults", str(settings.faults.resolve())]
     if instrument.gate == "fence_pv":
         folder = settings.data_dir.resolve() / "locks"
         folder.mkdir(exist_ok=True)

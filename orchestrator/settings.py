@@ -64,6 +64,8 @@ class Settings:
     """Longest time that one suggestion may take; then the optimizer's process is replaced."""
     time_compression: float | None = None
     """Lab seconds that pass on a twin in one second; None takes the twin's own."""
+    faults: Path | None = None
+    """File of what is to go wrong with a twin; None for nothing."""
     log_level: str = "WARNING"
     """Least level of what goes into the log files."""
     notify_email: str | None = None

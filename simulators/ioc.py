@@ -6,7 +6,7 @@ Import this module only in the process that serves: importing caproto takes a th
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from caproto import (
@@ -20,9 +20,11 @@ from caproto import (
 )
 from caproto.asyncio.server import Context
 
+from simulators.active_faults import ActiveFaults, FaultCourse
+from simulators.faults import FAULT, ON_VALUES, Fault, FaultError, fault_from
 from simulators.fence import CLAIM, Circuit, Fence
 from simulators.loopback import LOOPBACK, PortInUse
-from simulators.pv import Instrument, Pv, Sleep
+from simulators.pv import Instrument, PutRefused, Pv, Sleep
 
 TICK = 0.01
 """Wall seconds between two steps while something moves; nothing ticks while all stand still."""
@@ -32,6 +34,9 @@ HEARTBEAT = 1.0
 
 CA_STRING = 39
 """Longest text of an EPICS string; longer ones go out as arrays of characters."""
+
+LONGEST_ORDER = 400
+"""Characters of the text that causes a fault."""
 
 
 class _Channel(ChannelData):
@@ -44,6 +49,8 @@ class _Channel(ChannelData):
         """What clients read; those of the `Pv` may be newer."""
         self.fence: Fence | None = None
         """Asked before each client's put; None admits all."""
+        self.faults: ActiveFaults | None = None
+        """What clients read wrong; None for nothing."""
         self._accept = accept
 
     async def auth_write(self, *args: Any, user_address: Circuit, **kwargs: Any) -> Any:
@@ -64,7 +71,9 @@ class _Channel(ChannelData):
 
     async def post(self) -> None:
         """Publish the value with a new time stamp."""
-        await super().write(self.pv.value, verify_value=False)
+        await super().write(
+            self.faults.read(self.pv) if self.faults else self.pv.value, verify_value=False
+        )
 
     async def show_limits(self) -> None:
         """Give new limits to clients that ask; like an EPICS record, tell nobody of them."""
@@ -104,6 +113,21 @@ class _Claim(_String):
         await self.post()
 
 
+class _Order(_Text):
+    """The channel through which anybody causes a fault."""
+
+    order: Callable[[str], None]
+
+    async def auth_write(self, *args: Any, **_: Any) -> Any:
+        """Take the fault in the text."""
+        text = args[2] if isinstance(args[2], (str, bytes)) else bytes(args[2])
+        self.order((text.decode() if isinstance(text, bytes) else text).rstrip("\0"))
+
+
+async def _text_only(_: float) -> None:
+    raise PutRefused(f"{FAULT} takes a text")
+
+
 class _Context(Context):
     """Tells the fence which circuits are gone."""
 
@@ -113,6 +137,16 @@ class _Context(Context):
         """The client has left."""
         self.fence.forget(circuit.circuit.address)
         await super().circuit_disconnected(circuit)
+
+    async def hang_up(self) -> None:
+        """Close the connections of all clients, and take no new ones."""
+        for listener in self.tcp_sockets.values():
+            # caproto closes it without a word to the event loop, which would then not listen to a
+            # new socket with the same descriptor.
+            asyncio.get_running_loop().remove_reader(listener)
+        for circuit in tuple(self.circuits):
+            await self.circuit_disconnected(circuit)
+            circuit.client.close()
 
 
 def _plain(data: Any) -> Any:
@@ -153,6 +187,7 @@ class Ioc:
         extra: further process variables, such as those that say who serves.
         time_compression: lab seconds per wall second.
         fence: who may drive.
+        faults: what will go wrong by itself.
     """
 
     def __init__(
@@ -161,6 +196,7 @@ class Ioc:
         extra: Iterable[Pv],
         time_compression: float,
         fence: Fence,
+        faults: Sequence[Fault] = (),
     ) -> None:
         self._compression = time_compression
         self._fence = fence
@@ -168,10 +204,22 @@ class Ioc:
         pvs = (*self._instrument.pvs, *extra, *fence.pvs)
         self._channels = {pv.name: _channel(pv, self._accept) for pv in pvs}
         self._channels[CLAIM] = _Claim(fence.claim_pv, self._accept)
+        self._faults = ActiveFaults(self._now, self._sleep)
+        self._course = FaultCourse(
+            faults, self._faults, self._now, self._sleep, self._break, self._mend
+        )
+        self._wrong = Pv(
+            FAULT, "", "", "twin only: a fault as JSON begins at once; {} ends all", put=_text_only
+        )
+        order = _Order(self._wrong, self._accept, max_length=LONGEST_ORDER)
+        order.order = self._take_order
+        self._channels[FAULT] = order
         for channel in self._channels.values():
-            channel.fence = fence
+            channel.fence, channel.faults = fence, self._faults
         self._names = self._channels | {pv.alias: self._channels[pv.name] for pv in pvs if pv.alias}
         self._moved = asyncio.Event()
+        self._found = asyncio.Event()
+        """The server may be reached again."""
         self._stepped_at = time.monotonic()
 
     async def serve(self, port: int, on_ready: Callable[[], None]) -> None:
@@ -184,33 +232,96 @@ class Ioc:
         Raises:
             PortInUse: someone took the port in the meantime.
         """
-        context = _Context(self._names, [LOOPBACK])
+        async with asyncio.TaskGroup() as group:
+            await self._listen(group, port)
+            _, writer = await asyncio.open_connection(LOOPBACK, port)
+            writer.close()
+            group.create_task(self._tick())
+            group.create_task(self._beat())
+            group.create_task(self._reconnect(group, port))
+            group.create_task(self._course.run())
+            on_ready()
+
+    async def _listen(self, group: asyncio.TaskGroup, port: int) -> None:
+        """Answer clients from now on."""
+        self._context = context = _Context(self._names, [LOOPBACK])
         context.fence = self._fence
         ready = asyncio.Event()
 
         async def started(_: Any) -> None:
             ready.set()
 
-        async with asyncio.TaskGroup() as group:
-            group.create_task(context.run(startup_hook=started))
-            await ready.wait()
-            if context.port != port:
-                raise PortInUse(port)
-            for listener in context.tcp_sockets.values():
-                # asyncio does this only where the socket names its protocol, and caproto's does
-                # not: each reply that follows a monitor would wait 40 ms for an acknowledgement.
-                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            _, writer = await asyncio.open_connection(LOOPBACK, port)
-            writer.close()
-            group.create_task(self._tick())
-            group.create_task(self._beat())
-            on_ready()
+        self._server = group.create_task(context.run(startup_hook=started))
+        await ready.wait()
+        if context.port != port:
+            raise PortInUse(port)
+        for listener in context.tcp_sockets.values():
+            # asyncio does this only where the socket names its protocol, and caproto's does
+            # not: each reply that follows a monitor would wait 40 ms for an acknowledgement.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    async def _reconnect(self, group: asyncio.TaskGroup, port: int) -> None:
+        """Answer again after each fault in which the server could not be reached."""
+        while True:
+            await self._found.wait()
+            self._found.clear()
+            await self._listen(group, port)
+
+    async def _break(self, fault: Fault) -> None:
+        """A fault begins."""
+        pv = self._channels[fault.pv].pv if fault.pv else None
+        self._faults.begin(fault, self._faults.read(pv) if pv else "")
+        if fault.fault == "lost":
+            await self._context.hang_up()
+            self._server.cancel()
+        if fault.fault == "trip" and pv is not None and fault.to is not None:
+            await pv.accept(fault.to)
+        await self._show_fault(fault)
+
+    async def _mend(self, fault: Fault) -> None:
+        """A fault is over."""
+        pv = self._channels[fault.pv].pv if fault.pv else None
+        before = self._faults.end(fault)
+        if fault.fault == "lost" and not self._faults.of("lost"):
+            self._found.set()
+        if fault.fault == "trip" and pv is not None:
+            await pv.accept(float(before))
+        await self._show_fault(fault)
+
+    async def _show_fault(self, fault: Fault) -> None:
+        """Clients read the process variable, and what is wrong, as they are now."""
+        await self._publish()
+        if fault.fault in ON_VALUES:
+            await self._channels[fault.pv].post()
+        self._wrong.post(str(self._faults)[: LONGEST_ORDER - 1])
+        await self._channels[FAULT].post()
+        self._moved.set()
+
+    def _take_order(self, text: str) -> None:
+        """A fault that somebody wants now; an empty one ends all.
+
+        Raises:
+            PutRefused: it is none, and the message says why.
+        """
+        if text.strip() in ("", "{}"):
+            self._course.clear()
+            return
+        try:
+            self._course.start(fault_from(text, self._instrument.pvs))
+        except FaultError as error:
+            raise PutRefused(str(error)) from None
+
+    def _now(self) -> float:
+        """Lab seconds, from some moment on."""
+        return time.monotonic() * self._compression
 
     async def _accept(self, pv: Pv, value: float) -> None:
+        await self._faults.before_put(pv, value)
         self._step()
         self._moved.set()  # a put that is complete at the end of a move waits for the steps
         try:
             await pv.accept(int(value) if isinstance(pv.value, int) else value)
+            await self._faults.after_put(pv)
         finally:
             await self._publish()
             self._moved.set()
@@ -233,6 +344,9 @@ class Ioc:
                 await asyncio.sleep(TICK)
                 moving = self._step()
                 await self._publish()
+                for name in self._faults.drifting:
+                    moving = True
+                    await self._channels[name].post()
 
     async def _beat(self) -> None:
         while True:

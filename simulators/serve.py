@@ -16,9 +16,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from simulators.faults import Fault, read_faults
 from simulators.fence import Fence
 from simulators.loopback import PortInUse, confine_epics, free_port
-from simulators.twins import TwinModule, UnknownTwin, describe, identity, twin_module
+from simulators.twins import (
+    TwinModule,
+    UnknownTwin,
+    describe,
+    identity,
+    own_pvs,
+    twin_module,
+)
 
 __all__ = ["describe", "main", "serve", "serve_module"]
 
@@ -30,6 +38,7 @@ def serve(
     time_compression: float | None = None,
     port: int | None = None,
     fence: Fence | None = None,
+    faults: Path | None = None,
     on_ready: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:
     """Serve a twin on the loopback interface until SIGTERM or SIGINT.
@@ -43,12 +52,13 @@ def serve(
         time_compression: lab seconds per wall second; None takes the twin's own.
         port: of TCP and UDP; None takes a free one.
         fence: who may drive; None lets everybody.
+        faults: file of what is to go wrong; None for nothing.
         on_ready: called once with `ready, twin, port, instance, pid, time_compression, seed`.
 
     Raises:
         UnknownTwin: no such twin.
         PortInUse: the port is not free.
-        ValueError: a seed or time compression that cannot be.
+        ValueError: a seed, time compression or fault that cannot be.
     """
     serve_module(
         twin_module(name),
@@ -57,6 +67,7 @@ def serve(
         time_compression=time_compression,
         port=port,
         fence=fence,
+        faults=faults,
         on_ready=on_ready,
     )
 
@@ -69,6 +80,7 @@ def serve_module(
     time_compression: float | None = None,
     port: int | None = None,
     fence: Fence | None = None,
+    faults: Path | None = None,
     on_ready: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:
     """Serve a twin given by its `instrument` module; all else as in `serve`."""
@@ -77,6 +89,7 @@ def serve_module(
         raise ValueError(f"time compression must be positive, not {compression}")
     if not 0 <= seed < 2**31:  # what an EPICS integer holds
         raise ValueError(f"seed must be from 0 to 2147483647, not {seed}")
+    planned = read_faults(faults, own_pvs(module)) if faults else []
     chosen = free_port(port)
     confine_epics(chosen)
     about: dict[str, Any] = {
@@ -88,13 +101,14 @@ def serve_module(
         "time_compression": compression,
         "seed": seed,
     }
-    asyncio.run(_run(module, about, fence or Fence(), on_ready or (lambda _: None)))
+    asyncio.run(_run(module, about, fence or Fence(), planned, on_ready or (lambda _: None)))
 
 
 async def _run(
     module: TwinModule,
     about: dict[str, Any],
     fence: Fence,
+    planned: Sequence[Fault],
     on_ready: Callable[[dict[str, Any]], None],
 ) -> None:
     from simulators.ioc import Ioc  # imports caproto, which must see the confined environment
@@ -106,6 +120,7 @@ async def _run(
         identity(about["instance"], compression, seed),
         compression,
         fence,
+        planned,
     )
     serving = asyncio.create_task(ioc.serve(about["port"], lambda: on_ready(about)))
     loop = asyncio.get_running_loop()
@@ -129,6 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--fence-file", type=Path, help="refuse all but the newest claim; its fence is kept here"
     )
+    parser.add_argument("--faults", type=Path, help="file of what is to go wrong")
     parser.add_argument("--witness", type=Path, help="file that gets a line for each put")
     options = parser.parse_args(arguments)
     try:
@@ -141,6 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             time_compression=options.time_compression,
             port=options.port,
             fence=fence,
+            faults=options.faults,
             on_ready=_print_line,
         )
     except (OSError, PortInUse, UnknownTwin, ValueError) as error:

@@ -1,6 +1,6 @@
 """Finds a twin by its name among the entry points of the group `labwright.twins`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -64,10 +64,14 @@ def describe(name: str) -> list[tuple[str, str, str]]:
         UnknownTwin: no such twin.
     """
     module = twin_module(name)
+    pvs = (*own_pvs(module), *identity("", module.TIME_COMPRESSION, 0), *Fence().pvs)
+    return [(pv.name, pv.unit, pv.what) for pv in pvs]
+
+
+def own_pvs(module: TwinModule) -> Sequence[Pv]:
+    """The process variables of the instrument itself, as they are at the start."""
 
     async def no_sleep(_: float) -> None:
         return
 
-    own = module.create(0, no_sleep).pvs
-    pvs = (*own, *identity("", module.TIME_COMPRESSION, 0), *Fence().pvs)
-    return [(pv.name, pv.unit, pv.what) for pv in pvs]
+    return module.create(0, no_sleep).pvs

@@ -3,6 +3,8 @@
 import json
 import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter, validators
@@ -29,6 +31,7 @@ def run(
     hardware: bool = False,
     twin: bool = False,
     step: bool = False,
+    faults: Path | None = None,
     common: Common | None = None,
 ) -> int:
     """Run a campaign to its end, starting whatever is missing, and show it live.
@@ -45,6 +48,7 @@ def run(
         hardware: Allow a real instrument to move.
         twin: Run a real instrument's file on its twin.
         step: Ask before each trial.
+        faults: File of what is to go wrong with the twin, and when.
         common: Options of every verb.
     """
     from orchestrator import launcher, service
@@ -53,6 +57,8 @@ def run(
 
     common = common or Common()
     settings = common.settings()
+    if faults is not None:
+        settings = replace(settings, faults=faults)
     if resume is None and campaign is None:
         raise Unusable("name a campaign file or a twin, or give --resume ID")
     if resume is not None and campaign is not None:
@@ -71,6 +77,8 @@ def run(
         files = launcher.read_files(str(campaign), on_twin=twin)
         spec = files.campaign.with_run_options(trials=trials, seed=seed)
         launcher.check_mode(files.instrument, hardware=hardware)
+        if faults is not None:
+            launcher.check_faults(faults, files.instrument)
         campaign_id = (
             launcher.checked_id(id) if id else service.new_campaign_id(spec.name, time.time())
         )

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from orchestrator.cli.common import Common, app
-from orchestrator.domain.errors import ExitCode
+from orchestrator.cli.common import Common, app, ledger_of
+from orchestrator.domain.errors import ExitCode, Unusable
 
 
 @app.command
@@ -78,6 +78,46 @@ def _twin_lines(name: str, about: Mapping[str, Any]) -> Iterator[str]:
 
 
 @app.command
+def fault(
+    kind: str,
+    pv: str = "",
+    /,
+    *,
+    for_s: float | None = None,
+    by: float | None = None,
+    to: float | None = None,
+    limits: tuple[float, float] | None = None,
+    instrument: str | None = None,
+    common: Common | None = None,
+) -> int:
+    """Let something go wrong with a running twin, to see what a campaign does about it.
+
+    Args:
+        kind: hang, slow, refuse, limit, nan, stuck, drift, spike, trip or lost; 'clear' ends all.
+        pv: Process variable that it befalls; 'lost' takes none, as it is the whole server.
+        for_s: Lab seconds that it lasts.
+        by: Seconds more for 'slow', units per second for 'drift', units for 'spike'.
+        to: Value meanwhile, for 'trip'.
+        limits: Least and greatest value that is accepted, for 'limit'.
+        instrument: Which twin, when several run.
+        common: Options of every verb.
+    """
+    from orchestrator.by_hand import cause_fault
+
+    common = common or Common()
+    given = {"pv": pv or None, "for_s": for_s, "by": by, "to": to, "limits": limits}
+    told = {key: value for key, value in given.items() if value is not None}
+    wanted = {} if kind == "clear" else {"fault": kind, **told}
+    if kind == "clear" and told:
+        raise Unusable(f"clear ends all faults and takes no {min(told)}")
+    with ledger_of(common) as (settings, ledger):
+        name = cause_fault(settings, ledger, instrument, wanted)
+    words = f"{kind} {pv}".rstrip() + (f" for {for_s:g} lab seconds" if wanted else "")
+    common.say({"instrument": name, **wanted}, f"{name}: {words}")
+    return ExitCode.DONE
+
+
+@app.command
 def twins(*, common: Common | None = None) -> int:
     """List the twins that are installed.
 
@@ -102,7 +142,6 @@ def notify(*, test: bool = False, common: Common | None = None) -> int:
         common: Options of every verb.
     """
     from orchestrator.by_hand import send_test_notice
-    from orchestrator.domain.errors import Unusable
 
     common = common or Common()
     if not test:

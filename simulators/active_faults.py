@@ -1,0 +1,142 @@
+"""What is wrong with a twin now, and what that does to its process variables."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Sequence
+
+from simulators.faults import Fault
+from simulators.pv import PutRefused, Pv, Sleep, Value
+
+
+class ActiveFaults:
+    """The faults that hold now.
+
+    Args:
+        now: the lab time in seconds.
+        sleep: waits for lab time.
+    """
+
+    def __init__(self, now: Callable[[], float], sleep: Sleep) -> None:
+        self._now = now
+        self._sleep = sleep
+        self._faults: dict[Fault, tuple[float, Value]] = {}
+        """With when it began, and what clients read then."""
+        self._ended = asyncio.Event()
+        self.first_put = asyncio.Event()
+        """Set once a client has put something."""
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self._faults))
+
+    def of(self, kind: str, pv: str = "") -> list[Fault]:
+        """Those of a kind that hold for a process variable; those of the server without one."""
+        return [one for one in self._faults if one.fault == kind and one.pv == pv]
+
+    @property
+    def drifting(self) -> set[str]:
+        """Names of the process variables that read otherwise from moment to moment."""
+        return {one.pv for one in self._faults if one.fault == "drift"}
+
+    def begin(self, fault: Fault, reads: Value) -> None:
+        """It holds from now on; clients have read this value last."""
+        self._faults[fault] = (self._now(), reads)
+
+    def end(self, fault: Fault) -> Value:
+        """It is over; gives what clients had read before it began."""
+        _, before = self._faults.pop(fault)
+        self._ended.set()
+        self._ended = asyncio.Event()
+        return before
+
+    async def before_put(self, pv: Pv, value: float) -> None:
+        """A client puts this value: wait while puts hang.
+
+        Raises:
+            PutRefused: the fault is that it fails.
+        """
+        self.first_put.set()
+        for fault in self.of("refuse", pv.name):
+            raise PutRefused(f"{pv.name}: refused by the fault {fault}")
+        for fault in self.of("limit", pv.name):
+            low, high = fault.limits or (-math.inf, math.inf)
+            if not low <= value <= high:
+                raise PutRefused(f"{pv.name}: {value} is outside {low} to {high} by a fault")
+        while self.of("hang", pv.name):
+            await self._ended.wait()
+
+    async def after_put(self, pv: Pv) -> None:
+        """A client's put has done its work: answer later while puts are slow."""
+        if slow := self.of("slow", pv.name):
+            await self._sleep(max(fault.by or 0.0 for fault in slow))
+
+    def read(self, pv: Pv) -> Value:
+        """What clients read."""
+        value = pv.value
+        for fault, (began, reads) in self._faults.items():
+            if fault.pv != pv.name or not isinstance(value, float):
+                continue
+            if fault.fault == "nan":
+                value = math.nan
+            elif fault.fault == "stuck":
+                value = reads
+            elif fault.fault == "spike":
+                value += fault.by or 0.0
+            elif fault.fault == "drift":
+                value += (fault.by or 0.0) * (self._now() - began)
+        return value
+
+
+class FaultCourse:
+    """Faults come and go: the planned ones by themselves, others when they are begun.
+
+    Args:
+        planned: each begins at its time after the first put.
+        active: those that hold.
+        now: the lab time in seconds.
+        sleep: waits for lab time.
+        begin: what a fault does to the server when it begins.
+        end: what is to be done when it is over.
+    """
+
+    def __init__(
+        self,
+        planned: Sequence[Fault],
+        active: ActiveFaults,
+        now: Callable[[], float],
+        sleep: Sleep,
+        begin: Callable[[Fault], Awaitable[None]],
+        end: Callable[[Fault], Awaitable[None]],
+    ) -> None:
+        self._planned = sorted(planned, key=lambda fault: fault.at_s)
+        self._active = active
+        self._now = now
+        self._sleep = sleep
+        self._begin = begin
+        self._end = end
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Let the planned faults come, until cancelled."""
+        await self._active.first_put.wait()
+        start = self._now()
+        for fault in self._planned:
+            await self._sleep(max(0.0, start + fault.at_s - self._now()))
+            self.start(fault)
+
+    def start(self, fault: Fault) -> None:
+        """Let a fault begin now."""
+        task = asyncio.create_task(self._happen(fault))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def clear(self) -> None:
+        """End all that hold now."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _happen(self, fault: Fault) -> None:
+        await self._begin(fault)
+        try:
+            await self._sleep(fault.for_s)
+        finally:
+            await asyncio.shield(self._end(fault))

@@ -1,0 +1,148 @@
+import asyncio
+import math
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from simulators.active_faults import ActiveFaults
+from simulators.faults import Fault, FaultError, Kind, RandomFaults, read_faults
+from simulators.pv import PutRefused, Pv
+from simulators.twins import own_pvs, twin_module
+
+
+async def put(_: float) -> None: ...
+
+
+PVS = [
+    Pv("A:SP", 1.0, put=put),
+    Pv("A:RB", 1.0),
+    Pv("A:N", 1, put=put),
+]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("faults: [{fault: hung, pv: 'A:SP', for_s: 1}]", "the faults are hang, slow"),
+        ("faults: [{fault: hang, pv: 'A:SO', for_s: 1}]", "near are A:SP"),
+        ("faults: [{fault: nan, pv: 'A:SP', for_s: 1, at: 3}]", "faults.0.at: is not known"),
+        ("faults: [{fault: hang, pv: 'A:RB', for_s: 1}]", "A:RB is read-only"),
+        ("faults: [{fault: nan, pv: 'A:N', for_s: 1}]", "no real number"),
+        ("faults: [{fault: slow, pv: 'A:SP', for_s: 1}]", "slow needs 'by'"),
+        ("faults: [{fault: hang, pv: 'A:SP', for_s: 1, by: 2}]", "hang takes no 'by'"),
+        ("faults: [{fault: lost, pv: 'A:SP', for_s: 1}]", "lost takes no 'pv'"),
+        ("faults: [{fault: hang, for_s: 1}]", "hang needs 'pv'"),
+        ("faults: [{fault: hang, pv: 'A:SP', for_s: -1}]", "faults.0.for_s"),
+        ("faults: [{fault: drift, pv: 'A:SP', for_s: 1, by: .nan}]", "faults.0.by"),
+        ("- hang", "not 'faults:' or 'random:'"),
+        ("random: {seed: 1, mean_s: 60, faults: []}", "random.faults"),
+        ("random: {seed: 1, mean_s: 60, faults: [{fault: hang, pv: X, for_s: 1}]}", "no 'X'"),
+        ("faults: [", "expected"),
+    ],
+)
+def test_a_file_is_refused_in_words(tmp_path: Path, content: str, words: str) -> None:
+    file = tmp_path / "faults.yaml"
+    file.write_text(content)
+    with pytest.raises(FaultError) as refused:
+        read_faults(file, PVS)
+    assert words in str(refused.value)
+    assert str(refused.value).startswith(str(file))
+
+
+def test_random_faults_are_the_same_for_the_same_seed_and_do_not_overlap(tmp_path: Path) -> None:
+    some = [Fault(fault="lost", for_s=30), Fault(fault="nan", pv="A:SP", for_s=10)]
+    first = list(RandomFaults(seed=3, mean_s=60, faults=some).occurrences())
+    assert first == list(RandomFaults(seed=3, mean_s=60, faults=some).occurrences())
+    assert first != list(RandomFaults(seed=4, mean_s=60, faults=some).occurrences())
+    gaps = [
+        after.at_s - before.at_s - before.for_s
+        for before, after in zip(first, first[1:], strict=False)
+    ]
+    assert min(gaps) >= 0
+    assert sum(gaps) / len(gaps) == pytest.approx(60, rel=0.1)
+    assert {one.fault for one in first} == {"lost", "nan"}
+
+
+class Lab:
+    """Faults on a clock that is told."""
+
+    def __init__(self) -> None:
+        self.time = 100.0
+        self.slept: list[float] = []
+        self.faults = ActiveFaults(lambda: self.time, self._sleep)
+        self.pv = Pv("A:SP", 1.0, put=put)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reads"),
+    [
+        (Fault(fault="nan", pv="A:SP", for_s=1), math.nan),
+        (Fault(fault="stuck", pv="A:SP", for_s=1), 1.0),
+        (Fault(fault="spike", pv="A:SP", for_s=1, by=2.5), 7.5),
+        (Fault(fault="drift", pv="A:SP", for_s=1, by=0.5), 10.0),
+        (Fault(fault="nan", pv="A:RB", for_s=1), 5.0),
+        (Fault(fault="hang", pv="A:SP", for_s=1), 5.0),
+    ],
+    ids=str,
+)
+def test_what_clients_read_meanwhile_and_afterwards(fault: Fault, reads: float) -> None:
+    lab = Lab()
+    lab.faults.begin(fault, lab.faults.read(lab.pv))
+    lab.pv.post(5.0)
+    lab.time += 10.0
+    assert lab.faults.read(lab.pv) == pytest.approx(reads, nan_ok=True)
+    lab.faults.end(fault)
+    assert lab.faults.read(lab.pv) == 5.0
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(fault="refuse", pv="A:SP", for_s=1),
+        Fault(fault="limit", pv="A:SP", for_s=1, limits=(0, 2)),
+    ],
+    ids=str,
+)
+def test_a_put_fails_meanwhile(fault: Fault) -> None:
+    lab = Lab()
+    lab.faults.begin(fault, 1.0)
+    with pytest.raises(PutRefused, match="A:SP"):
+        asyncio.run(lab.faults.before_put(lab.pv, 3.0))
+    lab.faults.end(fault)
+    asyncio.run(lab.faults.before_put(lab.pv, 3.0))
+
+
+def test_a_put_hangs_until_the_end_and_a_slow_one_is_answered_later() -> None:
+    lab = Lab()
+    hang = Fault(fault="hang", pv="A:SP", for_s=1)
+
+    async def scenario() -> None:
+        lab.faults.begin(hang, 1.0)
+        waiting = asyncio.create_task(lab.faults.before_put(lab.pv, 3.0))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        lab.faults.end(hang)
+        await asyncio.wait_for(waiting, 1)
+        await lab.faults.after_put(lab.pv)
+        assert lab.slept == []
+        lab.faults.begin(Fault(fault="slow", pv="A:SP", for_s=1, by=4), 1.0)
+        await lab.faults.after_put(lab.pv)
+        assert lab.slept == [4]
+
+    asyncio.run(scenario())
+
+
+def test_the_page_tells_of_every_fault_and_its_file_can_be_used(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs/how-to/cause-faults.md").read_text()
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(get_args(Kind))
+    (content,) = re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    file = tmp_path / "faults.yaml"
+    file.write_text(content)
+    planned = read_faults(file, own_pvs(twin_module("flow-chemistry")))
+    assert {fault.fault for fault in planned} == {"nan", "trip", "hang", "lost"}

@@ -160,7 +160,7 @@ def _twin_for(
 
 def serve_twin(
     settings: Settings,
-    name: str,
+    twin: "str | TableTwin",
     seed: int,
     time_compression: float | None,
     port: int | None,
@@ -169,31 +169,69 @@ def serve_twin(
     """Serve a twin until Ctrl-C; ``say`` is told how to reach it. Gives the exit code.
 
     When the data folder has a live server, workers of this lab find the twin by themselves.
+
+    Args:
+        settings: of the lab.
+        twin: a shipped twin's name, or what was made of a table.
+        seed: of the noise.
+        time_compression: lab seconds in one second; None takes the twin's own.
+        port: None takes a free one.
+        say: called once.
+
+    Raises:
+        Unusable: no such twin, a port in use, an impossible number.
     """
     from simulators.loopback import PortInUse
-    from simulators.serve import describe, serve
-    from simulators.twins import UnknownTwin
+    from simulators.serve import serve_module
+    from simulators.twins import UnknownTwin, describe_module, twin_module
 
     def ready(about: dict[str, Any]) -> None:
-        _publish_twin(settings, name, about)
-        pvs = [{"pv": pv, "unit": unit, "what": what} for pv, unit, what in describe(name)]
+        _publish_twin(settings, twin, about)
+        pvs = [{"pv": pv, "unit": unit, "what": what} for pv, unit, what in describe_module(module)]
         say({**about, "pvs": pvs})
 
     try:
-        serve(name, seed=seed, time_compression=time_compression, port=port, on_ready=ready)
+        module = twin_module(twin) if isinstance(twin, str) else twin
+        name = twin if isinstance(twin, str) else twin.header.name
+        serve_module(
+            module,
+            name=name,
+            seed=seed,
+            time_compression=time_compression,
+            port=port,
+            on_ready=ready,
+        )
     except (PortInUse, UnknownTwin, ValueError) as error:
         raise Unusable(str(error)) from error
     return 0
 
 
-def _publish_twin(settings: Settings, name: str, about: dict[str, Any]) -> None:
+def table_twin(table: Path, header: Path) -> "TableTwin":
+    """The twin that is emulated from a table.
+
+    Raises:
+        Unusable: naming the file, column and row of what is wrong.
+    """
+    from simulators.table.errors import BadTable
+    from simulators.table.instrument import TableTwin
+
+    try:
+        return TableTwin(table, header)
+    except BadTable as error:
+        raise Unusable(str(error)) from error
+
+
+def _publish_twin(settings: Settings, twin: "str | TableTwin", about: dict[str, Any]) -> None:
     live = find_server(settings.data_dir)
     if live is None:
         return
-    instrument, _ = read_instrument(twin_folders()[name] / "instrument.yaml")
+    if isinstance(twin, str):
+        name = read_instrument(twin_folders()[twin] / "instrument.yaml")[0].name
+    else:
+        name = twin.header.name
     known = {
         "role": "twin",
-        "instrument": instrument.name,
+        "instrument": name,
         "started": child.started_at(os.getpid()),
     }
     ledger_at(settings, live.url).set_process(os.getpid(), {**about, **known})

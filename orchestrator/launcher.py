@@ -37,7 +37,7 @@ from orchestrator.domain.errors import (
 from orchestrator.domain.notices import followed_key
 from orchestrator.domain.outage import NOT_STARTING, Cause, alarm
 from orchestrator.domain.rules import TAKES_TRIALS
-from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
+from orchestrator.domain.spec import CampaignSpec, InstrumentSpec, TableTwin
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.summary import columns, rows, summary
 from orchestrator.domain.together import disagreements
@@ -85,6 +85,7 @@ def read_files(name: str, *, on_twin: bool = False) -> Files:
     campaign, lines = read_campaign(campaign_file)
     instrument_file = find_instrument(campaign.instrument, campaign_file)
     instrument = _instrument(instrument_file, on_twin=on_twin)
+    _check_table(instrument)
     refuse_shadows()
     problems = [*disagreements(campaign, instrument), *plan_problems(campaign)]
     if problems:
@@ -109,6 +110,25 @@ def _instrument(file: Path, *, on_twin: bool) -> InstrumentSpec:
     if instrument.twin is None:
         raise Unusable(f"instrument {instrument.name!r} names no 'twin', so --twin cannot run it")
     return instrument.model_copy(update={"mode": "twin"})
+
+
+def _check_table(instrument: InstrumentSpec) -> None:
+    """Pass unless the instrument's twin is to be emulated from a table that cannot be used.
+
+    Raises:
+        Unusable: naming the file, column and row.
+    """
+    if not isinstance(instrument.twin, TableTwin) or instrument.mode != "twin":
+        return
+    from simulators.table.errors import BadTable
+    from simulators.table.header import read_header
+    from simulators.table.reading import read_table
+
+    table, header = Path(instrument.twin.table), Path(instrument.twin.header)
+    try:
+        read_table(table, read_header(header, table))
+    except BadTable as error:
+        raise Unusable(str(error)) from error
 
 
 def check_mode(instrument: InstrumentSpec, *, hardware: bool) -> None:

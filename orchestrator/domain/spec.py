@@ -377,12 +377,21 @@ class ParkStep(_Strict):
     set: dict[DottedPath, float]
 
 
+class TableTwin(_Strict):
+    """A twin that is emulated from a table of measured data."""
+
+    table: str
+    """CSV or Parquet file; relative to the instrument file."""
+    header: str
+    """File that says which columns are parameters and which are outcomes; likewise."""
+
+
 class InstrumentSpec(_Strict):
     """The instrument file: what one worker owns."""
 
     name: Slug
     mode: Literal["twin", "real"]
-    twin: Slug | None = None
+    twin: Slug | TableTwin | None = None
     """The simulated counterpart; None when the devices live inside the worker."""
     devices: dict[Name, DeviceSpec] = Field(min_length=1)
     constraints: tuple[InequalityText, ...] = ()

@@ -6,7 +6,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.adapters import child
 from orchestrator.adapters.embedded_server import find_server, prepare_folder
@@ -30,6 +31,9 @@ from orchestrator.parts import add_notifier, add_twin, add_worker, is_served
 from orchestrator.ports import InstrumentState, NoticeChannel
 from orchestrator.settings import Settings
 from orchestrator.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from simulators.table.instrument import TableTwin
 
 STEP_S = 0.1
 """Seconds between two looks at the processes."""

@@ -37,7 +37,7 @@ from orchestrator.domain.errors import (
 from orchestrator.domain.notices import followed_key
 from orchestrator.domain.outage import NOT_STARTING, Cause, alarm
 from orchestrator.domain.rules import TAKES_TRIALS
-from orchestrator.domain.spec import CampaignSpec, InstrumentSpec, TableTwin
+from orchestrator.domain.spec import CampaignSpec, InstrumentSpec, TableTwinSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.summary import columns, rows, summary
 from orchestrator.domain.together import disagreements
@@ -118,7 +118,7 @@ def _check_table(instrument: InstrumentSpec) -> None:
     Raises:
         Unusable: naming the file, column and row.
     """
-    if not isinstance(instrument.twin, TableTwin) or instrument.mode != "twin":
+    if not isinstance(instrument.twin, TableTwinSpec) or instrument.mode != "twin":
         return
     from simulators.table.errors import BadTable
     from simulators.table.header import read_header

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.domain.spec import InstrumentSpec, TableTwin
+from orchestrator.domain.spec import InstrumentSpec, TableTwinSpec
 from orchestrator.settings import Settings
 from orchestrator.supervisor import Supervisor
 
@@ -69,9 +69,9 @@ def add_twin(
     supervisor.add_twin(instrument.name, arguments, _environment(settings))
 
 
-def _twin_arguments(twin: str | TableTwin) -> list[str]:
+def _twin_arguments(twin: str | TableTwinSpec) -> list[str]:
     """How the server of the twins is told which one is meant."""
-    if isinstance(twin, TableTwin):
+    if isinstance(twin, TableTwinSpec):
         return ["--table", twin.table, "--header", twin.header]
     return [twin.replace("_", "-")]
 

@@ -1,6 +1,7 @@
 """The EPICS server of the twins: `python -m simulators.serve NAME`.
 
-A twin made from a table has `--table FILE --header FILE` in the place of its name. It prints one line of JSON when clients can connect, and ends quietly on SIGTERM and SIGINT.
+A twin made from a table has `--table FILE --header FILE` in the place of its name. It prints one
+line of JSON when clients can connect, and ends quietly on SIGTERM and SIGINT.
 """
 
 import argparse

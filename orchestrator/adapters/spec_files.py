@@ -12,7 +12,7 @@ from orchestrator.adapters.plain_words import finding_of, is_consequence
 from orchestrator.adapters.plain_yaml import Document, Lines, Unreadable, dotted, parsed
 from orchestrator.domain.consistency import campaign_findings, instrument_findings
 from orchestrator.domain.errors import Problem, SpecError, Unusable, near
-from orchestrator.domain.spec import INCONSISTENT, CampaignSpec, InstrumentSpec, TableTwin
+from orchestrator.domain.spec import INCONSISTENT, CampaignSpec, InstrumentSpec, TableTwinSpec
 
 MOST_BYTES = 256 * 1024
 
@@ -39,17 +39,19 @@ def read_instrument(file: Path) -> tuple[InstrumentSpec, Lines]:
         SpecError: with every problem found in the file.
     """
     instrument, lines = _read(file, InstrumentSpec)
-    if isinstance(instrument.twin, TableTwin):
+    if isinstance(instrument.twin, TableTwinSpec):
         paths = {name: file.parent.resolve() / path for name, path in instrument.twin}
         problems = [
-            Problem(f"twin.{name}", f"there is no file {str(path)!r}", line_of(lines, f"twin.{name}"))
+            Problem(
+                f"twin.{name}", f"there is no file {str(path)!r}", line_of(lines, f"twin.{name}")
+            )
             for name, path in paths.items()
             if not path.is_file()
         ]
         if problems:
             raise SpecError(str(file), problems)
         found = {name: str(path) for name, path in paths.items()}
-        instrument = instrument.model_copy(update={"twin": TableTwin.from_data(found)})
+        instrument = instrument.model_copy(update={"twin": TableTwinSpec.from_data(found)})
     return instrument, lines
 
 

@@ -377,7 +377,7 @@ class ParkStep(_Strict):
     set: dict[DottedPath, float]
 
 
-class TableTwin(_Strict):
+class TableTwinSpec(_Strict):
     """A twin that is emulated from a table of measured data."""
 
     table: str
@@ -391,7 +391,7 @@ class InstrumentSpec(_Strict):
 
     name: Slug
     mode: Literal["twin", "real"]
-    twin: Slug | TableTwin | None = None
+    twin: Slug | TableTwinSpec | None = None
     """The simulated counterpart; None when the devices live inside the worker."""
     devices: dict[Name, DeviceSpec] = Field(min_length=1)
     constraints: tuple[InequalityText, ...] = ()

@@ -1,4 +1,4 @@
-"""What the table says between its points: values, noise, how good they are, and how far they reach."""
+"""What a table says between its points: values, noise, how good they are, how far they reach."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from simulators.table.gaussian_process import GaussianProcess
 
@@ -39,7 +39,7 @@ class Points:
         x: distinct points, shape (n, d).
         y: mean of each outcome at each point, shape (n, m).
         count: rows at each point, shape (n,).
-        scatter: for each outcome the sum of squares about the means, shape (m,).
+        scatter: sum of squares about the mean at each point, shape (n, m).
     """
 
     x: Array
@@ -62,9 +62,8 @@ class Points:
             )
         where = where.reshape(-1)
         count = np.bincount(where).astype(float)
-        sums = [np.bincount(where, column) for column in y.T]
-        means = np.stack(sums, axis=1) / count[:, None]
-        return cls(distinct, means, count, np.sum((y - means[where]) ** 2, axis=0))
+        means = _summed(where, y) / count[:, None]
+        return cls(distinct, means, count, _summed(where, (y - means[where]) ** 2))
 
     @property
     def repeats(self) -> int:
@@ -115,7 +114,7 @@ class Emulator:
         self.used = min(len(unit), MOST_POINTS) if kind == "gaussian-process" else len(unit)
         """Distinct points of which it is made."""
         self._processes: list[GaussianProcess] = []
-        self._tree = cKDTree(unit)
+        self._tree = KDTree(unit)
         if kind == "nearest":
             self.quality = [self._quality_of_nearest(unit, m) for m in range(y.shape[1])]
         else:
@@ -128,7 +127,8 @@ class Emulator:
         unit = self._unit(np.asarray([point], dtype=np.float64))
         if self._processes:
             return [float(process.mean(unit)[0]) for process in self._processes]
-        return [float(value) for value in self.points.y[self._tree.query(unit)[1][0]]]
+        nearest = int(np.ravel(self._tree.query(unit)[1])[0])
+        return [float(value) for value in self.points.y[nearest]]
 
     def deviation(self, point: Sequence[float]) -> list[float] | None:
         """Standard deviation of what `evaluate` gives; None where the emulator gives none."""
@@ -148,28 +148,33 @@ class Emulator:
         return (x - self._low) / self._range
 
     def _fit(self, unit: Array, m: int, chosen: npt.NDArray[np.intp], seed: int) -> Quality:
-        y, count, scatter = self.points.y[:, m], self.points.count, float(self.points.scatter[m])
-        is_repeated = scatter > 0.0
-        if not is_repeated:  # repeats that are all equal are copies, which say nothing of the noise
-            count = np.ones_like(count)
-        share = len(chosen) / len(unit)
-        process = GaussianProcess(unit[chosen], y[chosen], count[chosen], scatter * share, seed)
+        y, count = self.points.y[chosen, m], self.points.count[chosen]
+        scatter, noise = self.points.scatter[chosen, m], self._replicate_noise(m)
+        if not noise:
+            count, scatter = np.ones_like(count), np.zeros_like(scatter)
+        process = GaussianProcess(unit[chosen], y, count, scatter, seed)
         self._processes.append(process)
         expected, deviation = process.leave_one_out()
-        error = y[chosen] - expected
+        error = y - expected
         coverage = float(np.mean(np.abs(error) <= COVERED * deviation))
-        if is_repeated:
-            return Quality(_r2(error, y[chosen]), coverage, self._replicate_noise(m), "replicates")
-        return Quality(_r2(error, y[chosen]), coverage, process.noise_sd, "fit")
+        if noise:
+            return Quality(_r2(error, y), coverage, noise, "replicates")
+        return Quality(_r2(error, y), coverage, process.noise_sd, "fit")
 
     def _quality_of_nearest(self, unit: Array, m: int) -> Quality:
         y = self.points.y[:, m]
-        nearest = self._tree.query(unit, k=2)[1][:, 1]
+        nearest = np.asarray(self._tree.query(unit, k=2)[1])[:, 1]
         noise = self._replicate_noise(m)
         return Quality(_r2(y - y[nearest], y), None, noise, "replicates" if noise else "none")
 
     def _replicate_noise(self, m: int) -> float:
-        return math.sqrt(float(self.points.scatter[m]) / max(self.points.repeats, 1))
+        """Pooled over all points; 0 without replicates.
+
+        It is 0 too when they are equal but for rounding: copies, which say nothing of the noise.
+        """
+        pooled = float(np.sum(self.points.scatter[:, m])) / max(self.points.repeats, 1)
+        is_real = pooled > (1e-9 * float(np.ptp(self.points.y[:, m]))) ** 2
+        return math.sqrt(pooled) if is_real else 0.0
 
 
 class Reach:
@@ -189,9 +194,9 @@ class Reach:
 
     def __init__(self, x: Array, seed: int = 0) -> None:
         self._step = np.array([_step(column) for column in x.T])
-        self._tree = cKDTree(x / self._step)
+        self._tree = KDTree(x / self._step)
         some = np.random.default_rng(seed).permutation(len(x))[:MOST_REACHES]
-        neighbours = self._tree.query(x[some] / self._step, k=2)[0][:, 1]
+        neighbours = np.asarray(self._tree.query(x[some] / self._step, k=2)[0])[:, 1]
         cell = math.sqrt(x.shape[1]) / 2.0
         self.limit = max(cell * (1.0 + 1e-9), 2.0 * float(np.quantile(neighbours, 0.95)))
 
@@ -207,5 +212,12 @@ def _step(column: Array) -> float:
     return float(max(np.max(gaps[aside : len(gaps) - aside]), np.ptp(column) / 10.0))
 
 
+def _summed(where: npt.NDArray[np.intp], rows: Array) -> Array:
+    """Sums of the rows that belong to the same point, shape (n, m)."""
+    sums = [np.bincount(where, column) for column in rows.T]
+    return np.stack(sums, axis=1, dtype=np.float64)
+
+
 def _r2(error: Array, y: Array) -> float:
-    return float(1.0 - np.mean(error**2) / np.var(y))
+    variance = float(np.var(y))
+    return float(1.0 - np.mean(error**2) / variance) if variance else 0.0

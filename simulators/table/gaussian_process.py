@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 Array = npt.NDArray[np.float64]
 
 MOST_FITTED = 300
-"""Distinct points from which the hyperparameters are found; a seeded choice where there are more."""
+"""Distinct points from which hyperparameters are found; a seeded choice where there are more."""
 
 LENGTHS = (0.03, 30.0)
 """Bounds of a length scale, relative to the parameter's range in the table."""
@@ -42,22 +42,21 @@ class GaussianProcess:
 
     Args:
         x: distinct points, shape (n, d), each parameter from 0 to 1 over its range.
-        y: mean of the outcome at each point, shape (n,); not all the same.
+        y: mean of the outcome at each point, shape (n,).
         count: measurements at each point, shape (n,).
-        scatter: sum of squares of the single measurements about their means; 0 if each is one.
+        scatter: sum of squares of the measurements at each point about their mean, shape (n,).
         seed: of the choice of points for the hyperparameters.
     """
 
-    def __init__(self, x: Array, y: Array, count: Array, scatter: float, seed: int = 0) -> None:
+    def __init__(self, x: Array, y: Array, count: Array, scatter: Array, seed: int = 0) -> None:
         self._x, self._count = x, count
-        self._centre, self._scale = float(np.mean(y)), float(np.std(y))
+        self._centre, self._scale = float(np.mean(y)), float(np.std(y)) or 1.0
         self._y = (y - self._centre) / self._scale
         chosen = np.arange(len(x))
         if len(x) > MOST_FITTED:
             chosen = np.sort(np.random.default_rng(seed).permutation(len(x))[:MOST_FITTED])
-        share = len(chosen) / len(x)
-        repeats, scatter = (count.sum() - len(x)) * share, scatter / self._scale**2 * share
-        search = _Search(x[chosen], self._y[chosen], count[chosen], repeats, scatter)
+        inside = float(np.sum(scatter[chosen])) / self._scale**2
+        search = _Search(x[chosen], self._y[chosen], count[chosen], inside)
         self.lengths, self.signal, noise = search.best()
         self.noise_sd = math.sqrt(noise) * self._scale
         """Standard deviation of one measurement, in the unit of the outcome."""
@@ -108,9 +107,9 @@ class _Search:
     They are searched as logarithms: length scales, variance of the process, variance of the noise.
     """
 
-    def __init__(self, x: Array, y: Array, count: Array, repeats: float, scatter: float) -> None:
+    def __init__(self, x: Array, y: Array, count: Array, scatter: float) -> None:
         self._y, self._count = y, count
-        self._repeats, self._scatter = repeats, scatter
+        self._repeats, self._scatter = float(np.sum(count)) - len(count), scatter
         self._squares = [(column[:, None] - column[None, :]) ** 2 for column in x.T]
 
     def best(self) -> tuple[Array, float, float]:

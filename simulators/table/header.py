@@ -156,7 +156,7 @@ def _parsed(file: Path, content: bytes) -> dict[str, Any]:
     if len(content) > MOST_BYTES:
         raise BadTable(f"{file} is larger than {MOST_BYTES // 1024} kB; is it the table itself?")
     try:
-        data = yaml.load(content.decode("utf-8-sig"), _Plain)  # noqa: S506 (a safe loader)
+        data = yaml.load(content.decode("utf-8-sig"), _Plain)
     except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         words = " ".join(str(error).split())
         raise BadTable(f"{file} is no valid YAML: {words}") from error

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from simulators.detector import TriggeredChannels
 from simulators.noise import standard_normal
-from simulators.pv import Pv, PutRefused, Sleep
+from simulators.pv import Instrument, PutRefused, Pv, Sleep
 from simulators.setpoint import SetpointPair
 from simulators.table.emulator import Emulator, TooFew
 from simulators.table.errors import BadTable
@@ -117,7 +117,7 @@ class TableTwin:
         except TooFew as error:
             raise BadTable(f"{file} {error}") from error
 
-    def create(self, seed: int, sleep: Sleep) -> TableInstrument:
+    def create(self, seed: int, sleep: Sleep) -> Instrument:
         """The instrument that the server serves."""
         return TableInstrument(self, seed, sleep)
 

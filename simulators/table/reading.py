@@ -1,4 +1,4 @@
-"""Reads a table in pieces, checks every cell that is used, and keeps at most a sample of the rows."""
+"""Reads a table in pieces, checks every cell that is used, and keeps a sample of many rows."""
 
 import warnings
 from collections.abc import Iterator

@@ -51,7 +51,7 @@ def lines(about: dict[str, Any]) -> Iterator[str]:
     width = max(len(name) for name in about["outcomes"])
     for name, one in about["outcomes"].items():
         covered = one["coverage_95"]
-        interval = "" if covered is None else f", {covered:.0%} inside their 95 % intervals"
+        interval = "" if covered is None else f", {covered * 100:.1f} % in their 95 % intervals"
         noise = f"noise {one['noise_sd']:.3g} {one['unit']}".rstrip()
         source = {"replicates": "from replicates", "fit": "from the fit", "none": "unknown"}
         yield (

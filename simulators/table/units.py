@@ -19,7 +19,10 @@ SAME = (
     ("mol%", "mol %"),
     ("wt%", "wt %"),
     ("um", "µm", "μm"),
-    *((unit,) for unit in "g kg mg m cm mm nm bar mbar Pa kPa MPa V mV A mA W kW eV keV Hz".split()),
+    *(
+        (unit,)
+        for unit in "g kg mg m cm mm nm bar mbar Pa kPa MPa V mV A mA W kW eV keV Hz".split()
+    ),
 )
 """Spellings of one unit, the first of each line preferred."""
 

@@ -1,7 +1,7 @@
 """Reads a table in pieces, checks every cell that is used, and keeps a sample of many rows."""
 
-import warnings
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Generator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -59,13 +59,14 @@ def read_table(file: Path, header: Header, *, seed: int = 0) -> Table:
     numbers = np.zeros((0, len(header.columns)))
     order = np.zeros(0)
     rows = 0
-    for piece in pieces:
-        numbers = np.concatenate([numbers, _numbers(file, header, piece, rows)])
-        order = np.concatenate([order, random.random(len(piece))])
-        rows += len(piece)
-        if len(order) > MOST_ROWS:
-            kept = np.sort(np.argpartition(order, MOST_ROWS)[:MOST_ROWS])
-            numbers, order = numbers[kept], order[kept]
+    with contextlib.closing(pieces):
+        for piece in pieces:
+            numbers = np.concatenate([numbers, _numbers(file, header, piece, rows)])
+            order = np.concatenate([order, random.random(len(piece))])
+            rows += len(piece)
+            if len(order) > MOST_ROWS:
+                kept = np.sort(np.argpartition(order, MOST_ROWS)[:MOST_ROWS])
+                numbers, order = numbers[kept], order[kept]
     if not rows:
         raise BadTable(f"{file} has no rows below its titles")
     _check_columns(file, header, numbers)
@@ -73,7 +74,7 @@ def read_table(file: Path, header: Header, *, seed: int = 0) -> Table:
     return Table(numbers[:, :d], numbers[:, d:], rows)
 
 
-def _csv(file: Path, header: Header) -> Iterator[pd.DataFrame]:
+def _csv(file: Path, header: Header) -> Generator[pd.DataFrame, None, None]:
     columns = list(header.columns.values())
     try:
         first = pd.read_csv(file, header=None, nrows=1, dtype=str, encoding=ENCODING)
@@ -84,30 +85,31 @@ def _csv(file: Path, header: Header) -> Iterator[pd.DataFrame]:
                 raise BadTable(f"{file} has {len(titles)} columns, and the header {given} titles")
             titles = list(header.titles)
         _check_titles(file, header, titles)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            for piece in pd.read_csv(
-                file,
-                header=0 if header.titles is None else None,
-                names=range(len(titles)),
-                index_col=False,
-                usecols=[titles.index(column) for column in columns],
-                chunksize=PIECE,
-                encoding=ENCODING,
-                low_memory=False,  # so that a column has one type in the whole of a piece
-            ):
-                yield piece[[titles.index(column) for column in columns]]
+        wanted = [titles.index(column) for column in columns]
+        with pd.read_csv(
+            file,
+            header=0 if header.titles is None else None,
+            names=range(len(titles)),  # all of them: with some alone, longer rows would pass
+            chunksize=PIECE,
+            encoding=ENCODING,
+            low_memory=False,  # so that a column has one type in the whole of a piece
+        ) as reader:
+            for piece in reader:
+                if not isinstance(piece.index, pd.RangeIndex):  # made of cells without a title
+                    more = f"row 1 has more cells than there are titles ({len(titles)})"
+                    raise BadTable(f"{file}: {more}")
+                yield piece[wanted]
     except pd.errors.EmptyDataError:
         raise BadTable(f"{file} is empty") from None
-    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        raise BadTable(f"{file}: a row has more cells than there are titles: {error}") from error
+    except pd.errors.ParserError as error:
+        raise BadTable(f"{file} is no CSV file that can be read: {error}") from error
     except UnicodeDecodeError as error:
         raise BadTable(f"{file} is not UTF-8 text; save it as UTF-8") from error
     except OSError as error:
         raise BadTable(f"cannot read {file}: {error.strerror or error}") from error
 
 
-def _parquet(file: Path, header: Header) -> Iterator[pd.DataFrame]:
+def _parquet(file: Path, header: Header) -> Generator[pd.DataFrame, None, None]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

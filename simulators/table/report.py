@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from simulators.table.instrument import TableTwin
 
 FEW_PER_PARAMETER = 10
@@ -10,6 +12,13 @@ FEW_PER_PARAMETER = 10
 
 POOR_R2 = 0.5
 """Leave-one-out R2 below which an outcome is called poorly predicted."""
+
+
+FAR_SHARE = 0.05
+"""Share of the limits' box out of reach from which on a campaign should be told of it."""
+
+PROBES = 1000
+"""Random points from which that share is estimated."""
 
 
 def report(twin: TableTwin) -> dict[str, Any]:
@@ -23,6 +32,7 @@ def report(twin: TableTwin) -> dict[str, Any]:
         "emulator": twin.header.emulator,
         "points_used": emulator.used,
         "reach": emulator.reach,
+        "out_of_reach": _out_of_reach(twin),
         "limits": {name: list(pair) for name, pair in twin.limits.items()},
         "outcomes": {
             name: {
@@ -38,6 +48,13 @@ def report(twin: TableTwin) -> dict[str, Any]:
         },
         "warnings": list(_warnings(twin)),
     }
+
+
+def _out_of_reach(twin: TableTwin) -> float:
+    """Share of the box of all setpoints that is too far from the data."""
+    low, high = np.array(list(twin.limits.values())).T
+    probes = np.random.default_rng(0).uniform(low, high, (PROBES, len(low)))
+    return sum(twin.emulator.distance(point) > twin.emulator.reach for point in probes) / PROBES
 
 
 def lines(about: dict[str, Any]) -> Iterator[str]:
@@ -68,6 +85,12 @@ def _warnings(twin: TableTwin) -> Iterator[str]:
             f"{points} distinct points for {d} parameter{'s' if d > 1 else ''} are few: this twin "
             "rehearses a campaign, and is no evidence of which settings or which optimizer are "
             "better"
+        )
+    far = _out_of_reach(twin)
+    if far >= FAR_SHARE:
+        yield (
+            f"{far:.0%} of what the setpoints allow is too far from the data, and a trial there "
+            "fails: narrow the limits, or give the campaign constraints on its parameters"
         )
     for name, quality in zip(twin.header.outcomes, twin.emulator.quality, strict=True):
         if quality.r2 < POOR_R2:

@@ -40,7 +40,7 @@ def read_instrument(file: Path) -> tuple[InstrumentSpec, Lines]:
     """
     instrument, lines = _read(file, InstrumentSpec)
     if isinstance(instrument.twin, TableTwinSpec):
-        paths = {name: file.parent.resolve() / path for name, path in instrument.twin}
+        paths = {name: (file.parent / path).resolve() for name, path in instrument.twin}
         problems = [
             Problem(
                 f"twin.{name}", f"there is no file {str(path)!r}", line_of(lines, f"twin.{name}")

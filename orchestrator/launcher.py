@@ -85,7 +85,6 @@ def read_files(name: str, *, on_twin: bool = False) -> Files:
     campaign, lines = read_campaign(campaign_file)
     instrument_file = find_instrument(campaign.instrument, campaign_file)
     instrument = _instrument(instrument_file, on_twin=on_twin)
-    _check_table(instrument)
     refuse_shadows()
     problems = [*disagreements(campaign, instrument), *plan_problems(campaign)]
     if problems:
@@ -105,26 +104,26 @@ def read_instrument_file(name: str, *, on_twin: bool = False) -> InstrumentSpec:
 
 def _instrument(file: Path, *, on_twin: bool) -> InstrumentSpec:
     instrument, _ = read_instrument(file)
-    if not on_twin or instrument.mode == "twin":
-        return instrument
-    if instrument.twin is None:
+    if on_twin and instrument.twin is None and instrument.mode == "real":
         raise Unusable(f"instrument {instrument.name!r} names no 'twin', so --twin cannot run it")
-    return instrument.model_copy(update={"mode": "twin"})
+    if on_twin:
+        instrument = instrument.model_copy(update={"mode": "twin"})
+    if instrument.mode == "twin" and isinstance(instrument.twin, TableTwinSpec):
+        _check_table(instrument.twin)
+    return instrument
 
 
-def _check_table(instrument: InstrumentSpec) -> None:
-    """Pass unless the instrument's twin is to be emulated from a table that cannot be used.
+def _check_table(twin: TableTwinSpec) -> None:
+    """Pass when a twin can be emulated from the table.
 
     Raises:
-        Unusable: naming the file, column and row.
+        Unusable: naming the file, column and row of what is wrong.
     """
-    if not isinstance(instrument.twin, TableTwinSpec) or instrument.mode != "twin":
-        return
     from simulators.table.errors import BadTable
     from simulators.table.header import read_header
     from simulators.table.reading import read_table
 
-    table, header = Path(instrument.twin.table), Path(instrument.twin.header)
+    table, header = Path(twin.table), Path(twin.header)
     try:
         read_table(table, read_header(header, table))
     except BadTable as error:

@@ -156,7 +156,8 @@ class Emulator:
         self._processes.append(process)
         expected, deviation = process.leave_one_out()
         error = y - expected
-        coverage = float(np.mean(np.abs(error) <= COVERED * deviation))
+        inside = np.count_nonzero(np.abs(error) <= COVERED * deviation)
+        coverage = float(inside / len(error))
         if noise:
             return Quality(_r2(error, y), coverage, noise, "replicates")
         return Quality(_r2(error, y), coverage, process.noise_sd, "fit")

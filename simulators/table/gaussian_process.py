@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_solve
 from scipy.optimize import minimize
 
 Array = npt.NDArray[np.float64]
@@ -62,7 +62,7 @@ class GaussianProcess:
         """Standard deviation of one measurement, in the unit of the outcome."""
         covariance = self.signal * matern(distance(x, x, self.lengths))
         covariance[np.diag_indices(len(x))] += noise / count + JITTER
-        self._factor = cho_factor(covariance, lower=True, overwrite_a=True)
+        self._factor = np.linalg.cholesky(covariance), True
         self._weights = cho_solve(self._factor, self._y)
 
     def mean(self, points: Array) -> Array:
@@ -110,7 +110,7 @@ class _Search:
     def __init__(self, x: Array, y: Array, count: Array, scatter: float) -> None:
         self._y, self._count = y, count
         self._repeats, self._scatter = float(np.sum(count)) - len(count), scatter
-        self._squares = [(column[:, None] - column[None, :]) ** 2 for column in x.T]
+        self._squares: list[Array] = [(column[:, None] - column[None, :]) ** 2 for column in x.T]
 
     def best(self) -> tuple[Array, float, float]:
         """Length scales, variance of the process and variance of the noise."""
@@ -127,19 +127,22 @@ class _Search:
 
     def loss(self, logs: Array) -> tuple[float, Array]:
         """Negative logarithm of the marginal likelihood but for a constant, and its gradient."""
-        *lengths, signal, noise = np.exp(logs)
-        squares = sum(one / length**2 for one, length in zip(self._squares, lengths, strict=True))
+        *lengths, signal, noise = (math.exp(log) for log in logs)
+        squares = np.zeros_like(self._squares[0])
+        for one, length in zip(self._squares, lengths, strict=True):
+            squares += one / length**2
         r = np.sqrt(squares)
         decay = np.exp(-ROOT5 * r)
         correlation = (1.0 + ROOT5 * r + 5.0 / 3.0 * squares) * decay
         diagonal = np.diag_indices(len(self._y))
-        covariance = signal * correlation
+        covariance: Array = signal * correlation
         covariance[diagonal] += noise / self._count + JITTER
-        factor = cho_factor(covariance, lower=True, overwrite_a=True)
-        weights = cho_solve(factor, self._y)
+        factor = np.linalg.cholesky(covariance), True
+        weights: Array = cho_solve(factor, self._y)
         value = 0.5 * self._y @ weights + np.log(np.diag(factor[0])).sum()
         value += 0.5 * (self._repeats * math.log(noise) + self._scatter / noise)
-        slope = cho_solve(factor, np.eye(len(self._y))) - np.outer(weights, weights)
+        inverse: Array = cho_solve(factor, np.eye(len(self._y)))
+        slope = inverse - np.outer(weights, weights)
         steepness = slope * (signal * 5.0 / 3.0 * (1.0 + ROOT5 * r) * decay)
         gradient = [
             0.5 * np.sum(steepness * one) / length**2

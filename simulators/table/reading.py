@@ -23,6 +23,9 @@ PIECE = 200_000
 MOST_ROWS = 100_000
 """Rows that are kept; of more, a seeded sample."""
 
+LARGEST = 1e100
+"""Numbers from this on are refused: their squares would not be numbers."""
+
 ENCODING = "utf-8-sig"
 
 
@@ -163,7 +166,7 @@ def _numbers(file: Path, header: Header, piece: pd.DataFrame, before: int) -> Ar
             numbers[:, index] = cells.to_numpy(dtype=np.float64, na_value=np.nan)
         else:
             numbers[:, index] = _parsed(cells)
-        bad = np.flatnonzero(~np.isfinite(numbers[:, index]))
+        bad = np.flatnonzero(~(np.abs(numbers[:, index]) < LARGEST))
         if len(bad):
             place = f"column {column!r}, row {before + int(bad[0]) + 1}"
             problems.append(f"{place}: {_why(header, name, cells, int(bad[0]))}")
@@ -183,7 +186,7 @@ def _why(header: Header, name: str, cells: "pd.Series[Any]", row: int) -> str:
     if pd.isna(cell):
         return "is empty or NaN; leave such rows out"
     if not isinstance(cell, (str, bool, np.bool_)):
-        return f"found {cell!s}, where a finite number is needed"
+        return f"found {cell!s}, where a number below {LARGEST:g} is needed"
     if name in header.parameters and not np.isfinite(_parsed(cells)).any():
         return (
             f"found {str(cell)!r}: {name} is a choice, and a setpoint is a number; make a table of "

@@ -86,7 +86,8 @@ def test_a_missing_column_names_the_near_ones(tmp_path):
         ('"31,5"', "found '31,5', where a number with a decimal point is needed"),
         ("", "is empty or NaN"),
         ("NaN", "is empty or NaN"),
-        ("inf", "found inf, where a finite number is needed"),
+        ("inf", "found inf, where a number below 1e+100 is needed"),
+        ("-1e200", "found -1e+200, where a number below 1e+100 is needed"),
     ],
 )
 def test_a_bad_cell_is_named_by_column_and_row(tmp_path, cell, words, monkeypatch):

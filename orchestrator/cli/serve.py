@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.common import Common, app
-from orchestrator.domain.errors import ExitCode, Unusable
+from orchestrator.domain.errors import ExitCode, SpecError, Unusable
 
 if TYPE_CHECKING:
     from simulators.table.instrument import TableTwin
@@ -104,11 +104,16 @@ def _write_table_twin(common: Common, made: "TableTwin", header: Path, folder: P
     from simulators.table.write import write_files
 
     try:
-        written = [str(file) for file in write_files(made, folder, header)]
+        files = write_files(made, folder, header)
     except OSError as error:
         raise Unusable(str(error)) from error
-    read_files(str(folder / "campaign.yaml"))  # says so here if a name cannot be used
-    about = report(made)
+    try:
+        read_files(str(folder / "campaign.yaml"))
+    except SpecError:  # the header has names that a campaign cannot have
+        for file in files:
+            file.unlink()
+        raise
+    about, written = report(made), [str(file) for file in files]
     said = [*lines(about), f"written: {', '.join(written)}"]
     said.append(f"run it with: labwright run {folder / 'campaign.yaml'}")
     common.say({"written": written, "table": about}, "\n".join(said))

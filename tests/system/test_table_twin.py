@@ -63,6 +63,14 @@ def test_a_bad_table_is_refused_before_anything_starts(table: Path, tmp_path: Pa
     assert not (tmp_path / "data").exists()
 
 
+def test_a_name_that_no_campaign_can_have_leaves_no_files(table: Path, tmp_path: Path) -> None:
+    header = table.with_suffix(".yaml")
+    header.write_text(header.read_text().replace("yield_:", "state:"))
+    refused = labwright("twin", "--table", str(table), "--write", str(tmp_path / "lab"), code=2)
+    assert "outcome 'state'" in refused.stderr
+    assert not list((tmp_path / "lab").iterdir())
+
+
 def test_options_that_do_not_go_together_are_refused(table: Path) -> None:
     for arguments in ([], ["soft", "--table", str(table)], ["soft", "--write", "x"]):
         assert "--table FILE" in labwright("twin", *arguments, code=2).stderr

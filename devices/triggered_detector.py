@@ -25,6 +25,8 @@ class TriggeredDetector(Device):
         channels: names that follow the prefix; None reads them from `{prefix}:CHANNELS`, a text
             with commas, when the device connects.
         timeout_s: seconds after which a trigger fails.
+        message: follows the prefix in the name of a text PV that says why a trigger was refused;
+            None if there is none.
     """
 
     acquire = Component(EpicsSignal, ":TRIGGER", kind=Kind.omitted)
@@ -36,10 +38,17 @@ class TriggeredDetector(Device):
         name: str,
         channels: Sequence[str] | None = None,
         timeout_s: float = 60.0,
+        message: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(prefix, name=name, **kwargs)
         self.timeout_s = timeout_s
+        self._message: EpicsSignalRO | None = None
+        if message is not None:
+            pv = f"{prefix}:{message}"
+            self._message = EpicsSignalRO(
+                pv, name=f"{name}_message", string=True, auto_monitor=False
+            )
         self._channels: dict[str, EpicsSignalRO] = {}
         self._result: dict[str, Any] | None = None
         self._busy = threading.Lock()
@@ -83,7 +92,7 @@ class TriggeredDetector(Device):
             self._names.wait_for_connection(timeout=timeout)
             self._add_channels(str(self._names.get()).split(","))
         super().wait_for_connection(all_signals, max(deadline - time.monotonic(), 0.01))
-        for signal in self._channels.values():
+        for signal in (*self._channels.values(), *([self._message] if self._message else [])):
             signal.wait_for_connection(timeout=max(deadline - time.monotonic(), 0.01))
 
     @property
@@ -110,8 +119,9 @@ class TriggeredDetector(Device):
 
     def destroy(self) -> None:
         """Disconnect for good."""
-        for signal in (*self._channels.values(), *([self._names] if self._names else [])):
-            signal.destroy()
+        for signal in (*self._channels.values(), self._names, self._message):
+            if signal is not None:
+                signal.destroy()
         super().destroy()
 
     def _add_channels(self, names: Sequence[str]) -> None:
@@ -151,6 +161,8 @@ class TriggeredDetector(Device):
     def _check_newer(self, before: dict[str, Any], after: dict[str, Any]) -> None:
         stale = [key for key in after if after[key]["timestamp"] <= before[key]["timestamp"]]
         if stale:
+            words = str(self._message.get()) if self._message is not None else ""
             raise StaleReading(
                 f"{self.name}: the trigger brought nothing new in {', '.join(stale)}"
+                + (f": {words}" if words else "")
             )

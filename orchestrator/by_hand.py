@@ -7,7 +7,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.adapters import child
 from orchestrator.adapters.embedded_server import find_server, prepare_folder
@@ -33,6 +34,9 @@ from orchestrator.parts import add_notifier, add_twin, add_worker, is_served
 from orchestrator.ports import InstrumentState, NoticeChannel
 from orchestrator.settings import Settings
 from orchestrator.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from simulators.table.instrument import TableTwin
 
 STEP_S = 0.1
 """Seconds between two looks at the processes."""
@@ -176,7 +180,7 @@ def cause_fault(
         Unusable: the twin is not there, not known for certain, or cannot have this fault.
     """
     from simulators.faults import FAULT, FaultError, fault_from
-    from simulators.twins import own_pvs, twin_module
+    from simulators.twins import UnknownTwin, own_pvs, twin_module
 
     names = sorted(
         about["instrument"]
@@ -189,8 +193,12 @@ def cause_fault(
     twin = find_twin(ledger, name, 0.1)
     text = json.dumps(wanted)
     try:
+        pvs = own_pvs(twin_module(twin["twin"]))
+    except UnknownTwin:  # one made from a table: its server compares
+        pvs = None
+    try:
         if wanted:
-            fault_from(text, own_pvs(twin_module(twin["twin"])))
+            fault_from(text, pvs)
     except FaultError as error:
         raise Unusable(str(error)) from error
     confine_to_loopback(twin["port"])
@@ -206,7 +214,7 @@ def cause_fault(
 
 def serve_twin(
     settings: Settings,
-    name: str,
+    twin: "str | TableTwin",
     seed: int,
     time_compression: float | None,
     port: int | None,
@@ -215,31 +223,69 @@ def serve_twin(
     """Serve a twin until Ctrl-C; ``say`` is told how to reach it. Gives the exit code.
 
     When the data folder has a live server, workers of this lab find the twin by themselves.
+
+    Args:
+        settings: of the lab.
+        twin: a shipped twin's name, or what was made of a table.
+        seed: of the noise.
+        time_compression: lab seconds in one second; None takes the twin's own.
+        port: None takes a free one.
+        say: called once.
+
+    Raises:
+        Unusable: no such twin, a port in use, an impossible number.
     """
     from simulators.loopback import PortInUse
-    from simulators.serve import describe, serve
-    from simulators.twins import UnknownTwin
+    from simulators.serve import serve_module
+    from simulators.twins import UnknownTwin, describe_module, twin_module
 
     def ready(about: dict[str, Any]) -> None:
-        _publish_twin(settings, name, about)
-        pvs = [{"pv": pv, "unit": unit, "what": what} for pv, unit, what in describe(name)]
+        _publish_twin(settings, twin, about)
+        pvs = [{"pv": pv, "unit": unit, "what": what} for pv, unit, what in describe_module(module)]
         say({**about, "pvs": pvs})
 
     try:
-        serve(name, seed=seed, time_compression=time_compression, port=port, on_ready=ready)
+        module = twin_module(twin) if isinstance(twin, str) else twin
+        name = twin if isinstance(twin, str) else twin.header.name
+        serve_module(
+            module,
+            name=name,
+            seed=seed,
+            time_compression=time_compression,
+            port=port,
+            on_ready=ready,
+        )
     except (PortInUse, UnknownTwin, ValueError) as error:
         raise Unusable(str(error)) from error
     return 0
 
 
-def _publish_twin(settings: Settings, name: str, about: dict[str, Any]) -> None:
+def table_twin(table: Path, header: Path) -> "TableTwin":
+    """The twin that is emulated from a table.
+
+    Raises:
+        Unusable: naming the file, column and row of what is wrong.
+    """
+    from simulators.table.errors import BadTable
+    from simulators.table.instrument import TableTwin
+
+    try:
+        return TableTwin(table, header)
+    except BadTable as error:
+        raise Unusable(str(error)) from error
+
+
+def _publish_twin(settings: Settings, twin: "str | TableTwin", about: dict[str, Any]) -> None:
     live = find_server(settings.data_dir)
     if live is None:
         return
-    instrument, _ = read_instrument(twin_folders()[name] / "instrument.yaml")
+    if isinstance(twin, str):
+        name = read_instrument(twin_folders()[twin] / "instrument.yaml")[0].name
+    else:
+        name = twin.header.name
     known = {
         "role": "twin",
-        "instrument": instrument.name,
+        "instrument": name,
         "started": child.started_at(os.getpid()),
     }
     ledger_at(settings, live.url).set_process(os.getpid(), {**about, **known})

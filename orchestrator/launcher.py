@@ -37,7 +37,7 @@ from orchestrator.domain.errors import (
 from orchestrator.domain.notices import followed_key
 from orchestrator.domain.outage import NOT_STARTING, Cause, alarm
 from orchestrator.domain.rules import TAKES_TRIALS
-from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
+from orchestrator.domain.spec import CampaignSpec, InstrumentSpec, TableTwinSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.summary import columns, rows, summary
 from orchestrator.domain.together import disagreements
@@ -111,11 +111,30 @@ def read_instrument_file(name: str, *, on_twin: bool = False) -> InstrumentSpec:
 
 def _instrument(file: Path, *, on_twin: bool) -> InstrumentSpec:
     instrument, _ = read_instrument(file)
-    if not on_twin or instrument.mode == "twin":
-        return instrument
-    if instrument.twin is None:
+    if on_twin and instrument.twin is None and instrument.mode == "real":
         raise Unusable(f"instrument {instrument.name!r} names no 'twin', so --twin cannot run it")
-    return instrument.model_copy(update={"mode": "twin"})
+    if on_twin:
+        instrument = instrument.model_copy(update={"mode": "twin"})
+    if instrument.mode == "twin" and isinstance(instrument.twin, TableTwinSpec):
+        _check_table(instrument.twin)
+    return instrument
+
+
+def _check_table(twin: TableTwinSpec) -> None:
+    """Pass when a twin can be emulated from the table.
+
+    Raises:
+        Unusable: naming the file, column and row of what is wrong.
+    """
+    from simulators.table.errors import BadTable
+    from simulators.table.header import read_header
+    from simulators.table.reading import read_table
+
+    table, header = Path(twin.table), Path(twin.header)
+    try:
+        read_table(table, read_header(header, table))
+    except BadTable as error:
+        raise Unusable(str(error)) from error
 
 
 def check_mode(instrument: InstrumentSpec, *, hardware: bool) -> None:
@@ -138,6 +157,7 @@ def check_faults(file: Path, instrument: InstrumentSpec) -> None:
         Unusable: there is no twin that a server serves, or a fault that cannot be.
     """
     from simulators.faults import FaultError, read_faults
+    from simulators.table.instrument import TableTwin
     from simulators.twins import own_pvs, twin_module
 
     if not is_served(instrument) or instrument.twin is None:
@@ -145,8 +165,13 @@ def check_faults(file: Path, instrument: InstrumentSpec) -> None:
             f"--faults is for a twin that is served over EPICS; instrument {instrument.name!r} "
             + ("is real" if instrument.mode == "real" else "lives inside the worker")
         )
+    twin = instrument.twin
+    if isinstance(twin, TableTwinSpec):
+        module = TableTwin(Path(twin.table), Path(twin.header))
+    else:
+        module = twin_module(twin)
     try:
-        read_faults(file, own_pvs(twin_module(instrument.twin)))
+        read_faults(file, own_pvs(module))
     except FaultError as error:
         raise Unusable(str(error)) from error
 

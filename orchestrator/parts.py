@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.domain.spec import InstrumentSpec
+from orchestrator.domain.spec import InstrumentSpec, TableTwinSpec
 from orchestrator.settings import Settings
 from orchestrator.supervisor import Supervisor
 
@@ -57,7 +57,7 @@ def add_twin(
     """
     if not is_served(instrument) or instrument.twin is None:
         return
-    arguments = [instrument.twin.replace("_", "-"), "--seed", str(seed)]
+    arguments = [*_twin_arguments(instrument.twin), "--seed", str(seed)]
     if settings.time_compression is not None:
         arguments += ["--time-compression", str(settings.time_compression)]
     if settings.faults is not None:
@@ -69,6 +69,13 @@ def add_twin(
     if witness is not None:
         arguments += ["--witness", str(witness)]
     supervisor.add_twin(instrument.name, arguments, _environment(settings))
+
+
+def _twin_arguments(twin: str | TableTwinSpec) -> list[str]:
+    """How the server of the twins is told which one is meant."""
+    if isinstance(twin, TableTwinSpec):
+        return ["--table", twin.table, "--header", twin.header]
+    return [twin.replace("_", "-")]
 
 
 def add_notifier(supervisor: Supervisor, settings: Settings) -> None:

@@ -16,7 +16,8 @@ class TriggeredChannels:
     Args:
         prefix: of the PV names.
         channels: unit and meaning of each channel, by name.
-        sample: what the detector would measure now, one value for each channel in order.
+        sample: what the detector would measure now, one value for each channel in order. It raises
+            `PutRefused` when it cannot; then nothing is acquired.
         run_time: seconds of lab time from trigger to result; a function is asked at the trigger.
         sleep: waits for lab time.
         what: what the detector is, in a few words.
@@ -50,8 +51,8 @@ class TriggeredChannels:
         if not value:
             return
         async with self._turn:
-            self._trigger.post(1)
             result, run_time = self._sample(), self._run_time()
+            self._trigger.post(1)
             await self._sleep(run_time)
             for channel, reading in zip(self._channels, result, strict=True):
                 channel.post(reading)

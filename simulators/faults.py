@@ -134,8 +134,8 @@ def read_faults(file: Path, pvs: Sequence[Pv]) -> list[Fault]:
     return [*found.faults, *(found.random.occurrences() if found.random else ())]
 
 
-def fault_from(text: str, pvs: Sequence[Pv]) -> Fault:
-    """A fault given as JSON.
+def fault_from(text: str, pvs: Sequence[Pv] | None) -> Fault:
+    """A fault given as JSON; without process variables it is not compared with them.
 
     Raises:
         FaultError: it is none.
@@ -144,7 +144,8 @@ def fault_from(text: str, pvs: Sequence[Pv]) -> Fault:
         fault = Fault.model_validate_json(text)
     except ValidationError as error:
         raise FaultError("; ".join(_lines(error))) from None
-    check(fault, pvs, FAULT)
+    if pvs is not None:
+        check(fault, pvs, FAULT)
     return fault
 
 

@@ -1,14 +1,24 @@
 """A picture of how a twin responds: its objective along each parameter, through the optimum."""
 
+from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from simulators.twins import GROUP
+
 POINTS = 201
 COLUMNS = 3
 WIDE = 100.0
 """Ratio of the largest to the least value from which the scale is logarithmic."""
+
+
+def draw_all(folder: Path) -> None:
+    """Draw every installed twin into `NAME.png`."""
+    for point in entry_points(group=GROUP):
+        draw(import_module(f"{point.value}.model"), point.name, folder / f"{point.name}.png")
 
 
 def draw(model: Any, title: str, file: Path) -> None:
@@ -26,7 +36,8 @@ def draw(model: Any, title: str, file: Path) -> None:
     figure = Figure(figsize=(3.2 * COLUMNS, 2.5 * rows + 0.4), layout="constrained")
     panels = np.ravel(figure.subplots(rows, COLUMNS, sharey=True, squeeze=False))
     for panel, name in zip(panels, best, strict=False):
-        line = np.linspace(*model.BOUNDS[name], POINTS)
+        low, high = model.BOUNDS[name]
+        line = np.linspace(low, high, POINTS)
         fixed = {other: np.full(POINTS, value) for other, value in best.items()}
         found = model.evaluate(**{**fixed, name: line})["objective"]
         panel.plot(line, found, color="tab:blue", linewidth=1.5)

@@ -1,6 +1,7 @@
 """The EPICS server of the twins: `python -m simulators.serve NAME`.
 
-It prints one line of JSON when clients can connect, and ends quietly on SIGTERM and SIGINT.
+A twin made from a table has `--table FILE --header FILE` in the place of its name. It prints one
+line of JSON when clients can connect, and ends quietly on SIGTERM and SIGINT.
 """
 
 import argparse
@@ -137,7 +138,9 @@ async def _run(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is 2 for wrong input or a port in use."""
     parser = argparse.ArgumentParser(prog="python -m simulators.serve", description=__doc__)
-    parser.add_argument("name", help="the twin, for example flow-chemistry")
+    parser.add_argument("name", nargs="?", help="the twin, for example flow-chemistry")
+    parser.add_argument("--table", type=Path, help="table of measured data, in place of a name")
+    parser.add_argument("--header", type=Path, help="what its columns are")
     parser.add_argument("--seed", type=int, default=0, help="of the measurement noise")
     parser.add_argument("--time-compression", type=float, help="lab seconds per wall second")
     parser.add_argument("--port", type=int, help="TCP and UDP port; any free one if not given")
@@ -147,12 +150,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--faults", type=Path, help="file of what is to go wrong")
     parser.add_argument("--witness", type=Path, help="file that gets a line for each put")
     options = parser.parse_args(arguments)
+    if (options.name is None) == (options.table is None) or bool(options.table) != bool(
+        options.header
+    ):
+        parser.error("give the name of a twin, or both --table and --header")
     try:
         fence = Fence(
             enforce=options.fence_file is not None, file=options.fence_file, witness=options.witness
         )
-        serve(
-            options.name,
+        module, name = _module(options)
+        serve_module(
+            module,
+            name=name,
             seed=options.seed,
             time_compression=options.time_compression,
             port=options.port,
@@ -164,6 +173,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     return 0
+
+
+def _module(options: argparse.Namespace) -> tuple[TwinModule, str]:
+    """The twin that is asked for, and its name; what a table is worth goes to standard error."""
+    if options.table is None:
+        return twin_module(options.name), options.name
+    from simulators.table.instrument import TableTwin
+    from simulators.table.report import lines, report
+
+    twin = TableTwin(options.table, options.header)
+    sys.stderr.write("".join(f"{line}\n" for line in lines(report(twin))))
+    return twin, twin.header.name
 
 
 def _print_line(about: dict[str, Any]) -> None:

@@ -63,7 +63,11 @@ def describe(name: str) -> list[tuple[str, str, str]]:
     Raises:
         UnknownTwin: no such twin.
     """
-    module = twin_module(name)
+    return describe_module(twin_module(name))
+
+
+def describe_module(module: TwinModule) -> list[tuple[str, str, str]]:
+    """The same of a twin given by its `instrument` module."""
     pvs = (*own_pvs(module), *identity("", module.TIME_COMPRESSION, 0), *Fence().pvs)
     return [(pv.name, pv.unit, pv.what) for pv in pvs]
 

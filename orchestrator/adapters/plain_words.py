@@ -18,7 +18,7 @@ def is_consequence(error: Any) -> bool:
 
 def finding_of(error: Any, model: type[BaseModel], data: Any) -> tuple[Place, str]:
     """Where it is, what was found, and what would be right, in plain words."""
-    location: Place = tuple(error["loc"])
+    location = _in_the_file(tuple(error["loc"]), data)
     match error["type"]:
         case "extra_forbidden":
             known = _keys(_schemas(model, location[:-1]))
@@ -31,6 +31,17 @@ def finding_of(error: Any, model: type[BaseModel], data: Any) -> tuple[Place, st
             at, found = _existing(location, data)
             right = _words(_schemas(model, at))
             return at, f"found {_shown(found)}; must be {right}"
+
+
+def _in_the_file(location: Place, data: Any) -> Place:
+    """A location without pydantic's labels of alternatives; its last part may be missing."""
+    kept: list[str | int] = []
+    for part in location[:-1]:
+        found, inside = _existing((part,), data)
+        if found:
+            kept.append(part)
+            data = inside
+    return (*kept, *location[-1:])
 
 
 def _existing(location: Place, data: Any) -> tuple[Place, Any]:
@@ -70,8 +81,8 @@ def _alternatives(schema: dict[str, Any], root: dict[str, Any]) -> list[dict[str
     """A schema without references, split where it says 'or'; null is left out."""
     if "$ref" in schema:
         return _alternatives(root["$defs"][schema["$ref"].rpartition("/")[2]], root)
-    if "anyOf" in schema:
-        return [option for one in schema["anyOf"] for option in _alternatives(one, root)]
+    if several := schema.get("anyOf") or schema.get("oneOf"):
+        return [option for one in several for option in _alternatives(one, root)]
     return [] if schema.get("type") == "null" else [schema]
 
 

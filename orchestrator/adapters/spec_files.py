@@ -12,7 +12,7 @@ from orchestrator.adapters.plain_words import finding_of, is_consequence
 from orchestrator.adapters.plain_yaml import Document, Lines, Unreadable, dotted, parsed
 from orchestrator.domain.consistency import campaign_findings, instrument_findings
 from orchestrator.domain.errors import Problem, SpecError, Unusable, near
-from orchestrator.domain.spec import INCONSISTENT, CampaignSpec, InstrumentSpec
+from orchestrator.domain.spec import INCONSISTENT, CampaignSpec, InstrumentSpec, TableTwinSpec
 
 MOST_BYTES = 256 * 1024
 
@@ -33,10 +33,26 @@ def read_campaign(file: Path) -> tuple[CampaignSpec, Lines]:
 def read_instrument(file: Path) -> tuple[InstrumentSpec, Lines]:
     """The instrument file as a model, and the line of each of its keys.
 
+    The paths of a twin's table and its header are absolute in the model.
+
     Raises:
         SpecError: with every problem found in the file.
     """
-    return _read(file, InstrumentSpec)
+    instrument, lines = _read(file, InstrumentSpec)
+    if isinstance(instrument.twin, TableTwinSpec):
+        paths = {name: (file.parent / path).resolve() for name, path in instrument.twin}
+        problems = [
+            Problem(
+                f"twin.{name}", f"there is no file {str(path)!r}", line_of(lines, f"twin.{name}")
+            )
+            for name, path in paths.items()
+            if not path.is_file()
+        ]
+        if problems:
+            raise SpecError(str(file), problems)
+        found = {name: str(path) for name, path in paths.items()}
+        instrument = instrument.model_copy(update={"twin": TableTwinSpec.from_data(found)})
+    return instrument, lines
 
 
 def line_of(lines: Lines, place: str) -> int | None:

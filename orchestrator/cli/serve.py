@@ -1,11 +1,15 @@
 """Verbs for a lab that stays up: its worker, its twins, its notices, the state of the machine."""
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.common import Common, app, ledger_of
-from orchestrator.domain.errors import ExitCode, Unusable
+from orchestrator.domain.errors import ExitCode, SpecError, Unusable
+
+if TYPE_CHECKING:
+    from simulators.table.instrument import TableTwin
 
 
 @app.command
@@ -38,9 +42,12 @@ def worker(
 
 @app.command
 def twin(
-    name: str,
+    name: str | None = None,
     /,
     *,
+    table: Path | None = None,
+    header: Path | None = None,
+    write: Path | None = None,
     seed: int = 0,
     time_compression: float | None = None,
     port: int | None = None,
@@ -50,25 +57,71 @@ def twin(
 
     Args:
         name: Name of the twin; 'labwright twins' lists them.
+        table: Table of measured data (CSV or Parquet) to make a twin of, in place of a name.
+        header: What its columns are; the table's own name with '.yaml' when left out.
+        write: Serve nothing: write the table twin's instrument file, and a campaign file to start
+            from, into this folder.
         seed: Seed of its noise.
         time_compression: Lab seconds that pass in one second.
         port: Port to serve on; a free one when left out.
         common: Options of every verb.
     """
-    from orchestrator.by_hand import serve_twin
+    from orchestrator.by_hand import serve_twin, table_twin
 
     common = common or Common()
-    settings = common.settings()
+    if (name is None) == (table is None):
+        raise Unusable("give either the name of a twin or --table FILE")
+    if table is None:
+        if header is not None or write is not None:
+            raise Unusable("--header and --write go with --table FILE")
+        return serve_twin(common.settings(), str(name), seed, time_compression, port, _say(common))
+    header = header or table.with_suffix(".yaml")
+    made = table_twin(table, header)
+    if write is not None:
+        return _write_table_twin(common, made, header, write)
+    say = _say(common, made)
+    return serve_twin(common.settings(), made, seed, time_compression, port, say)
+
+
+def _say(common: Common, made: "TableTwin | None" = None) -> Callable[[dict[str, Any]], None]:
+    """What tells how to reach a twin, and of a table twin what it is worth."""
 
     def say(about: dict[str, Any]) -> None:
-        text = "\n".join(_twin_lines(name, about))
+        text = "\n".join(_twin_lines(about))
+        if made is not None:
+            from simulators.table.report import lines, report
+
+            about = {**about, "table": report(made)}
+            text = "\n".join([*lines(about["table"]), text])
         print(json.dumps(about) if common.json else text, flush=True)
 
-    return serve_twin(settings, name, seed, time_compression, port, say)
+    return say
 
 
-def _twin_lines(name: str, about: Mapping[str, Any]) -> Iterator[str]:
-    yield f"twin {name} on 127.0.0.1, port {about['port']}"
+def _write_table_twin(common: Common, made: "TableTwin", header: Path, folder: Path) -> int:
+    from orchestrator.launcher import read_files
+    from simulators.table.report import lines, report
+    from simulators.table.write import write_files
+
+    try:
+        files = write_files(made, folder, header)
+    except OSError as error:
+        raise Unusable(str(error)) from error
+    try:
+        read_files(str(folder / "campaign.yaml"))
+    except SpecError:  # the header has names that a campaign cannot have
+        for file in files:
+            file.unlink()
+        raise
+    about, written = report(made), [str(file) for file in files]
+    said = [*lines(about), f"written: {', '.join(written)}"]
+    said.append(f"run it with: labwright run {folder / 'campaign.yaml'}")
+    common.say({"written": written, "table": about}, "\n".join(said))
+    return ExitCode.DONE
+
+
+def _twin_lines(about: Mapping[str, Any]) -> Iterator[str]:
+    yield f"twin {about['twin']} on 127.0.0.1, port {about['port']}"
     yield f"one second is {about['time_compression']:g} seconds in the lab"
     width = max(len(pv["pv"]) for pv in about["pvs"])
     for pv in about["pvs"]:
@@ -118,10 +171,11 @@ def fault(
 
 
 @app.command
-def twins(*, common: Common | None = None) -> int:
+def twins(*, pictures: Path | None = None, common: Common | None = None) -> int:
     """List the twins that are installed.
 
     Args:
+        pictures: Folder into which a picture of each twin's response is drawn.
         common: Options of every verb.
     """
     from orchestrator.adapters.spec_files import twin_folders
@@ -129,6 +183,11 @@ def twins(*, common: Common | None = None) -> int:
     common = common or Common()
     folders = twin_folders()
     text = "\n".join(f"{name:20} {folder}" for name, folder in sorted(folders.items()))
+    if pictures is not None:
+        from simulators.response import draw_all
+
+        pictures.mkdir(parents=True, exist_ok=True)
+        draw_all(pictures)
     common.say({"twins": sorted(folders)}, text)
     return 0
 

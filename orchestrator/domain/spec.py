@@ -15,7 +15,9 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidationError,
     model_validator,
 )
@@ -377,12 +379,32 @@ class ParkStep(_Strict):
     set: dict[DottedPath, float]
 
 
+class TableTwinSpec(_Strict):
+    """A twin that is emulated from a table of measured data."""
+
+    table: str
+    """CSV or Parquet file; relative to the instrument file."""
+    header: str
+    """File that says which columns are parameters and which are outcomes; likewise."""
+
+
+def _kind_of_twin(given: object) -> str:
+    """So that what is wrong with one kind is not told as wrong with the other."""
+    return "a name" if isinstance(given, str) else "of a table"
+
+
+Twin = Annotated[
+    Annotated[Slug, Tag("a name")] | Annotated[TableTwinSpec, Tag("of a table")],
+    Discriminator(_kind_of_twin),
+]
+
+
 class InstrumentSpec(_Strict):
     """The instrument file: what one worker owns."""
 
     name: Slug
     mode: Literal["twin", "real"]
-    twin: Slug | None = None
+    twin: Twin | None = None
     """The simulated counterpart; None when the devices live inside the worker."""
     devices: dict[Name, DeviceSpec] = Field(min_length=1)
     constraints: tuple[InequalityText, ...] = ()

@@ -114,6 +114,39 @@ def test_call_for_help(tmp_path: Path) -> None:
     assert len(post.mails) == 2
 
 
+def test_make_a_twin_from_a_table(tmp_path: Path) -> None:
+    page = "how-to/make-a-twin-from-a-table.md"
+    (script,) = blocks(page, "python")
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    (header,) = blocks(page, "yaml")
+    (tmp_path / "fullerenes.yaml").write_text(header)
+    *ending, serving = blocks(page, "console")
+    more = {"PATH": f"{Path(LABWRIGHT).parent}{os.pathsep}{os.environ['PATH']}"}
+    for block in ending:
+        command, _, output = block.partition("\n")
+        said = _bash(command.removeprefix("$ "), tmp_path, more)
+        assert fits(output, said), f"{command}\nshown:\n{output}\nsaid:\n{said}"
+    text = (DOCS / page).read_text()
+    written = (tmp_path / "lab" / "instrument.yaml").read_text().splitlines()
+    assert f"`{written[2]}`" in text
+    command, _, output = serving.partition("\n")
+    with subprocess.Popen(
+        [LABWRIGHT, *command.split()[2:]],
+        cwd=tmp_path,
+        env=environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+    ) as twin:
+        assert twin.stdout is not None
+        said = ""
+        for line in twin.stdout:
+            said += line
+            if "Ctrl-C ends it" in line:
+                break
+        twin.terminate()
+    assert fits(output, said), f"{command}\nshown:\n{output}\nsaid:\n{said}"
+
+
 def _bash(script: str, folder: Path, more: dict[str, str], said_to_it: str = "") -> str:
     done = subprocess.run(
         ["bash", "-euc", script],

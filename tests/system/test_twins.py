@@ -26,7 +26,7 @@ def test_all_are_listed() -> None:
     assert len(TWINS) == 8
 
 
-def test_its_picture_can_be_drawn(tmp_path: Path) -> None:
-    file = tmp_path / "laser.png"
-    labwright("twin", "laser-fusion", "--picture", str(file))
-    assert file.read_bytes().startswith(b"\x89PNG")
+def test_all_can_be_drawn(tmp_path: Path) -> None:
+    labwright("twins", "--pictures", str(tmp_path))
+    for name in (*TWINS, "soft"):
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")

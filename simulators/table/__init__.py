@@ -1,0 +1,1 @@
+"""A twin made from a table of measured data: a header says what its columns are."""

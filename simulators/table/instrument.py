@@ -1,0 +1,130 @@
+"""Process variables and dynamics of an instrument whose measurements come from a table."""
+
+import math
+from pathlib import Path
+
+from simulators.detector import TriggeredChannels
+from simulators.noise import standard_normal
+from simulators.pv import Instrument, PutRefused, Pv, Sleep
+from simulators.setpoint import SetpointPair
+from simulators.table.emulator import Emulator, TooFew
+from simulators.table.errors import BadTable
+from simulators.table.header import Header, read_header
+from simulators.table.reading import Table, read_table
+
+RESOLUTION = 1000.0
+"""A readback is within its range divided by this when it counts as there."""
+
+
+class TableInstrument:
+    """Setpoints for the parameters, and a triggered detector with a channel for each outcome.
+
+    A measurement is a pure function of the seed, the setpoints (as snapped by the readbacks), and
+    how many triggers went before since a setpoint was last put. Where the data do not reach, the
+    trigger is refused, and a PV says why.
+
+    Args:
+        twin: the table, and what was made of it.
+        seed: of the measurement noise.
+        sleep: waits for lab time.
+    """
+
+    def __init__(self, twin: "TableTwin", seed: int, sleep: Sleep) -> None:
+        self._twin = twin
+        self._seed = seed
+        self._triggers = 0
+        header = twin.header
+        self._pairs = [self._pair(name) for name in header.parameters]
+        self._message = Pv(
+            f"{header.prefix}:DETECTOR:MESSAGE", "", "", "why the last trigger was refused"
+        )
+        detector = TriggeredChannels(
+            f"{header.prefix}:DETECTOR",
+            channels={
+                name.upper(): (outcome.unit, f"{name}, emulated from the table")
+                for name, outcome in header.outcomes.items()
+            },
+            sample=self._sample,
+            run_time=header.run_time_s,
+            sleep=sleep,
+            what="detector",
+        )
+        axes = [pv for pair in self._pairs for pv in pair.pvs]
+        self.pvs = (*axes, *detector.pvs, self._message)
+
+    def step(self, seconds: float) -> bool:
+        """Let so much lab time pass; True while a readback still moves."""
+        for pair in self._pairs:
+            pair.step(seconds)
+        return any(pair.moving for pair in self._pairs)
+
+    def _pair(self, name: str) -> SetpointPair:
+        about, (low, high) = self._twin.header.parameters[name], self._twin.limits[name]
+        return SetpointPair(
+            f"{self._twin.header.prefix}:{name.upper()}",
+            start=(low + high) / 2.0,
+            unit=about.unit,
+            what=name.replace("_", " "),
+            limits=(low, high),
+            tolerance=(high - low) / RESOLUTION,
+            tau=about.settle_s / math.log(RESOLUTION),
+            on_set=self._forget_triggers,
+        )
+
+    def _forget_triggers(self) -> None:
+        self._triggers = 0
+        self._message.post("")
+
+    def _sample(self) -> list[float]:
+        settings = [pair.readback for pair in self._pairs]
+        emulator = self._twin.emulator
+        distance = emulator.distance(settings)
+        if distance > emulator.reach:
+            # An EPICS string has 39 characters.
+            self._message.post(f"nearest data {distance:.3g} away, reach {emulator.reach:.3g}")
+            raise PutRefused(str(self._message.value))
+        self._message.post("")
+        true = emulator.evaluate(settings)
+        noise = standard_normal(self._seed, settings, self._triggers, len(true))
+        self._triggers += 1
+        return [
+            value + quality.noise_sd * z
+            for value, quality, z in zip(true, emulator.quality, noise, strict=True)
+        ]
+
+
+class TableTwin:
+    """A twin made from a table, in the place of a twin's `instrument` module.
+
+    Args:
+        file: the table.
+        header_file: its header.
+
+    Raises:
+        BadTable: naming the file, column and row of what is wrong.
+    """
+
+    TIME_COMPRESSION = 600.0
+    """Lab seconds per wall second, unless the server is told otherwise."""
+
+    def __init__(self, file: Path, header_file: Path) -> None:
+        self.file = file
+        self.header = read_header(header_file, file)
+        self.table = read_table(file, self.header)
+        self.limits = limits(self.header, self.table)
+        try:
+            self.emulator = Emulator(self.table.x, self.table.y, self.header.emulator)
+        except TooFew as error:
+            raise BadTable(f"{file} {error}") from error
+
+    def create(self, seed: int, sleep: Sleep) -> Instrument:
+        """The instrument that the server serves."""
+        return TableInstrument(self, seed, sleep)
+
+
+def limits(header: Header, table: Table) -> dict[str, tuple[float, float]]:
+    """Limits of each parameter's setpoint: those of the header, else all values of the column."""
+    return {
+        name: about.limits or (float(column.min()), float(column.max()))
+        for (name, about), column in zip(header.parameters.items(), table.x.T, strict=True)
+    }

@@ -1,0 +1,91 @@
+"""Writes the instrument file of a table twin, and a campaign file to start from."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from simulators.table.instrument import RESOLUTION, TableTwin
+
+TRIALS_PER_PARAMETER = 10
+"""Budget of the written campaign."""
+
+
+def write_files(twin: TableTwin, folder: Path, header_file: Path) -> list[Path]:
+    """Write `instrument.yaml` and `campaign.yaml`; paths in them are relative to the folder.
+
+    Of a table that is used in part, `sample.parquet` holds the rows that are used, and is what the
+    instrument file names, so that each start of the twin is quick.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        FileExistsError: a file is there already; nothing is written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ["instrument.yaml", "campaign.yaml"]
+    if len(twin.table.x) < twin.table.rows:
+        names.append("sample.parquet")
+    instrument, campaign, *sample = written = [folder / name for name in names]
+    for file in written:
+        if file.exists():
+            raise FileExistsError(f"{file} is there already; name another folder, or move it away")
+    for file in sample:
+        columns = [*twin.table.x.T, *twin.table.y.T]
+        titles = twin.header.columns.values()
+        pd.DataFrame(dict(zip(titles, columns, strict=True))).to_parquet(file, index=False)
+    table = _relative(sample[0] if sample else twin.file, folder)
+    lines = _instrument(twin, table, _relative(header_file, folder))
+    instrument.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    campaign.write_text("".join(f"{line}\n" for line in _campaign(twin)), encoding="utf-8")
+    return written
+
+
+def _relative(file: Path, folder: Path) -> str:
+    """The path of a file as text in quotes, as a file in the folder names it."""
+    return json.dumps(os.path.relpath(file.resolve(), folder.resolve()), ensure_ascii=False)
+
+
+def _instrument(twin: TableTwin, table: str, header_file: str) -> Iterator[str]:
+    header = twin.header
+    yield f"name: {header.name}"
+    yield "mode: twin"
+    yield f"twin: {{table: {table}, header: {header_file}}}"
+    yield "devices:"
+    for name, (low, high) in twin.limits.items():
+        yield (
+            f"  {name}: {{class: devices.SetpointReadback, prefix: "
+            f'"{header.prefix}:{name.upper()}", unit: {json.dumps(header.parameters[name].unit)}, '
+            f"limits: [{low!r}, {high!r}], tolerance: {(high - low) / RESOLUTION!r}}}"
+        )
+    yield (
+        f'  detector: {{class: devices.TriggeredDetector, prefix: "{header.prefix}:DETECTOR", '
+        f"timeout_s: {10 * header.run_time_s!r}, kwargs: {{message: MESSAGE}}}}"
+    )
+    yield f"quiet: [{{stop: [{', '.join(header.parameters)}]}}]"
+    yield "gate: flock"
+
+
+def _campaign(twin: TableTwin) -> Iterator[str]:
+    header = twin.header
+    first, *others = header.outcomes
+    outcome = header.outcomes[first]
+    yield f"name: {header.name}"
+    yield "instrument: instrument.yaml"
+    yield "plan: {name: steady_state_sample, args: {detector: detector, readings: 1}}"
+    yield "reduce: {call: plans.channel_means.reduce_channel_means}"
+    yield "parameters:"
+    for name, (low, high) in twin.limits.items():
+        unit = json.dumps(header.parameters[name].unit)
+        yield f"  {name}: {{device: {name}, range: [{low!r}, {high!r}], unit: {unit}}}"
+    unit = json.dumps(outcome.unit)
+    yield f"objectives: {{{first}: {{goal: {outcome.goal}, unit: {unit}}}}}"
+    if others:
+        yield f"# also measured, for objectives or constraints: {', '.join(others)}"
+    yield f"budget: {{trials: {TRIALS_PER_PARAMETER * len(header.parameters)}}}"
+    yield "optimizer: {method: auto, seed: 0}"
+    yield "# a point that is too far from the data stays so: a second attempt is of no use"
+    yield "policy: {attempts: 1, stop_after: {failed_in_a_row: 10}}"

@@ -1,0 +1,216 @@
+"""The instrument made from a table, without network; the table is a published one."""
+
+import asyncio
+from importlib.metadata import distribution
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from orchestrator.domain.errors import SpecError, Unusable
+from orchestrator.launcher import read_files
+from orchestrator.parts import _twin_arguments
+from simulators.pv import PutRefused
+from simulators.serve import main
+from simulators.table.instrument import TableTwin
+from simulators.table.report import report
+from simulators.table.write import write_files
+
+PUBLISHED = Path(
+    str(distribution("olymp").locate_file("olympus/datasets/dataset_fullerenes/data.csv"))
+)
+"""Walker et al., React. Chem. Eng. 2, 785 (2017): a grid of 6 x 6 x 6 with 30 replicates."""
+
+HEADER = """
+name: fullerenes
+titles: [reaction_time, sultine, temperature, product]
+run_time_s: 90
+parameters:
+  reaction_time: {unit: min}
+  sultine: {}
+  temperature: {unit: degC, limits: [110, 150], settle_s: 600}
+outcomes:
+  product: {goal: maximize}
+"""
+
+SETTINGS = {"REACTION_TIME": 11.0, "SULTINE": 3.3, "TEMPERATURE": 131.0}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("table")
+    (folder / "header.yaml").write_text(HEADER)
+    random = np.random.default_rng(0)
+    x = random.uniform(size=(200, 2))
+    x = x[x.sum(axis=1) <= 1.0]
+    cells = np.column_stack([x, x.sum(axis=1), x[:, 0] - x[:, 1]])
+    np.savetxt(folder / "mix.csv", cells, delimiter=",", header="a,b,total,rest", comments="")
+    (folder / "mix.yaml").write_text(
+        "parameters: {a: {}, b: {}}\noutcomes: {total: {goal: minimize}, rest: {unit: g}}\n"
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fullerenes(files):
+    return TableTwin(PUBLISHED, files / "header.yaml")
+
+
+@pytest.fixture(scope="module")
+def mix(files):
+    return TableTwin(files / "mix.csv", files / "mix.yaml")
+
+
+class Lab:
+    """The instrument, driven without network and clock."""
+
+    def __init__(self, twin, seed=0):
+        self.slept = []
+        self.twin = twin.create(seed, self._sleep)
+        self.pvs = {pv.name: pv for pv in self.twin.pvs}
+        self.prefix = twin.header.prefix
+
+    async def _sleep(self, seconds):
+        self.slept.append(seconds)
+
+    def put(self, name, value):
+        asyncio.run(self.pvs[f"{self.prefix}:{name}"].accept(value))
+
+    def get(self, name):
+        return self.pvs[f"{self.prefix}:{name}"].value
+
+    def set(self, settings, step=60.0):
+        for name, value in settings.items():
+            self.put(f"{name}:SP", value)
+        while self.twin.step(step):
+            pass
+
+    def measure(self):
+        self.put("DETECTOR:TRIGGER", 1)
+        return [self.get(f"DETECTOR:{name}") for name in self.get("DETECTOR:CHANNELS").split(",")]
+
+
+def test_the_published_table_is_emulated_well(fullerenes):
+    about = report(fullerenes)
+    assert (about["rows"], about["distinct_points"], about["replicates"]) == (246, 216, 30)
+    product = about["outcomes"]["product"]
+    assert product["r2"] > 0.98
+    assert 0.92 <= product["coverage_95"] <= 0.98
+    assert product["noise_sd"] == pytest.approx(0.011467, rel=1e-3)
+    assert product["noise_from"] == "replicates"
+    assert (about["out_of_reach"], about["warnings"]) == (0.0, [])
+
+
+def test_limits_are_those_of_the_data_or_narrower(fullerenes):
+    assert fullerenes.limits["reaction_time"] == (3.0, 31.0)
+    assert fullerenes.limits["temperature"] == (110.0, 150.0)
+    for value in (109.9, 150.1, float("nan")):
+        with pytest.raises(PutRefused):
+            Lab(fullerenes).put("TEMPERATURE:SP", value)
+
+
+def test_a_move_settles_in_its_time_and_ends_on_the_setpoint(fullerenes):
+    lab = Lab(fullerenes)
+    lab.set({"TEMPERATURE": 110.0})
+    lab.put("TEMPERATURE:SP", 150.0)
+    assert lab.twin.step(500.0)
+    assert not lab.twin.step(101.0)
+    assert lab.get("TEMPERATURE:RB") == 150.0
+
+
+def test_measurement_is_a_pure_function_of_seed_setpoints_and_trigger(fullerenes):
+    slow, fast, other = Lab(fullerenes), Lab(fullerenes), Lab(fullerenes, seed=1)
+    slow.set(SETTINGS, step=1.0)
+    fast.set({**SETTINGS, "SULTINE": 5.0})
+    fast.measure()
+    fast.set(SETTINGS)
+    other.set(SETTINGS)
+    first = slow.measure()
+    assert first == fast.measure()
+    assert first != other.measure()
+    assert first != slow.measure()
+    assert slow.slept[0] == 90.0
+
+
+def test_noise_is_that_of_the_replicates(fullerenes):
+    lab = Lab(fullerenes)
+    lab.set(SETTINGS)
+    readings = [lab.measure()[0] for _ in range(400)]
+    assert np.mean(readings) == pytest.approx(
+        fullerenes.emulator.evaluate(list(SETTINGS.values()))[0], abs=0.002
+    )
+    assert np.std(readings) == pytest.approx(0.011467, rel=0.1)
+
+
+def test_far_from_the_data_the_trigger_is_refused_in_words(mix):
+    lab = Lab(mix)
+    lab.set({"A": 0.8, "B": 0.8})
+    with pytest.raises(PutRefused, match=r"nearest data .* away, reach"):
+        lab.measure()
+    assert 0 < len(lab.get("DETECTOR:MESSAGE")) <= 39  # what an EPICS string holds
+    assert lab.get("DETECTOR:TRIGGER") == 0
+    assert lab.slept == []
+    lab.set({"A": 0.3, "B": 0.3})
+    assert lab.get("DETECTOR:MESSAGE") == ""
+    total, rest = lab.measure()
+    assert total == pytest.approx(0.6, abs=0.02)
+    assert rest == pytest.approx(0.0, abs=0.02)
+
+
+def test_a_table_with_an_empty_corner_is_served_with_a_warning(mix):
+    (warning,) = report(mix)["warnings"]
+    assert "of what the setpoints allow is too far from the data" in warning
+
+
+def test_written_files_fit_what_is_served(mix, files, tmp_path):
+    write_files(mix, tmp_path / "lab", files / "mix.yaml")
+    found = read_files(str(tmp_path / "lab" / "campaign.yaml"))
+    instrument, campaign = found.instrument, found.campaign
+    served = {pv.name: pv for pv in Lab(mix).twin.pvs}
+    for name in ("a", "b"):
+        setpoint = served[f"{instrument.devices[name].prefix}:SP"]
+        assert instrument.limits(name) == setpoint.limits == campaign.parameters[name].range
+    detector = instrument.devices["detector"]
+    assert f"{detector.prefix}:{detector.kwargs['message']}" in served
+    assert campaign.objectives["total"].goal == "minimize"
+    assert _twin_arguments(instrument.twin) == [
+        "--table",
+        str(files / "mix.csv"),
+        "--header",
+        str(files / "mix.yaml"),
+    ]
+    with pytest.raises(FileExistsError, match="is there already"):
+        write_files(mix, tmp_path / "lab", files / "mix.yaml")
+
+
+def test_a_large_table_is_written_as_its_sample(files, tmp_path, monkeypatch):
+    monkeypatch.setattr("simulators.table.reading.MOST_ROWS", 60)
+    sampled = TableTwin(files / "mix.csv", files / "mix.yaml")
+    write_files(sampled, tmp_path, files / "mix.yaml")
+    again = TableTwin(tmp_path / "sample.parquet", files / "mix.yaml")
+    assert again.table.x.tolist() == sampled.table.x.tolist()
+    assert again.emulator.evaluate([0.3, 0.3]) == sampled.emulator.evaluate([0.3, 0.3])
+    instrument = read_files(str(tmp_path / "campaign.yaml")).instrument
+    assert _twin_arguments(instrument.twin)[1] == str(tmp_path / "sample.parquet")
+
+
+def test_a_table_that_went_bad_is_told_before_anything_starts(mix, files, tmp_path):
+    table = tmp_path / "mix.csv"
+    table.write_bytes((files / "mix.csv").read_bytes())
+    write_files(TableTwin(table, files / "mix.yaml"), tmp_path / "lab", files / "mix.yaml")
+    campaign = str(tmp_path / "lab" / "campaign.yaml")
+    table.write_text(table.read_text() + "0.1,x,0.3,0.4\n")
+    with pytest.raises(Unusable, match=r"column 'b', row \d+: found 'x'"):
+        read_files(campaign)
+    table.unlink()
+    with pytest.raises(SpecError, match=r"twin\.table.*there is no file"):
+        read_files(campaign)
+
+
+def test_the_server_refuses_a_bad_table_in_one_line(files, tmp_path, capsys):
+    (tmp_path / "bad.csv").write_text("a,b,total\n1,2,3\n")
+    assert main(["--table", f"{tmp_path}/bad.csv", "--header", f"{files}/mix.yaml"]) == 2
+    assert "has no column 'rest'" in capsys.readouterr().err
+    for arguments in ([], ["--table", "x.csv"], ["soft", "--table", "x", "--header", "y"]):
+        with pytest.raises(SystemExit):
+            main(arguments)

@@ -49,7 +49,7 @@ CONVERGED = 1e-9
 """Largest |log(in / out)| of a metal in a stage at which the state counts as steady."""
 
 ITERATIONS = 200
-"""Newton steps before the solver gives up; 11 are usual, and 26 the most seen in the whole box."""
+"""Newton steps before the solver gives up; 11 are usual, and 2 in 49,395 points need over 40."""
 
 BOUNDS: dict[str, tuple[float, float]] = {
     "ph_feed": (0.8, 2.5),

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from simulators.pv import Pv, PutRefused
+from simulators.pv import PutRefused, Pv
 
 
 class SetpointPair:

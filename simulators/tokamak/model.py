@@ -81,6 +81,29 @@ BOUNDS: dict[str, tuple[float, float]] = {
 DISRUPTED, COLLAPSED, LOW, HIGH = -1.0, 0.0, 1.0, 2.0
 """Values of `regime`: no pulse, no power balance (all is radiated), L-mode, H-mode."""
 
+OPTIMUM: dict[str, Any] = {
+    "parameters": {
+        "plasma_current": 14.98169281,
+        "field": 5.3,
+        "greenwald_fraction": 1.0,
+        "heating_power": 58.00455425,
+        "tritium_fraction": 0.5190551585,
+        "argon_fraction": 0.2109108311,
+    },
+    "outcomes": {
+        "fusion_power": 580.0455409,
+        "gain": 9.999999973,
+        "q95": 3.000000002,
+        "separatrix_power": 99.99999974,
+        "beta_n": 1.940888514,
+        "regime": HIGH,
+    },
+    "objective": 580.0455251,
+    "goal": "maximize",
+    "found_by": "differential evolution over the box, then SLSQP under the constraints",
+}
+"""The field lies on its bound; gain, q95, density and separatrix power on their constraints."""
+
 
 def reactivity(temperature: Real) -> Array:
     """Deuterium-tritium fusion reactivity in cm3/s, Bosch and Hale, Nucl. Fusion 32, 611 (1992).
@@ -98,7 +121,9 @@ def reactivity(temperature: Real) -> Array:
 
 
 def argon_cooling(temperature: Real) -> Array:
-    """Radiation of argon in W m3 per ion and electron, Mavrin, Radiat. Eff. Defects Solids 173 (2018).
+    """Radiation of argon in W m3 per ion and electron.
+
+    Polynomials of Mavrin, Radiat. Eff. Defects Solids 173, 388 (2018).
 
     Args:
         temperature: of the electrons, keV; below 0.1 as at 0.1.
@@ -107,7 +132,8 @@ def argon_cooling(temperature: Real) -> Array:
     cold = np.polyval((15.353, 39.161, 30.769, 6.5221, -32.155), x)
     warm = np.polyval((4.9806, -7.6887, 1.5389, 0.5449, -32.530), x)
     hot = np.polyval((-0.08226, 0.1748, 0.61339, -1.6674, -31.853), x)
-    return np.asarray(10.0 ** np.where(x < np.log10(0.6), cold, np.where(x < np.log10(3.0), warm, hot)))
+    piece = np.where(x < np.log10(0.6), cold, np.where(x < np.log10(3.0), warm, hot))
+    return np.asarray(10.0**piece)
 
 
 def synchrotron(density: Real, temperature: Real, field: Real) -> Array:
@@ -136,12 +162,12 @@ def synchrotron(density: Real, temperature: Real, field: Real) -> Array:
 
 
 def safety_factor(plasma_current: Real, field: Real) -> Array:
-    """q at 95 % of the flux; arguments as in `evaluate`."""
+    """Safety factor at 95 % of the flux; arguments as in `evaluate`."""
     epsilon = MINOR_RADIUS / MAJOR_RADIUS
     delta, kappa = TRIANGULARITY_95, ELONGATION_95
     shape = (1.0 + kappa**2 * (1.0 + 2.0 * delta**2 - 1.2 * delta**3)) / 2.0
     toroidal = (1.17 - 0.65 * epsilon) / (1.0 - epsilon**2) ** 2
-    cylinder = 5.0 * MINOR_RADIUS**2 * np.asarray(field) / (MAJOR_RADIUS * np.asarray(plasma_current))
+    cylinder = 5.0 * MINOR_RADIUS**2 / MAJOR_RADIUS * np.asarray(field) / plasma_current
     return np.asarray(cylinder * shape * toroidal)
 
 
@@ -172,7 +198,9 @@ def confinement_time(
 
 
 def h_mode_threshold(density: Real, field: Real, tritium_fraction: Real) -> Array:
-    """Power through the edge in MW that H-mode needs, Martin et al., J. Phys. Conf. Ser. 123 (2008).
+    """Power through the edge in MW that H-mode needs.
+
+    Martin et al., J. Phys.: Conf. Ser. 123, 012033 (2008), and inversely with the mass of the fuel.
 
     Args:
         density: mean of the electrons, 1e20 per m3.
@@ -193,11 +221,15 @@ def discharge(
     argon_fraction: Real,
     confinement: Real = 1.0,
 ) -> dict[str, Array]:
-    """The state of the plasma at flat top; arguments as in `evaluate`.
+    """The state of the plasma at flat top.
 
     Args:
-        plasma_current, field, greenwald_fraction, heating_power, tritium_fraction,
-            argon_fraction: as in `evaluate`.
+        plasma_current: MA.
+        field: toroidal, on axis, T.
+        greenwald_fraction: mean electron density per Greenwald's, I / (pi a^2).
+        heating_power: from outside, MW, positive.
+        tritium_fraction: of the fuel ions.
+        argon_fraction: argon ions per electron, %.
         confinement: factor on the confinement time, positive; 1 is the scaling law.
 
     Returns:
@@ -221,14 +253,15 @@ def discharge(
     q95 = safety_factor(current, B)
     threshold = h_mode_threshold(density, B, tritium)
 
-    def steady(confined: Array) -> tuple[npt.NDArray[np.bool_], dict[str, Array]]:
-        strength = confined * confinement_time(1.0, current, B, density, tritium)
-        columns = (density, B, heating, tritium, argon / 100.0, strength)
-        return _steady(_Plasma(*(value[:, None] for value in columns)))
-
-    burns, state = steady(factor)
+    strength = factor * confinement_time(1.0, current, B, density, tritium)
+    plasma = _Plasma(density, B, heating, tritium, argon / 100.0, strength)
+    burns, state = _steady(plasma.rows(np.arange(len(density)), 1.0))
     high = burns & (state["separatrix_power"] >= threshold)
-    burns, state = steady(np.where(high, 1.0, L_MODE) * factor)
+    weak = np.flatnonzero(~high)
+    if len(weak) > 0:
+        burns[weak], low = _steady(plasma.rows(weak, L_MODE))
+        for name, value in low.items():
+            state[name][weak] = value
     disrupted = (q95 < 2.0) | (fraction > 1.2)
     regime = np.select([disrupted, ~burns, ~high], [DISRUPTED, COLLAPSED, LOW], HIGH)
     del state["net"]  # 0 to within the bisections
@@ -301,12 +334,12 @@ def evaluate(
     given = (plasma_current, field, greenwald_fraction, heating_power, tritium_fraction)
     if all(np.ndim(value) == 0 for value in (*given, argon_fraction)):
         return {name: float(value[0]) for name, value in outcomes.items()}
-    return {name: value for name, value in outcomes.items()}
+    return {name: np.asarray(value) for name, value in outcomes.items()}
 
 
 @dataclass(frozen=True)
 class _Plasma:
-    """What is the same at every trial temperature: one column each.
+    """What is the same at every trial temperature.
 
     Attributes:
         density: mean of the electrons, 1e20 per m3.
@@ -324,6 +357,17 @@ class _Plasma:
     argon: Array
     strength: Array
 
+    def rows(self, wanted: npt.NDArray[np.intp], mode: float) -> "_Plasma":
+        """Some of the points, as columns, with the confinement of a mode relative to H-mode."""
+        return _Plasma(
+            self.density[wanted, None],
+            self.field[wanted, None],
+            self.heating[wanted, None],
+            self.tritium[wanted, None],
+            self.argon[wanted, None],
+            mode * self.strength[wanted, None],
+        )
+
 
 def _steady(plasma: _Plasma) -> tuple[npt.NDArray[np.bool_], dict[str, Array]]:
     """Whether there is a power balance, and the one that is reached first from cold."""
@@ -336,7 +380,7 @@ def _steady(plasma: _Plasma) -> tuple[npt.NDArray[np.bool_], dict[str, Array]]:
         heats = _balance(plasma, middle)["net"] > 0.0
         low, high = np.where(heats, middle, low), np.where(heats, high, middle)
     state = _balance(plasma, (low + high) / 2.0)
-    return np.any(falls, axis=1), {name: value[:, 0] for name, value in state.items()}
+    return np.any(falls, axis=1), {name: value[:, 0].copy() for name, value in state.items()}
 
 
 def _balance(plasma: _Plasma, temperature: Array) -> dict[str, Array]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from simulators.pv import Pv
+from simulators.pv import PutRefused, Pv
 
 
 class SetpointPair:
@@ -19,6 +19,8 @@ class SetpointPair:
         unit: engineering unit.
         what: what is set, in a few words.
         limits: of the setpoint.
+        locked: says why no setpoint is taken now, empty when one is; None takes them always. It
+            does not keep `:STOP` from holding.
         tolerance: within which the readback snaps.
         tau: time constant in seconds of lab time.
         on_set: called after each accepted setpoint, also of the same value.
@@ -37,6 +39,7 @@ class SetpointPair:
         unit: str,
         what: str,
         limits: tuple[float, float],
+        locked: Callable[[], str] | None = None,
         tolerance: float,
         tau: float,
         on_set: Callable[[], None],
@@ -48,6 +51,7 @@ class SetpointPair:
         self._tolerance = tolerance
         self._tau = tau
         self._on_set = on_set
+        self._locked = locked
         self._setpoint = Pv(
             f"{prefix}:SP", start, unit, f"{what}: setpoint", limits=limits, put=self._put
         )
@@ -92,13 +96,18 @@ class SetpointPair:
             self._move_to(self._target + distance)
 
     async def _put(self, value: float) -> None:
+        if self._locked is not None and (why := self._locked()):
+            raise PutRefused(f"{self._setpoint.name}: {why}")
+        self._go(value)
+
+    def _go(self, value: float) -> None:
         self._setpoint.post(value)
         self._on_set()
         self._move_to(self.readback)
 
     async def _put_stop(self, value: float) -> None:
         if value and self.moving:
-            await self._put(self.readback)
+            self._go(self.readback)
         self._stop.post(0)
 
     def _move_to(self, position: float) -> None:

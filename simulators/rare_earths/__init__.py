@@ -1,0 +1,1 @@
+"""Dysprosium and neodymium from magnets, parted by solvent extraction in eight stages."""

@@ -1,0 +1,1 @@
+"""Twin of a burning plasma of ITER's size: the power balance of one pulse."""

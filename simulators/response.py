@@ -11,8 +11,6 @@ from simulators.twins import GROUP
 
 POINTS = 201
 COLUMNS = 3
-WIDE = 100.0
-"""Ratio of the largest to the least value from which the scale is logarithmic."""
 
 
 def draw_all(folder: Path) -> None:
@@ -46,8 +44,6 @@ def draw(model: Any, title: str, file: Path) -> None:
             [best[name]], [model.OPTIMUM["objective"]], "o", color="tab:orange", markersize=5
         )
         panel.set_xlabel(name)
-        if found.min() > 0 and found.max() / found.min() > WIDE:
-            panel.set_yscale("log")
     for panel in panels[len(best) :]:
         panel.remove()
     for panel in panels[: len(best) : COLUMNS]:

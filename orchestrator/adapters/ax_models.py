@@ -12,12 +12,13 @@ from typing import Any, cast
 from ax.api.utils.generation_strategy_dispatch import choose_generation_strategy
 from ax.api.utils.structs import GenerationStrategyDispatchStruct
 from ax.generation_strategy.generation_strategy import GenerationStrategy
+from ax.generators.torch.botorch_modular.surrogate import SurrogateSpec
 from ax.generators.torch.botorch_modular.utils import ModelConfig
 from botorch.acquisition.logei import qLogNoisyExpectedImprovement
 from gpytorch.constraints import GreaterThan
 from gpytorch.kernels import MaternKernel
 from gpytorch.likelihoods import GaussianLikelihood
-from gpytorch.priors import GammaPrior
+from gpytorch.priors import GammaPrior, LogNormalPrior
 
 from orchestrator.domain.spec import CampaignSpec
 
@@ -45,14 +46,9 @@ class ModelChoice:
 
 def model_choice(spec: CampaignSpec) -> ModelChoice:
     """What serves this kind of campaign."""
-    if is_plain(spec):
+    if len(spec.objectives) == 1 and is_continuous(spec):
         return ModelChoice("matern", "qLogNEI", 4, 256, around_best=True)
     return ModelChoice("ax", "ax", 20, 1024, around_best=False)
-
-
-def is_plain(spec: CampaignSpec) -> bool:
-    """True for one objective, no outcome constraint, and floats alone."""
-    return len(spec.objectives) == 1 and not spec.outcome_constraints and is_continuous(spec)
 
 
 def is_continuous(spec: CampaignSpec) -> bool:
@@ -71,8 +67,14 @@ def generation_strategy(
         strategy = choose_generation_strategy(struct, botorch_acqf_class=acquisition)
     else:
         struct = GenerationStrategyDispatchStruct(method="custom", **dispatch)
-        config = _matern(len(spec.parameters), is_noise_known=bool(exact))
-        strategy = choose_generation_strategy(struct, config, acquisition)
+        vague, known = (_matern(len(spec.parameters), is_noise_known=one) for one in (False, True))
+        strategy = choose_generation_strategy(struct, vague, acquisition)
+        (node,) = strategy.nodes_by_name.values()
+        node.generator_spec.generator_kwargs["surrogate_spec"] = SurrogateSpec(
+            model_configs=[vague],
+            metric_to_model_configs={key: [known] for key in exact},
+            allow_batched_models=False,  # a likelihood given as a class serves one outcome only
+        )
     (node,) = strategy.nodes_by_name.values()
     # Ax's own fallback is one object for the whole process and remembers earlier campaigns.
     node.fallback_specs = {}
@@ -92,7 +94,8 @@ def _matern(dimension: int, *, is_noise_known: bool) -> ModelConfig:
     Lengths are in widths of the range. Their prior Gamma(3, r) has its mode at
     exp(sqrt 2 - 3) sqrt d, that of Hvarfner et al. (2024), but a light tail: a length can not
     grow without bound, so that the model does not take a parameter for irrelevant after a few
-    trials. Outcomes are standardized, so the scale is 1.
+    trials. Outcomes are standardized, so the scale is 1. The prior of an unknown noise is wide:
+    from a thousandth of the outcomes' variation to all of it, none is excluded by a few results.
     """
     mode = math.exp(math.sqrt(2) - 3) * math.sqrt(dimension)
     config = ModelConfig(
@@ -108,7 +111,7 @@ def _matern(dimension: int, *, is_noise_known: bool) -> ModelConfig:
     if not is_noise_known:
         config.likelihood_class = GaussianLikelihood
         config.likelihood_options = {
-            "noise_prior": GammaPrior(2.0, math.exp(5)),
+            "noise_prior": LogNormalPrior(-4.0, 3.0),
             "noise_constraint": _at_least(1e-6, math.exp(-5)),
         }
     return config

@@ -1,5 +1,6 @@
-"""One campaign on its twin, in one process and without waiting: proposed, measured and ended by the
-same domain code as a real one.
+"""One campaign on its twin, in one process and without waiting.
+
+It is proposed, measured and ended by the same domain code as a real one.
 
 ``python -m orchestrator.simulated_campaign`` reads an Order from its standard input and prints a
 JSON object for each trial as soon as it is over, and one for the end.
@@ -28,7 +29,7 @@ from orchestrator.adapters.twin_in_process import (
 from orchestrator.domain import events as ev
 from orchestrator.domain import lookahead
 from orchestrator.domain.errors import OptimizerError, ReductionError
-from orchestrator.domain.proposal import Suggestion, knowledge
+from orchestrator.domain.proposal import Knowledge, Suggestion, knowledge
 from orchestrator.domain.ranking import Ranking, rank
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, fold
@@ -75,31 +76,28 @@ def simulate(order: Order, optimizer: Optimizer, twin: Twin) -> Iterator[dict[st
     moves_s, readings_s`` (lab seconds; None when unknown), ``cpu_s`` (of the suggestion) and
     ``truth`` (see Order.with_truth). The end gives ``rule``, ``status`` and ``reason``.
     """
-    course = _Course(order, optimizer)
+    course = Course(order)
     while True:
-        course.propose()
+        course.fill(optimizer)
         trial = course.start()
-        course.propose()  # the next one, while this one runs
-        found = course.measure(twin, trial)
-        yield found
-        ending = verdict(course.state, order.campaign, course.now, course.ranking)
-        if ending is not None:
-            yield {"rule": ending.rule, "status": ending.ending, "reason": ending.reason}
+        course.fill(optimizer)  # with the next one, while this one runs
+        yield course.measure(twin, trial)
+        if (ending := course.ending()) is not None:
+            yield ending
             return
 
 
-class _Course:
+class Course:
     """A campaign under way, by a clock of its own that shows lab time."""
 
-    def __init__(self, order: Order, optimizer: Optimizer) -> None:
+    def __init__(self, order: Order) -> None:
         self._order = order
         self._spec = order.campaign
-        self._optimizer = optimizer
         self._cpu_s: dict[int, float] = {}
         self._events = 0
-        self.now = order.starts_at
-        self.state = CampaignState()
-        self.ranking = Ranking()
+        self._now = order.starts_at
+        self._state = CampaignState()
+        self._ranking = Ranking()
         # A deeper queue is improved in place by each result, which comes to the same as depth 1.
         chosen = self._spec.optimizer.lookahead
         self._depth = 0 if chosen == "auto" else min(chosen, 1)
@@ -113,30 +111,48 @@ class _Course:
             )
         )
 
-    def propose(self) -> None:
+    def fill(self, optimizer: Optimizer) -> None:
         """Fill the queue, as the campaign's look-ahead and batch want it."""
-        while lookahead.wants_trial(self.state, self._spec, self._depth):
-            known = knowledge(self.state, self._spec)
+        while lookahead.wants_trial(self._state, self._spec, self._depth):
+            known = self.known()
             began = time.process_time()
-            suggestion = self._suggested()
-            self._cpu_s[known.trial_id] = time.process_time() - began
-            self._tell(
-                ev.Proposed(
-                    trial_id=known.trial_id,
-                    parameters=suggestion.parameters,
-                    source=suggestion.source,
-                    basis=known.basis,
-                    seed=known.seed,
-                    told=self.state.count(TrialState.MEASURED),
-                )
+            try:
+                suggestion = optimizer.suggest(known)
+            except OptimizerError:  # as in a real campaign: the instrument does not stop for that
+                suggestion = replace(SobolOptimizer().suggest(known), source="fallback")
+            self.take(known, suggestion, time.process_time() - began)
+
+    def known(self) -> Knowledge:
+        """What may be known when the next trial is proposed."""
+        return knowledge(self._state, self._spec)
+
+    def take(self, known: Knowledge, suggestion: Suggestion, cpu_s: float) -> None:
+        """Put the suggestion into the queue."""
+        self._cpu_s[known.trial_id] = cpu_s
+        self._tell(
+            ev.Proposed(
+                trial_id=known.trial_id,
+                parameters=suggestion.parameters,
+                source=suggestion.source,
+                basis=known.basis,
+                seed=known.seed,
+                told=self._state.count(TrialState.MEASURED),
             )
+        )
 
     def start(self) -> Trial:
         """Start the first trial of the queue."""
-        trial = self.state.in_state(TrialState.QUEUED)[0]
+        trial = self._state.in_state(TrialState.QUEUED)[0]
         self._tell(ev.Leased(trial_id=trial.trial_id, worker="simulated", fence=1))
         self._tell(ev.Started(trial_id=trial.trial_id, attempt=1, fence=1))
         return trial
+
+    def ending(self) -> dict[str, Any] | None:
+        """How the campaign ends now; None when it goes on."""
+        found = verdict(self._state, self._spec, self._now, self._ranking)
+        if found is None:
+            return None
+        return {"rule": found.rule, "status": found.ending, "reason": found.reason}
 
     def measure(self, twin: Twin, trial: Trial) -> dict[str, Any]:
         """Measure a trial that has started."""
@@ -147,7 +163,7 @@ class _Course:
         except ReductionError as error:
             measured, reason = None, str(error)
         times = self._times(measured)
-        self.now += sum(seconds or 0.0 for seconds in times.values())
+        self._now += sum(seconds or 0.0 for seconds in times.values())
         acquired = {"run_uid": "", "documents": "", "sha256": ""}
         self._tell(ev.Acquired(trial_id=number, attempt=1, **acquired))
         if measured is None:
@@ -157,26 +173,19 @@ class _Course:
             self._tell(ev.Invalidated(trial_id=number, outcomes=outcomes, reason=broken))
         else:
             self._tell(ev.Measured(trial_id=number, outcomes=measured.reduction.outcomes))
-        self.ranking = rank(self.state, self._spec, self.ranking)
-        after = self.state.trials[number]
+        self._ranking = rank(self._state, self._spec, self._ranking)
+        after = self._state.trials[number]
         return {
             "trial_id": number,
             "state": after.state,
             "source": after.source,
             "parameters": dict(after.parameters),
             "outcomes": {name: outcome.mean for name, outcome in after.outcomes.items()},
-            "best": self.ranking.trace[-1] if self.ranking.trace else None,
+            "best": self._ranking.trace[-1] if self._ranking.trace else None,
             **times,
             "cpu_s": round(self._cpu_s[number], 4),
             "truth": self._truth(after) if self._order.with_truth else None,
         }
-
-    def _suggested(self) -> Suggestion:
-        known = knowledge(self.state, self._spec)
-        try:
-            return self._optimizer.suggest(known)
-        except OptimizerError:  # as in a real campaign: the instrument does not stop for that
-            return replace(SobolOptimizer().suggest(known), source="fallback")
 
     def _times(self, measured: Measurement | None) -> dict[str, float | None]:
         found = {
@@ -191,12 +200,10 @@ class _Course:
 
     def _tell(self, event: ev.Event) -> None:
         self._events += 1
-        self.state = fold([replace(event, id=f"{self._events}-0", at=self.now)], self.state)
+        self._state = fold([replace(event, id=f"{self._events}-0", at=self._now)], self._state)
 
 
-def true_objective(
-    instrument: InstrumentSpec, parameters: dict[str, ParameterValue]
-) -> float:
+def true_objective(instrument: InstrumentSpec, parameters: dict[str, ParameterValue]) -> float:
     """The model's scalar, by which regret is defined."""
     return float(model_of(twin_name(instrument)).evaluate(**parameters)["objective"])
 

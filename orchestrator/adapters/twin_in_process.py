@@ -7,7 +7,7 @@ settling and noise are the twin's own. Else its model answers, without noise.
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from orchestrator.adapters.plan_catalog import find_estimate
 from orchestrator.adapters.plan_deadline import plan_estimate, texts

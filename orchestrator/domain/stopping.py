@@ -56,7 +56,9 @@ def verdict(
     """
     found = next(_reasons(state, spec, now, ranking or rank(state, spec)), None)
     if found and found.ending is CampaignStatus.DONE and not state.count(TrialState.MEASURED):
-        return Verdict(CampaignStatus.FAILED, f"{found.reason}, but nothing was measured", found.rule)
+        return Verdict(
+            CampaignStatus.FAILED, f"{found.reason}, but nothing was measured", found.rule
+        )
     return found
 
 
@@ -70,7 +72,9 @@ def _reasons(
     if 0 < limit.failed_in_a_row <= _in_a_row(state, TrialState.ABANDONED, TrialState.UNREDUCED):
         yield Verdict(failed, f"{limit.failed_in_a_row} trials failed in a row", rules.FAILED)
     if 0 < limit.invalid_in_a_row <= _in_a_row(state, TrialState.INVALID):
-        yield Verdict(failed, f"{limit.invalid_in_a_row} trials in a row were invalid", rules.INVALID)
+        yield Verdict(
+            failed, f"{limit.invalid_in_a_row} trials in a row were invalid", rules.INVALID
+        )
     if ranking.reached:
         yield Verdict(done, f"target reached by trial {ranking.reached.trial_id}", rules.TARGET)
     if spec.stop.stalled_for and _stalled(state, ranking) >= spec.stop.stalled_for:

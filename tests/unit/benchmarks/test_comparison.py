@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.benchmarks.comparison import paired_difference, quartiles
+from orchestrator.domain.regret import quartiles
+from tests.benchmarks.comparison import paired_difference
 
 RANDOM = np.random.default_rng(1)
 LUCK = dict(enumerate(RANDOM.normal(0, 1, 16)))

@@ -107,7 +107,7 @@ def rehearse(
         **_figures(campaign, own),
         "duration": _duration(own),
         "chance": {"optimizer": CHANCE, **_figures(campaign, chance)},
-        "beats_chance": _beats(own, chance, objective.goal) if method != CHANCE else None,
+        "beside_chance": _beside(own, chance, objective.goal) if method != CHANCE else None,
         "failed": [error for _, errors in found.values() for error in errors],
     }
 
@@ -197,8 +197,8 @@ def _spread(values: Sequence[float]) -> dict[str, float] | None:
     return {"mean": mean, "low": quantile(values, 0.05), "high": quantile(values, 0.95)}
 
 
-def _beats(own: Sequence[Rehearsed], chance: Sequence[Rehearsed], goal: str) -> dict[str, int]:
-    """In how many seeds the campaign ends with a better best than chance with the same seed."""
+def _beside(own: Sequence[Rehearsed], chance: Sequence[Rehearsed], goal: str) -> dict[str, int]:
+    """In how many seeds the campaign ends better, equal or worse than chance with the same seed."""
     sign = 1 if goal == "maximize" else -1
 
     def ends(done: Sequence[Rehearsed]) -> dict[int, float]:
@@ -207,4 +207,6 @@ def _beats(own: Sequence[Rehearsed], chance: Sequence[Rehearsed], goal: str) -> 
 
     ours, theirs = ends(own), ends(chance)
     both = ours.keys() & theirs.keys()
-    return {"count": sum(ours[seed] > theirs[seed] for seed in both), "of": len(both)}
+    better = sum(ours[seed] > theirs[seed] for seed in both)
+    worse = sum(ours[seed] < theirs[seed] for seed in both)
+    return {"better": better, "equal": len(both) - better - worse, "worse": worse}

@@ -32,12 +32,12 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     if not found["trials_spent"]:
         yield "no rehearsal came to its end"
         return
-    for one in (found, found["chance"]) if found["beats_chance"] else (found,):
+    for one in (found, found["chance"]) if found["beside_chance"] else (found,):
         yield f"target: {_target(found['target'], one)}"
         yield f"ended by ({one['optimizer']}): {_stops(one)}"
-    if found["beats_chance"]:
-        beats = found["beats_chance"]
-        yield f"better at the end than {found['chance']['optimizer']}: {_share(**beats)}"
+    if found["beside_chance"]:
+        counts = ", ".join(f"{word} {count}" for word, count in found["beside_chance"].items())
+        yield f"best at the end, beside {found['chance']['optimizer']} with the same seed: {counts}"
     spent = found["trials_spent"]
     yield f"trials: {spent['mean']:.1f}, nine in ten {spent['low']:.0f} to {spent['high']:.0f}"
     if found["unmeasured"]:
@@ -82,4 +82,4 @@ def _duration(duration: Mapping[str, Any]) -> Iterator[str]:
         yield f"not known, and not counted: {' and '.join(PARTS[part] for part in unknown)}"
     if duration["suggestion_cpu_s"] is not None:
         yield f"a suggestion takes {duration['suggestion_cpu_s']:.2g} CPU s here, not counted above"
-    yield "costs other than trials and time: nobody has said any"
+    yield "what a trial or an hour costs, nobody has said"

@@ -164,8 +164,7 @@ class Course:
             measured, reason = None, str(error)
         times = self._times(measured)
         self._now += sum(seconds or 0.0 for seconds in times.values())
-        acquired = {"run_uid": "", "documents": "", "sha256": ""}
-        self._tell(ev.Acquired(trial_id=number, attempt=1, **acquired))
+        self._tell(ev.Acquired(trial_id=number, attempt=1, run_uid="", documents="none", sha256=""))
         if measured is None:
             self._tell(ev.Unreduced(trial_id=number, reason=reason))
         elif measured.reduction.invalid is not None:

@@ -14,6 +14,7 @@ from orchestrator.adapters.plan_deadline import plan_estimate, texts
 from orchestrator.adapters.reducer import broken_rule, reduced
 from orchestrator.adapters.run_documents import Run
 from orchestrator.domain.errors import Unusable, near
+from orchestrator.domain.expressions import inequality
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.trial import Outcome, ParameterValue
 from orchestrator.ports import Reduction
@@ -104,7 +105,8 @@ def twin_in_process(campaign: CampaignSpec, instrument: InstrumentSpec, seed: in
 def lacks(campaign: CampaignSpec, instrument: InstrumentSpec, module: TwinModule) -> str:
     """Why the twin's instrument cannot carry out the campaign's trials here; empty when it can."""
     if find_estimate(campaign.plan.name) is None:
-        return f"no estimate_{campaign.plan.name} says how often the plan reads"
+        plan = campaign.plan.name.rpartition(".")[2]
+        return f"no estimate_{plan} says how often the plan reads"
     served = {pv.name for pv in module.create(0, _no_sleep).pvs}
     for name, parameter in campaign.parameters.items():
         if parameter.device is None:
@@ -211,6 +213,10 @@ class TwinByModel:
                 raise Unusable(
                     f"the model of twin {name!r} gives no outcome {one!r}{near(one, given)}"
                 )
+        unknown = [text for text in campaign.valid if inequality(text).coefficients.keys() - given]
+        self._rules = [text for text in campaign.valid if text not in unknown]
+        if unknown:
+            self.noise += f"; it knows nothing of what is valid by {' and '.join(unknown)}"
 
     def measure(self, parameters: Mapping[str, ParameterValue]) -> Measurement:
         """See Twin."""
@@ -221,7 +227,7 @@ class TwinByModel:
             for name, value in found.items()
             if name != "objective"
         }
-        invalid = broken_rule(self._campaign.valid, outcomes, list)
+        invalid = broken_rule(self._rules, outcomes, list)
         return Measurement(Reduction(outcomes, invalid), self._waits_s(parameters), None, None)
 
     def _waits_s(self, parameters: Mapping[str, ParameterValue]) -> float | None:

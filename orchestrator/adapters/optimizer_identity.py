@@ -8,7 +8,10 @@ from pathlib import Path
 from orchestrator.adapters.optimizer_process import registered
 from orchestrator.domain.errors import Unusable
 
-OWN = ("ax_*.py", "sobol_optimizer.py", "rounding.py", "thinning.py")
+OWN = {
+    "ax": ("ax_*.py", "sobol_optimizer.py", "rounding.py", "thinning.py"),
+    "sobol": ("sobol_optimizer.py",),
+}
 """The modules beside this one that decide a proposal of Labwright's own optimizers."""
 ARITHMETIC = ("numpy", "scipy")
 MODELS = ("ax-platform", "botorch", "gpytorch", "linear_operator", "torch")
@@ -35,9 +38,8 @@ def optimizer_files(method: str) -> list[Path]:
         Unusable: its module is not there.
     """
     entry = registered(method)
-    here = Path(__file__).parent
-    if entry.module.startswith("orchestrator."):
-        return [file for pattern in OWN for file in here.glob(pattern)]
+    if entry.name in OWN:
+        return [file for one in OWN[entry.name] for file in Path(__file__).parent.glob(one)]
     try:
         found = find_spec(entry.module)
     except ModuleNotFoundError:

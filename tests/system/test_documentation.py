@@ -170,13 +170,12 @@ def test_pages_about_trying_campaigns_out(page: str, tmp_path: Path) -> None:
         cwd=tmp_path,
         env=environment(COLUMNS="200", PYTHONPATH=os.getcwd()),
         text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         timeout=590,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    said = re.sub("[─━]", "", done.stdout)
+    said, output = (text.replace("─", "") for text in (done.stdout, output))
     assert fits(output, said), f"{command}\nshown:\n{output}\nsaid:\n{said}"
 
 

@@ -60,6 +60,8 @@ def rehearse(
     carry: Carry,
     move_s: float | None = None,
     tell: Tell = lambda _: None,
+    *,
+    approximate: bool = False,
 ) -> dict[str, Any]:
     """Rehearse a campaign ``count`` times, and as often with proposals by chance.
 
@@ -73,6 +75,7 @@ def rehearse(
         carry: see ``in_processes``.
         move_s: lab seconds of all moves of a trial; None takes what the twin needs to settle.
         tell: is told of each campaign that is over.
+        approximate: whether ``carry`` has others propose than the campaign's own optimizer.
 
     Returns:
         Plain data, described in docs/how-to/rehearse-a-campaign.md.
@@ -100,6 +103,7 @@ def rehearse(
         "twin": twin_name(instrument),
         "noise": twin.noise,
         "rehearsals": count,
+        "approximate": approximate,
         "trials": campaign.budget.trials,
         "objective": {"name": name, "goal": objective.goal, "unit": objective.unit or ""},
         "target": dict(campaign.stop.target) or None,

@@ -24,8 +24,10 @@ def lines(found: Mapping[str, Any]) -> list[str]:
 
 
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:
-    kind = "approximate rehearsals" if found.get("approximate") else "rehearsals"
+    kind = "approximate rehearsals" if found["approximate"] else "rehearsals"
     yield f"{found['campaign']}: {found['rehearsals']} {kind} on twin {found['twin']}"
+    if found["approximate"]:
+        yield "approximate: a simpler model proposes in the place of the campaign's own optimizer"
     yield f"noise: {found['noise']}"
     for error in found["failed"]:
         yield f"failed: {error}"
@@ -72,7 +74,7 @@ def _duration(duration: Mapping[str, Any]) -> Iterator[str]:
         for part, mean in duration["trial"].items()
         if mean is not None
     )
-    if known:
+    if known and lab["mean"] > 0:
         least = "at least " if unknown else ""
         yield (
             f"lab time: {least}{span(lab['mean'])}, nine in ten {span(lab['low'])} to"
@@ -80,6 +82,6 @@ def _duration(duration: Mapping[str, Any]) -> Iterator[str]:
         )
     if unknown:
         yield f"not known, and not counted: {' and '.join(PARTS[part] for part in unknown)}"
-    if duration["suggestion_cpu_s"] is not None:
+    if duration["suggestion_cpu_s"]:
         yield f"a suggestion takes {duration['suggestion_cpu_s']:.2g} CPU s here, not counted above"
     yield "what a trial or an hour costs, nobody has said"

@@ -36,7 +36,7 @@ def write_rehearsal_plot(path: Path, found: Mapping[str, Any]) -> None:
     objective = found["objective"]
     name, unit = objective["name"], objective["unit"]
     rows[0].set_ylabel(f"best {name} ({unit})" if unit else f"best {name}")
-    label = "approximate " if found.get("approximate") else ""
+    label = "approximate " if found["approximate"] else ""
     title = f"{found['campaign']}: {found['rehearsals']} {label}rehearsals on twin {found['twin']}"
     rows[0].set_title(title, loc="left", color=INK)
     rows[0].legend(frameon=False, loc="best")

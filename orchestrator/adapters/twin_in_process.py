@@ -21,9 +21,9 @@ from orchestrator.ports import Reduction
 from simulators.pv import Pv
 from simulators.twins import TwinModel, TwinModule, UnknownTwin, twin_model, twin_module
 
-FIRST_STEP_S, GROWTH = 0.01, 0.01
-"""Lab time goes in steps of a hundredth of a second and of what has passed, so that the time of a
-move is found to one in a hundred."""
+FIRST_STEP_S, GROWTH = 0.01, 0.05
+"""Lab time goes in steps that grow with what has passed, so that the time of a move is found to one
+in twenty."""
 LONGEST_MOVE_S = 1e6
 """What has not settled by then never will."""
 

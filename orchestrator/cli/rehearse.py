@@ -103,6 +103,7 @@ def rehearse(
     /,
     *,
     count: Annotated[AtLeastOne, Parameter(name=("--count", "-n"))] = 50,
+    fast: bool = False,
     jobs: AtLeastOne | None = None,
     move_s: NotNegative | None = None,
     plot: Path | None = None,
@@ -116,12 +117,14 @@ def rehearse(
     Args:
         campaign: Campaign file, or the name of a shipped twin.
         count: How many times.
+        fast: Let a simpler model propose for all campaigns at once: an approximation.
         jobs: Campaigns at once; one for each processor when left out.
         move_s: Lab seconds of all moves of a trial; what the twin needs to settle when left out.
         plot: File for a picture, such as rehearsal.png.
         common: Options of every verb.
     """
     from orchestrator.launcher import read_files
+    from orchestrator.lockstep import in_lockstep
     from orchestrator.rehearsal import in_processes
     from orchestrator.rehearsal import rehearse as carry_out
     from orchestrator.rehearsal_words import lines
@@ -129,8 +132,9 @@ def rehearse(
     common = common or Common()
     files = read_files(campaign)
     with progress() as tell:
-        carry = in_processes(jobs or _cores())
-        found = carry_out(files.campaign, files.instrument, count, carry, move_s, tell)
+        carry = in_lockstep if fast else in_processes(jobs or _cores())
+        told = (files.campaign, files.instrument, count, carry, move_s, tell)
+        found = carry_out(*told, approximate=fast)
     if plot is not None:
         from orchestrator.adapters.rehearsal_plot import write_rehearsal_plot
 

@@ -59,7 +59,7 @@ def test_moves_take_as_long_as_the_twin_needs_to_settle():
     assert twin.measure(POINT).moves_s == 0
     # First-order, 60 s, from 77.7 to 37.7 degC within 0.2: 60 ln(40 / 0.2) = 317.9 s.
     measured = twin.measure({**POINT, "temperature": 37.7})
-    assert measured.moves_s == pytest.approx(317.9, rel=0.02)
+    assert measured.moves_s == pytest.approx(317.9, rel=0.05)
 
 
 def test_validity_rules_see_the_stream():

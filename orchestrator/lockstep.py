@@ -1,4 +1,4 @@
-"""Carries out many rehearsals trial by trial beside each other, their proposals made as one batch."""
+"""Carries out many rehearsals beside each other, trial by trial, with proposals made as a batch."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +8,7 @@ from orchestrator.adapters.sobol_optimizer import SobolOptimizer, satisfies
 from orchestrator.adapters.twin_in_process import Twin, twin_in_process
 from orchestrator.domain.errors import Unusable
 from orchestrator.domain.proposal import Knowledge, Suggestion
+from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.stopping import StopRule
 from orchestrator.rehearsal import Rehearsed
 from orchestrator.simulated_campaign import Course, Order
@@ -40,12 +41,7 @@ def in_lockstep(
     method = spec.optimizer.method
     if method not in ("auto", "ax", "sobol"):
         raise Unusable(f"--fast approximates 'ax', and the campaign's optimizer is {method!r}")
-    surrogate: BatchedSurrogate | None = None
-    if method != "sobol":
-        from orchestrator.adapters.batched_surrogate import BatchedSurrogate, refuse_unsuitable
-
-        refuse_unsuitable(spec)
-        surrogate = BatchedSurrogate(spec, spec.optimizer.seed)
+    surrogate = None if method == "sobol" else _surrogate(spec)
     lanes = [_lane(order) for order in orders]
     under_way = lanes
     while under_way:
@@ -57,6 +53,13 @@ def in_lockstep(
                 lane.rule = StopRule(ending["rule"])
         under_way = [lane for lane in under_way if lane.rule is None]
     return [Rehearsed(one.seed, one.trials, one.rule) for one in lanes if one.rule], []
+
+
+def _surrogate(spec: CampaignSpec) -> "BatchedSurrogate":
+    from orchestrator.adapters.batched_surrogate import BatchedSurrogate, refuse_unsuitable
+
+    refuse_unsuitable(spec)
+    return BatchedSurrogate(spec, spec.optimizer.seed)
 
 
 def _lane(order: Order) -> _Lane:

@@ -1,7 +1,7 @@
 """Proposals for many campaigns at once: an approximation of AxOptimizer that rehearsals can afford.
 
 The same kernel and priors as ``ax_models``, for each outcome of each campaign one model, all fitted
-as one batch; analytic log expected improvement (Ament et al., NeurIPS 2023) times the probability of
+as one batch; analytic log expected improvement (Ament et al., NeurIPS 2023) and the probability of
 being feasible, sought among random points and ever nearer to the best of them. Import it inside a
 function: it imports torch.
 """
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from orchestrator.adapters.ax_models import is_continuous
 from orchestrator.domain.errors import Unusable
 from orchestrator.domain.proposal import Knowledge, Observation
 from orchestrator.domain.spec import CampaignSpec, ParameterSpec
@@ -38,7 +37,8 @@ def refuse_unsuitable(spec: CampaignSpec) -> None:
     Raises:
         Unusable: it does not.
     """
-    if not is_continuous(spec) or len(spec.objectives) != 1:
+    is_continuous = all(one.range and one.type == "float" for one in spec.parameters.values())
+    if not is_continuous or len(spec.objectives) != 1:
         raise Unusable(
             "--fast knows one objective and floats alone; leave it out, and the campaign's own"
             " optimizer proposes"
@@ -58,12 +58,8 @@ class BatchedSurrogate:
         places, values, is_there = self._data([one.told for one in known])
         middle, spread = _standard(values, is_there)
         scaled = (values - middle) / spread * is_there
-        is_exact = all(
-            outcome.sem == 0
-            for one in known
-            for told in one.told
-            for outcome in _of(self.spec, told)
-        )
+        results = [told for one in known for told in one.told]
+        is_exact = all(outcome.sem == 0 for one in results for outcome in _of(self.spec, one))
         model = self._fitted(places, scaled, is_there, is_exact=is_exact)
         incumbent = _incumbent(self.spec, model, places, is_there, middle, spread)
 
@@ -82,8 +78,10 @@ class BatchedSurrogate:
         ]
 
     def _data(self, told: Sequence[Sequence[Observation]]) -> tuple[Tensor, Tensor, Tensor]:
-        """Points (campaigns x results x parameters), outcomes (campaigns x outcomes x results), and
-        where there are any (campaigns x 1 x results).
+        """Points, outcomes, and where there are any, as 1 and 0.
+
+        Shapes: campaigns x results x parameters, campaigns x outcomes x results, and campaigns x 1
+        x results. Campaigns with fewer results than others have 0 in the places left.
         """
         most = max(map(len, told))
         outcomes, parameters = len(self.spec.outcome_names), len(self.spec.parameters)
@@ -169,7 +167,7 @@ class BatchedSurrogate:
 
 
 class _Model:
-    """Gaussian processes with a Matern-5/2 kernel of scale 1, a batch for campaigns and outcomes."""
+    """Gaussian processes with a Matern-5/2 kernel of scale 1, for all campaigns and outcomes."""
 
     def __init__(
         self, places: Tensor, values: Tensor, is_there: Tensor, lengths: Tensor, noise: Tensor
@@ -221,8 +219,9 @@ def _incumbent(
     middle: Tensor,
     spread: Tensor,
 ) -> Tensor:
-    """The best objective, as the model has it, of the results that are feasible (campaigns x 1);
-    not finite where there is none.
+    """The best objective, as the model has it, of the feasible results (campaigns x 1).
+
+    Not finite where there is none.
     """
     with torch.no_grad():
         means, _ = model.foretell(places)

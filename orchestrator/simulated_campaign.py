@@ -34,7 +34,7 @@ from orchestrator.domain.ranking import Ranking, rank
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.domain.stopping import verdict
-from orchestrator.domain.trial import ParameterValue, Trial, TrialState
+from orchestrator.domain.trial import Trial, TrialState
 from orchestrator.ports import Optimizer
 
 
@@ -183,7 +183,7 @@ class Course:
             "best": self._ranking.trace[-1] if self._ranking.trace else None,
             **times,
             "cpu_s": round(self._cpu_s[number], 4),
-            "truth": self._truth(after) if self._order.with_truth else None,
+            "truth": self._truth(measured, after) if self._order.with_truth else None,
         }
 
     def _times(self, measured: Measurement | None) -> dict[str, float | None]:
@@ -194,17 +194,15 @@ class Course:
         stated = self._order.move_s
         return found if stated is None else {**found, "moves_s": stated}
 
-    def _truth(self, trial: Trial) -> float:
-        return true_objective(self._order.instrument, dict(trial.parameters))
+    def _truth(self, measured: Measurement | None, trial: Trial) -> float:
+        """The model's scalar, by which regret is defined, where the trial was measured."""
+        model = model_of(twin_name(self._order.instrument))
+        at = trial.parameters if measured is None else measured.at
+        return float(model.evaluate(**at)["objective"])
 
     def _tell(self, event: ev.Event) -> None:
         self._events += 1
         self._state = fold([replace(event, id=f"{self._events}-0", at=self._now)], self._state)
-
-
-def true_objective(instrument: InstrumentSpec, parameters: dict[str, ParameterValue]) -> float:
-    """The model's scalar, by which regret is defined."""
-    return float(model_of(twin_name(instrument)).evaluate(**parameters)["objective"])
 
 
 def main() -> None:

@@ -33,6 +33,8 @@ class Measurement:
     """What one trial gave, and the lab time that it took."""
 
     reduction: Reduction
+    at: Mapping[str, ParameterValue]
+    """The parameters as they were read back: a twin may move in steps."""
     waits_s: float | None
     """Seconds that the plan waits by its own estimate; None when it has none."""
     moves_s: float | None
@@ -111,8 +113,8 @@ def lacks(campaign: CampaignSpec, instrument: InstrumentSpec, module: TwinModule
     for name, parameter in campaign.parameters.items():
         if parameter.device is None:
             return f"parameter {name!r} is an argument of the plan"
-        if f"{_prefix(instrument, parameter.device)}:SP" not in served:
-            return f"device {parameter.device!r} is no setpoint that the twin serves"
+        if _axis(instrument, parameter.device, served) is None:
+            return f"device {parameter.device!r} is no setpoint or motor that the twin serves"
     found = _detectors(campaign, instrument, served)
     if len(found) != 1:
         return f"the plan's arguments name {len(found)} triggered detectors, and one is needed"
@@ -132,6 +134,20 @@ class TwinByInstrument:
         self._twin = module.create(seed, self._sleep)
         self._pvs: dict[str, Pv] = {pv.name: pv for pv in self._twin.pvs}
         (self._detector,) = _detectors(campaign, instrument, self._pvs)
+        self._axes: dict[str, tuple[str, str]] = {}
+        for one in campaign.parameters.values():
+            if one.device is not None and (axis := _axis(instrument, one.device, self._pvs)):
+                self._axes[one.device] = axis
+        prefix = _prefix(instrument, self._detector)
+        self._trigger = f"{prefix}:TRIGGER"
+        self._read: dict[str, Pv] = {
+            **{
+                f"{self._detector}_{channel.lower()}": self._pvs[f"{prefix}:{channel}"]
+                for channel in str(self._pvs[f"{prefix}:CHANNELS"].value).split(",")
+            },
+            **{path: self._pvs[readback] for path, (_, readback) in self._axes.items()},
+        }
+        """What a reading has, by the name of its column."""
 
     def measure(self, parameters: Mapping[str, ParameterValue]) -> Measurement:
         """See Twin."""
@@ -143,9 +159,9 @@ class TwinByInstrument:
         waits_s, readings = known or (0.0, 1)
         self._slept_s = 0.0
         moves_s, rows = asyncio.run(self._carry_out(settings, readings))
-        return Measurement(
-            reduced(self._campaign, lambda: [self._run(rows)]), waits_s, moves_s, self._slept_s
-        )
+        at = {name: rows[-1][str(self._campaign.parameters[name].device)] for name in parameters}
+        reduction = reduced(self._campaign, lambda: [self._run(rows)])
+        return Measurement(reduction, at, waits_s, moves_s, self._slept_s)
 
     async def _carry_out(
         self, settings: Mapping[str, float], readings: int
@@ -153,28 +169,25 @@ class TwinByInstrument:
         """Lab seconds of the moves, and the rows of the run's table."""
         moves_s = 0.0
         for path, value in settings.items():
-            await self._pvs[f"{_prefix(self._instrument, path)}:SP"].accept(value)
-            moves_s += self._settle() + self._instrument.devices[path].settle_s
+            moves_s += await self._move(path, value) + self._instrument.devices[path].settle_s
         rows: list[dict[str, float]] = []
-        prefix = _prefix(self._instrument, self._detector)
-        channels = str(self._pvs[f"{prefix}:CHANNELS"].value).split(",")
         for _ in range(readings):
-            await self._pvs[f"{prefix}:TRIGGER"].accept(1)
-            row = {
-                f"{self._detector}_{channel.lower()}": float(self._pvs[f"{prefix}:{channel}"].value)
-                for channel in channels
-            }
-            for path in settings:
-                row[path] = float(self._pvs[f"{_prefix(self._instrument, path)}:RB"].value)
-            rows.append(row)
+            await self._pvs[self._trigger].accept(1)
+            rows.append({name: float(pv.value) for name, pv in self._read.items()})
         return moves_s, rows
 
-    def _settle(self) -> float:
+    async def _move(self, path: str, value: float) -> float:
+        """Put the setpoint and let lab time pass until nothing moves; gives the seconds."""
+        setpoint, _ = self._axes[path]
+        put = asyncio.ensure_future(self._pvs[setpoint].accept(value))
+        await asyncio.sleep(0)
         passed_s = 0.0
         while self._twin.step(step_s := FIRST_STEP_S + GROWTH * passed_s):
             passed_s += step_s
             if passed_s > LONGEST_MOVE_S:
-                raise Unusable(f"twin {self._instrument.twin!r} does not settle")
+                put.cancel()
+                raise Unusable(f"device {path!r} of the twin does not settle")
+        await put  # a motor's put is complete when it has arrived
         return passed_s
 
     async def _sleep(self, seconds: float) -> None:
@@ -183,7 +196,8 @@ class TwinByInstrument:
     def _run(self, rows: list[dict[str, float]]) -> Run:
         run = Run({"detectors": [self._detector], "num_points": len(rows)})
         primary = run.stream("primary")
-        primary.data_keys.update({name: {"dtype": "number", "shape": []} for name in rows[0]})
+        for name, pv in self._read.items():
+            primary.data_keys[name] = {"dtype": "number", "shape": [], "units": pv.unit}
         for number, row in enumerate(rows, 1):
             primary.add(number, 0.0, row)
         return run
@@ -228,7 +242,8 @@ class TwinByModel:
             if name != "objective"
         }
         invalid = broken_rule(self._rules, outcomes, list)
-        return Measurement(Reduction(outcomes, invalid), self._waits_s(parameters), None, None)
+        waits_s = self._waits_s(parameters)
+        return Measurement(Reduction(outcomes, invalid), parameters, waits_s, None, None)
 
     def _waits_s(self, parameters: Mapping[str, ParameterValue]) -> float | None:
         devices = {name: one.device for name, one in self._campaign.parameters.items()}
@@ -245,6 +260,15 @@ class TwinByModel:
 def _prefix(instrument: InstrumentSpec, path: str) -> str | None:
     device = instrument.devices.get(path)
     return None if device is None else device.prefix
+
+
+def _axis(
+    instrument: InstrumentSpec, path: str, served: Mapping[str, Pv] | set[str]
+) -> tuple[str, str] | None:
+    """The process variables to put and to read back; None when the twin serves no such axis."""
+    prefix = _prefix(instrument, path)
+    known = ((f"{prefix}:SP", f"{prefix}:RB"), (f"{prefix}", f"{prefix}.RBV"))
+    return next((one for one in known if one[0] in served and one[1] in served), None)
 
 
 def _detectors(

@@ -54,7 +54,7 @@ class Broken:
     def measure(self, parameters: Any) -> Measurement:
         if self._reduction is None:
             raise ReductionError("no column")
-        return Measurement(self._reduction, None, None, None)
+        return Measurement(self._reduction, parameters, None, None, None)
 
 
 def test_trials_up_to_the_budget():

@@ -34,6 +34,8 @@ def in_lockstep(
 ) -> tuple[list[Rehearsed], list[str]]:
     """The campaigns, with an approximation of Ax; see ``rehearsal.Carry``.
 
+    Every proposal knows all results: looking ahead and batches count as 0 and 1.
+
     Raises:
         Unusable: another optimizer, or a campaign that the approximation does not know.
     """

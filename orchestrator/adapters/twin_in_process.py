@@ -267,7 +267,7 @@ def _axis(
 ) -> tuple[str, str] | None:
     """The process variables to put and to read back; None when the twin serves no such axis."""
     prefix = _prefix(instrument, path)
-    known = ((f"{prefix}:SP", f"{prefix}:RB"), (f"{prefix}", f"{prefix}.RBV"))
+    known = ((f"{prefix}:SP", f"{prefix}:RB"), (f"{prefix}.VAL", f"{prefix}.RBV"))
     return next((one for one in known if one[0] in served and one[1] in served), None)
 
 

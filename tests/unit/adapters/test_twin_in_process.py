@@ -1,14 +1,25 @@
 """A twin measured within the process is the one that a worker drives over the network."""
 
+import asyncio
+import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from orchestrator.adapters.twin_in_process import TwinByInstrument, TwinByModel, twin_in_process
+from orchestrator.adapters.twin_in_process import (
+    TwinByInstrument,
+    TwinByModel,
+    lacks,
+    twin_in_process,
+)
 from orchestrator.domain.errors import Unusable
+from orchestrator.domain.spec import InstrumentSpec
 from orchestrator.launcher import read_files
+from simulators.detector import TriggeredChannels
 from simulators.flow_chemistry.instrument import RUN_TIME
 from simulators.flow_chemistry.model import evaluate
+from simulators.pv import Pv
 
 POINT = {"residence_time": 0.8, "equivalents": 3.3, "concentration": 0.31, "temperature": 77.7}
 FLOW = read_files("flow-chemistry")
@@ -109,3 +120,60 @@ def test_what_the_model_does_not_know_is_named():
     unknown = SOFT.instrument.model_copy(update={"name": "soff"})
     with pytest.raises(Unusable, match="no twin 'soff'; known: soft"):
         twin_in_process(SOFT.campaign, unknown, 0)
+
+
+class Stage:
+    """An axis as a motor record has it: a put is complete when it has arrived, 2 units a second."""
+
+    def __init__(self, seed: int, sleep: Any) -> None:
+        self._arrived = asyncio.Event()
+        self._val = Pv("M.VAL", 0.0, "mm", put=self._put)
+        self._rbv = Pv("M.RBV", 0.0, "mm")
+        channels = {"LIGHT": ("lx", "light")}
+        detector = TriggeredChannels(
+            "D", channels=channels, sample=self._sample, run_time=5.0, sleep=sleep, what="a diode"
+        )
+        self.pvs = (self._val, self._rbv, *detector.pvs)
+
+    async def _put(self, value: float) -> None:
+        self._arrived.clear()
+        self._val.post(value)
+        await self._arrived.wait()
+
+    def step(self, seconds: float) -> bool:
+        left = float(self._val.value) - float(self._rbv.value)
+        arrives = abs(left) <= 2.0 * seconds
+        moved = left if arrives else math.copysign(2.0 * seconds, left)
+        self._rbv.post(float(self._rbv.value) + moved)
+        if arrives:
+            self._arrived.set()
+        return not arrives
+
+    def _sample(self) -> list[float]:
+        return [10.0 - float(self._rbv.value)]
+
+
+def test_motors_are_waited_for_until_they_have_arrived():
+    instrument = InstrumentSpec.from_data(
+        {
+            **{"name": "stage", "mode": "twin", "twin": "stage"},
+            "devices": {
+                "x": {"class": "ophyd.EpicsMotor", "prefix": "M", "limits": [0, 9]},
+                "diode": {"class": "devices.TriggeredDetector", "prefix": "D"},
+            },
+        }
+    )
+    campaign = changed(
+        SOFT.campaign,
+        plan={"name": "steady_state_sample", "args": {"detector": "diode", "readings": 2}},
+        reduce={"call": "plans.channel_means.reduce_channel_means"},
+        parameters={"x": {"device": "x", "range": [0, 9]}},
+        objectives={"light": {"goal": "maximize"}},
+    )
+    module: Any = SimpleNamespace(create=Stage, TIME_COMPRESSION=1.0)
+    assert lacks(campaign, instrument, module) == ""
+    measured = TwinByInstrument(campaign, instrument, module, 0).measure({"x": 4.0})
+    assert measured.reduction.outcomes["light"].mean == 6.0
+    assert measured.at == {"x": 4.0}
+    assert measured.moves_s == pytest.approx(2.0, rel=0.06)
+    assert measured.readings_s == 10.0

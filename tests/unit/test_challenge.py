@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from orchestrator import challenge as module
+from orchestrator import reference_campaigns
 from orchestrator.adapters import optimizer_identity
 from orchestrator.adapters.optimizer_identity import optimizer_files, optimizer_versions
 from orchestrator.adapters.run_processes import Said
-from orchestrator.challenge import Run, challenge, reference
+from orchestrator.challenge import challenge
 from orchestrator.cli.main import main
 from orchestrator.domain.errors import Unusable
+from orchestrator.reference_campaigns import Run, reference
 from orchestrator.simulated_campaign import Order
 from simulators import twins
 from simulators.soft.model import BOUNDS, OPTIMUM
@@ -97,7 +99,7 @@ def test_any_registered_optimizer_can_be_scored(monkeypatch, tmp_path, carried_o
     (package / "mine.py").write_text("class Mine: ...\n")
     monkeypatch.syspath_prepend(tmp_path)
     entry = SimpleNamespace(name="mine", module="mylab.mine", dist=None)
-    monkeypatch.setattr(module, "registered", lambda _: entry)
+    monkeypatch.setattr(reference_campaigns, "registered", lambda _: entry)
     monkeypatch.setattr(optimizer_identity, "registered", lambda _: entry)
     (row,) = challenge(["soft"], seeds=1, optimizer="mine")["twins"]
     assert row["optimizer"] == "mine"

@@ -1,10 +1,10 @@
 """Finds a twin by its name among the entry points of the group `labwright.twins`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Protocol
+from typing import Any, Protocol
 
 from simulators.fence import Fence
 from simulators.pv import Instrument, Pv, Sleep
@@ -26,24 +26,68 @@ class TwinModule(Protocol):
     """Makes the instrument from the seed of its noise and from what waits for lab time."""
 
 
+class TwinModel(Protocol):
+    """What a twin's `model` module offers: the noiseless truth."""
+
+    BOUNDS: Mapping[str, tuple[float, float]]
+    """Lowest and highest value of each parameter."""
+
+    OPTIMUM: Mapping[str, Any]
+    """`parameters`, `outcomes`, `objective` (its best value), `goal`, `found_by`."""
+
+    evaluate: Callable[..., Mapping[str, Any]]
+    """Outcomes, and `objective`, of parameters given by name."""
+
+
 def twin_module(name: str) -> TwinModule:
     """The `instrument` module of a twin; `-` and `_` in the name count as the same.
 
     Raises:
         UnknownTwin: with the names that come near.
     """
-    packages = {point.name.replace("_", "-"): point.value for point in entry_points(group=GROUP)}
-    wanted = name.replace("_", "-")
+    return _part(name, "instrument", "lives inside the worker and needs no server")
+
+
+def twin_model(name: str) -> TwinModel:
+    """The `model` module of a twin; `-` and `_` in the name count as the same.
+
+    Raises:
+        UnknownTwin: with the names that come near.
+    """
+    return _part(name, "model", "has no model")
+
+
+def twin_names() -> list[str]:
+    """The twins that are installed, in alphabetical order."""
+    return sorted(_packages())
+
+
+def twin_package(name: str) -> str:
+    """Dotted name of the package of a twin; `-` and `_` in the name count as the same.
+
+    Raises:
+        UnknownTwin: with the names that come near.
+    """
+    packages, wanted = _packages(), name.replace("_", "-")
     if wanted not in packages:
         near = get_close_matches(wanted, packages) or sorted(packages)
         raise UnknownTwin(f"no twin {name!r}; known: {', '.join(near) or 'none installed'}")
-    path = f"{packages[wanted]}.instrument"
+    return packages[wanted]
+
+
+def _packages() -> dict[str, str]:
+    return {point.name.replace("_", "-"): point.value for point in entry_points(group=GROUP)}
+
+
+def _part(name: str, part: str, otherwise: str) -> Any:
+    """A module of a twin's package."""
+    path = f"{twin_package(name)}.{part}"
     try:
-        return import_module(path)  # type: ignore[return-value]
+        return import_module(path)
     except ModuleNotFoundError as error:
-        if error.name != path:
+        if error.name is None or not path.startswith(error.name):
             raise
-        raise UnknownTwin(f"twin {name!r} lives inside the worker and needs no server") from None
+        raise UnknownTwin(f"twin {name!r} {otherwise}") from None
 
 
 def identity(instance: str, time_compression: float, seed: int) -> tuple[Pv, ...]:

@@ -22,6 +22,7 @@ from orchestrator.adapters.sobol_optimizer import SobolOptimizer
 from orchestrator.domain.errors import OptimizerError, SuggestionLate, near
 from orchestrator.domain.proposal import Knowledge, Suggestion
 from orchestrator.domain.spec import CampaignSpec
+from orchestrator.ports import Optimizer
 
 GROUP = "labwright.optimizers"
 """Entry points that name an optimizer: a class without arguments that keeps ports.Optimizer. It
@@ -58,7 +59,7 @@ class OptimizerProcess:
             OptimizerError: no optimizer is registered under this name.
         """
         self._deadline_s = deadline_s
-        self._entry = None if method == "sobol" else _registered(method)
+        self._entry = None if method == "sobol" else registered(method)
         self._changed = threading.Condition()
         self._waiting: _Question | None = None
         self._latest: _Question | None = None
@@ -186,12 +187,41 @@ class OptimizerProcess:
             return self._child
 
 
-def _registered(method: str) -> EntryPoint:
+def registered(method: str) -> EntryPoint:
+    """The entry point of an optimizer; ``auto`` means ax.
+
+    Raises:
+        OptimizerError: no optimizer is registered under this name.
+    """
     name = "ax" if method == "auto" else method
     known = entry_points(group=GROUP)
     if name not in known.names:
         raise OptimizerError(f"no optimizer is called {name!r}{near(name, {*known.names, 'auto'})}")
     return known[name]
+
+
+class OptimizerHere:
+    """The same answers in this very process, for who can wait and has nothing else to do.
+
+    Raises:
+        OptimizerError: no optimizer is registered under this name.
+    """
+
+    def __init__(self, method: str) -> None:
+        self._optimizer: Optimizer | None = None
+        if method != "sobol":
+            self._optimizer = registered(method).load()()
+            getattr(self._optimizer, "warm_up", lambda: None)()
+
+    def suggest(self, known: Knowledge) -> Suggestion:
+        """As OptimizerProcess.suggest, however long it takes.
+
+        Raises:
+            OptimizerError: there is none.
+        """
+        if self._optimizer is None or known.trial_id <= known.spec.initial_trials:
+            return SobolOptimizer().suggest(known)
+        return self._optimizer.suggest(known)
 
 
 def serve() -> None:

@@ -1,11 +1,11 @@
 """By when a plan must be done: its own estimate, and the time-outs of the devices it uses."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.adapters.plan_catalog import find_estimate
 from orchestrator.domain.errors import PlanFailed
-from orchestrator.domain.spec import InstrumentSpec
+from orchestrator.domain.spec import InstrumentSpec, PlanSpec
 from orchestrator.ports import PlanRequest
 
 SLACK = 1.5
@@ -32,19 +32,36 @@ def plan_deadline(request: PlanRequest, instrument: InstrumentSpec, time_scale: 
     Raises:
         PlanFailed: the estimate raised.
     """
-    estimate = find_estimate(request.campaign.plan.name)
-    if estimate is None:
+    known = plan_estimate(request.campaign.plan, request.settings, request.arguments)
+    if known is None:
         return request.deadline_s
-    waits, readings = _asked(estimate, request)
+    waits, readings = known
     moved = sum(_timeouts(request.settings, instrument))
-    read = sum(_timeouts(_texts(request.campaign.plan.args), instrument))
+    read = sum(_timeouts(texts(request.campaign.plan.args), instrument))
     return min(request.deadline_s, SLACK * waits / time_scale + moved + readings * read + MARGIN_S)
 
 
-def _asked(estimate: Callable[..., Any], request: PlanRequest) -> tuple[float, int]:
-    arguments = {**request.campaign.plan.args, **request.arguments}
+def plan_estimate(
+    plan: PlanSpec, settings: Mapping[str, Any], arguments: Mapping[str, Any]
+) -> tuple[float, int] | None:
+    """What ``estimate_<plan>`` says; None when the plan's module has none.
+
+    Args:
+        plan: with its arguments, as the campaign file has it.
+        settings: by dotted device name.
+        arguments: of the trial, beside those of the campaign file.
+
+    Returns:
+        Seconds of lab time that the plan itself waits, and how often it triggers its detectors.
+
+    Raises:
+        PlanFailed: the estimate raised.
+    """
+    estimate = find_estimate(plan.name)
+    if estimate is None:
+        return None
     try:
-        waits, readings = estimate(dict(request.settings), **arguments)
+        waits, readings = estimate(dict(settings), **{**plan.args, **arguments})
         return float(waits), int(readings)
     except Exception as error:  # a lab's own code may raise anything
         message = f"{estimate.__name__} raised {type(error).__name__}: {error}"
@@ -59,12 +76,13 @@ def _timeouts(paths: Any, instrument: InstrumentSpec) -> Iterator[float]:
             yield UNSTATED_S if device.timeout_s is None else device.timeout_s
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts(value: Any) -> Iterator[str]:
+    """Every text in plain data: some may name devices."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for one in value.values():
-            yield from _texts(one)
+            yield from texts(one)
     elif isinstance(value, (list, tuple)):
         for one in value:
-            yield from _texts(one)
+            yield from texts(one)

@@ -1,7 +1,7 @@
 """From the documents of a trial to its outcomes, and the verdict of the validity rules."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from numbers import Real
 from pathlib import Path
@@ -32,8 +32,21 @@ class DocumentReducer:
             ReductionError: the reducer raised, or an outcome is missing, NaN or infinite.
         """
         path = self._data_dir / documents
-        outcomes = _outcomes(campaign, read_runs(path))
-        return Reduction(outcomes, _broken_rule(campaign.valid, outcomes, path))
+        return reduced(campaign, partial(read_runs, path))
+
+
+def reduced(campaign: CampaignSpec, runs: Callable[[], Sequence[Run]]) -> Reduction:
+    """What the campaign's reducer and validity rules make of a trial.
+
+    Args:
+        campaign: names both.
+        runs: gives the trial's runs; called again for validity rules on their streams.
+
+    Raises:
+        ReductionError: as DocumentReducer.reduce.
+    """
+    outcomes = _outcomes(campaign, runs())
+    return Reduction(outcomes, broken_rule(campaign.valid, outcomes, runs))
 
 
 def _outcomes(campaign: CampaignSpec, runs: Sequence[Run]) -> dict[str, Outcome]:
@@ -91,13 +104,15 @@ def _number(what: str, value: Any) -> float:
     return number
 
 
-def _broken_rule(rules: Iterable[str], outcomes: Mapping[str, Outcome], path: Path) -> str | None:
+def broken_rule(
+    rules: Iterable[str], outcomes: Mapping[str, Outcome], runs: Callable[[], Sequence[Run]]
+) -> str | None:
     """The first rule that does not hold, with the value of its left side; None when all hold.
 
-    A rule on a stream is about what was measured, so its runs are not the ones that the reducer had
-    and may have changed.
+    A rule on a stream is about what was measured, so its ``runs`` are not the ones that the reducer
+    had and may have changed.
     """
-    measured = cache(partial(read_runs, path))
+    measured = cache(runs)
     for text in rules:
         rule = inequality(text)
         values = {

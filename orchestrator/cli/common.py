@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,3 +99,20 @@ def listen_to_documents(settings: "Settings", state: Any, screen: Any) -> None:
     from orchestrator.display import follow_documents
 
     follow_documents(document_address(settings, state.instrument), screen)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """Shows on a terminal what is being done, on one line that is gone afterwards."""
+    is_shown = sys.stderr.isatty()
+
+    def tell(text: str) -> None:
+        if is_shown:
+            sys.stderr.write(f"\r\033[K{text} ...")
+            sys.stderr.flush()
+
+    try:
+        yield tell
+    finally:
+        if is_shown:
+            sys.stderr.write("\r\033[K")

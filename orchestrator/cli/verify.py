@@ -1,13 +1,10 @@
 """Verbs about what a campaign's record is worth: verify it, correct it by another reducer."""
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from orchestrator.cli.common import Common, app, ledger_of, person
+from orchestrator.cli.common import Common, app, ledger_of, person, progress
 from orchestrator.domain.errors import ExitCode
 
 
@@ -36,7 +33,7 @@ def verify(
         known = None if head is None else Head.from_text(head)
     except ValueError as error:
         raise Unusable(f"--head {error}") from error
-    with ledger_of(common) as (settings, ledger), _progress() as tell:
+    with ledger_of(common) as (settings, ledger), progress() as tell:
         name = service.find(ledger, campaign_id)
         verdict = check(settings.data_dir, ledger, name, tell, known)
     common.say(verdict.to_data(), "\n".join(lines(verdict)))
@@ -68,7 +65,7 @@ def rereduce(
     from orchestrator.launcher import keep_results
 
     common = common or Common()
-    with ledger_of(common) as (settings, ledger), _progress() as tell:
+    with ledger_of(common) as (settings, ledger), progress() as tell:
         name = service.find(ledger, campaign_id)
         order = rereduction.Order(reducer=reducer, by=person(), reason=reason)
         done = rereduction.rereduce(settings.data_dir, ledger, name, order, tell)
@@ -78,20 +75,3 @@ def rereduce(
             done = rereduction.with_proposals(done, ledger, tell)
     common.say(done.to_data(), "\n".join(rereduction.lines(done)))
     return ExitCode.DONE
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """Shows on a terminal what is being done, on one line that is gone afterwards."""
-    is_shown = sys.stderr.isatty()
-
-    def tell(text: str) -> None:
-        if is_shown:
-            sys.stderr.write(f"\r\033[K{text} ...")
-            sys.stderr.flush()
-
-    try:
-        yield tell
-    finally:
-        if is_shown:
-            sys.stderr.write("\r\033[K")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -24,12 +25,25 @@ _RESTING = (
 )
 
 
+class StopRule(StrEnum):
+    """What may end a campaign by itself, named as in the campaign file."""
+
+    TRIALS = "trials"
+    FAILED = "failed_in_a_row"
+    INVALID = "invalid_in_a_row"
+    TARGET = "target"
+    STALLED = "stalled_for"
+    BEAM_HOURS = "beam_hours"
+    DEADLINE = "deadline"
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The campaign should end, and why."""
 
     ending: CampaignStatus
     reason: str
+    rule: StopRule
 
 
 def verdict(
@@ -42,30 +56,34 @@ def verdict(
     """
     found = next(_reasons(state, spec, now, ranking or rank(state, spec)), None)
     if found and found.ending is CampaignStatus.DONE and not state.count(TrialState.MEASURED):
-        return Verdict(CampaignStatus.FAILED, f"{found.reason}, but nothing was measured")
+        return Verdict(
+            CampaignStatus.FAILED, f"{found.reason}, but nothing was measured", found.rule
+        )
     return found
 
 
 def _reasons(
     state: CampaignState, spec: CampaignSpec, now: float, ranking: Ranking
 ) -> Iterator[Verdict]:
-    done, failed = CampaignStatus.DONE, CampaignStatus.FAILED
+    done, failed, rules = CampaignStatus.DONE, CampaignStatus.FAILED, StopRule
     if state.count(*_RESTING) >= spec.budget.trials:
-        yield Verdict(done, "budget of trials spent")
+        yield Verdict(done, "budget of trials spent", rules.TRIALS)
     limit = spec.policy.stop_after
     if 0 < limit.failed_in_a_row <= _in_a_row(state, TrialState.ABANDONED, TrialState.UNREDUCED):
-        yield Verdict(failed, f"{limit.failed_in_a_row} trials failed in a row")
+        yield Verdict(failed, f"{limit.failed_in_a_row} trials failed in a row", rules.FAILED)
     if 0 < limit.invalid_in_a_row <= _in_a_row(state, TrialState.INVALID):
-        yield Verdict(failed, f"{limit.invalid_in_a_row} trials in a row were invalid")
+        yield Verdict(
+            failed, f"{limit.invalid_in_a_row} trials in a row were invalid", rules.INVALID
+        )
     if ranking.reached:
-        yield Verdict(done, f"target reached by trial {ranking.reached.trial_id}")
+        yield Verdict(done, f"target reached by trial {ranking.reached.trial_id}", rules.TARGET)
     if spec.stop.stalled_for and _stalled(state, ranking) >= spec.stop.stalled_for:
-        yield Verdict(done, f"no improvement in {spec.stop.stalled_for} trials")
+        yield Verdict(done, f"no improvement in {spec.stop.stalled_for} trials", rules.STALLED)
     if spec.budget.beam_hours and beam_seconds(state, now) >= spec.budget.beam_hours * 3600:
-        yield Verdict(done, "budget of beam hours spent")
+        yield Verdict(done, "budget of beam hours spent", rules.BEAM_HOURS)
     deadline = spec.budget.deadline_s()
     if deadline is not None and now >= deadline:
-        yield Verdict(done, "deadline reached")
+        yield Verdict(done, "deadline reached", rules.DEADLINE)
 
 
 def _in_a_row(state: CampaignState, *states: TrialState) -> int:

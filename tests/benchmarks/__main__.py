@@ -24,6 +24,7 @@ NAMES = (
     "scale",
     "suggest",
     "regret",
+    "twins",
 )
 
 
@@ -36,8 +37,8 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=None, help="trials of each campaign")
     parser.add_argument("--problems", nargs="+", help="regret: only these")
     parser.add_argument("--methods", nargs="+", help="regret: only these")
-    parser.add_argument("--results", type=Path, help="regret: file of finished runs to continue")
-    parser.add_argument("--jobs", type=int, help="regret: runs at once")
+    parser.add_argument("--results", type=Path, help="regret, twins: finished runs to continue")
+    parser.add_argument("--jobs", type=int, help="regret, twins: runs at once")
     parser.add_argument("--report", action="store_true", help="regret: run nothing, report")
     options = parser.parse_args()
     module = import_module(f"tests.benchmarks.{options.name.replace('-', '_')}")

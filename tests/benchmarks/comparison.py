@@ -8,12 +8,6 @@ RESAMPLES = 10_000
 CONFIDENCE = 0.95
 
 
-def quartiles(values: list[float]) -> tuple[float, float, float]:
-    """Median, lower and upper quartile."""
-    low, middle, high = np.percentile(values, [25, 50, 75])
-    return float(middle), float(low), float(high)
-
-
 def paired_difference(
     ours: Mapping[int, float], theirs: Mapping[int, float]
 ) -> tuple[float, float, float]:

@@ -34,19 +34,22 @@ def campaign(method: str, seed: int, trials: int) -> float:
     """Truth at the best trial over the optimum; 0 when no trial is feasible."""
     from orchestrator.adapters.ax_optimizer import AxOptimizer
     from orchestrator.adapters.sobol_optimizer import SobolOptimizer
-    from orchestrator.adapters.spec_files import find_campaign, read_campaign
+    from orchestrator.adapters.twin_in_process import twin_in_process
     from orchestrator.domain.proposal import Knowledge, Observation, seed_for
+    from orchestrator.launcher import read_files
     from simulators.flow_chemistry.model import OPTIMUM, evaluate
 
-    spec = read_campaign(find_campaign("flow-chemistry"))[0]
-    spec = spec.with_run_options(trials=trials, seed=seed)
+    files = read_files("flow-chemistry")
+    spec = files.campaign.with_run_options(trials=trials, seed=seed)
     spec = replace_method(spec, method)
+    twin = twin_in_process(spec, files.instrument, seed)
     optimizer = AxOptimizer() if method == "ax" else SobolOptimizer()
     known: list[Observation] = []
     for number in range(1, trials + 1):
         knowledge = Knowledge(spec, tuple(known), number, seed_for(seed, number), "0")
         parameters = optimizer.suggest(knowledge).parameters
-        known.append(Observation(number, parameters, measured(seed, parameters), False))
+        outcomes = twin.measure(parameters).reduction.outcomes
+        known.append(Observation(number, parameters, outcomes, False))
     limit = spec.outcome_constraints[0].bound
     feasible = [one for one in known if one.outcomes and one.outcomes["e_factor"].mean <= limit]
     if not feasible:
@@ -60,30 +63,3 @@ def replace_method(spec: Any, method: str) -> Any:
     return spec.model_copy(
         update={"optimizer": spec.optimizer.model_copy(update={"method": method})}
     )
-
-
-def measured(seed: int, parameters: Any) -> dict[str, Any]:
-    """What the twin's HPLC and the plan's reducer make of these settings."""
-    import pandas as pd
-
-    from orchestrator.domain.trial import Outcome
-    from plans.steady_state_sample import reduce_steady_state_sample
-    from simulators.flow_chemistry.instrument import RELATIVE_NOISE
-    from simulators.flow_chemistry.model import SPECIES, concentrations
-    from simulators.noise import standard_normal
-
-    outlet = concentrations(**parameters)
-    # One number more than species: the twin draws one for the peak area as well.
-    noise = standard_normal(seed, list(parameters.values()), 0, len(SPECIES) + 1)
-    row: dict[str, float] = dict(parameters)
-    for name, z in zip(SPECIES, noise, strict=False):
-        row[f"hplc_{name}"] = float(outlet[name]) * (1.0 + RELATIVE_NOISE * z)
-
-    class Run:
-        start = {"detectors": ["hplc"]}
-
-        def __getitem__(self, stream: str) -> pd.DataFrame:
-            return pd.DataFrame([row])
-
-    found = reduce_steady_state_sample([Run()])
-    return {name: Outcome(mean, sem) for name, (mean, sem) in found.items()}

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.comparison import paired_difference, quartiles
+from orchestrator.domain.regret import quartiles
+from tests.benchmarks.comparison import paired_difference
 from tests.benchmarks.peers import METHODS
 from tests.benchmarks.problems import PROBLEMS
 from tests.benchmarks.regret_runs import Results, Run, carry_out, unavailable

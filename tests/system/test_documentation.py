@@ -189,6 +189,29 @@ def test_verify_a_campaign(tmp_path: Path) -> None:
     assert fits(output, said), f"{command}\nshown:\n{output}\nsaid:\n{said}"
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("page", ["how-to/rehearse-a-campaign.md", "explanations/challenge.md"])
+def test_pages_about_trying_campaigns_out(page: str, tmp_path: Path) -> None:
+    """The commands of the pages, on two processors; each trial of a model takes about a second."""
+    for campaign in blocks(page, "yaml"):
+        (tmp_path / "valley.yaml").write_text(campaign)
+    for shown in blocks(page, "console"):
+        command, _, output = shown.partition("\n")
+        done = subprocess.run(
+            [LABWRIGHT, *command.removeprefix("$ labwright ").split()],
+            cwd=tmp_path,
+            env=environment(COLUMNS="200", PYTHONPATH=os.getcwd()),
+            text=True,
+            capture_output=True,
+            timeout=590,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        said, output = (text.replace("─", "") for text in (done.stdout, output))
+        assert fits(output, said), f"{command}\nshown:\n{output}\nsaid:\n{said}"
+
+
 def test_a_page_that_shows_something_else_is_noticed() -> None:
     assert fits("trial ... was measured", "trial 2 was measured")
     assert not fits("trial ... was measured", "trial 2 was abandoned")

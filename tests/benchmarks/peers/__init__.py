@@ -5,17 +5,15 @@ problem, budget, seed and the noise of each trial are the same for all. None is 
 the noise is.
 """
 
-import ast
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
 
 from orchestrator import adapters
+from orchestrator.adapters.code_digest import code_digest
 from orchestrator.domain.trial import ParameterValue
 from tests.benchmarks.problems import Problem
 
@@ -60,8 +58,7 @@ class Method:
         """A digest of Labwright's optimizer, which changes with its code; None for the others."""
         if not self.place.startswith("ours:"):
             return None
-        files = sorted(path for pattern in OURS for path in ADAPTERS.glob(pattern))
-        return _digest(tuple((path, path.stat().st_mtime_ns) for path in files))
+        return code_digest(path for pattern in OURS for path in ADAPTERS.glob(pattern))
 
     def start(self, problem: Problem, seed: int) -> Optimizer:
         """A fresh campaign."""
@@ -84,20 +81,3 @@ METHODS: dict[str, Method] = {
     "tpe": Method("optuna_study:OptunaStudy", ("optuna",), 5),
     "sobol": Method("sobol:Sobol", ("scipy",), 5),
 }
-
-
-@cache
-def _digest(files: tuple[tuple[Path, int], ...]) -> str:
-    """Of the code alone: comments, docstrings and layout decide no proposal."""
-    digest = hashlib.sha256()
-    for path, _ in files:
-        tree = ast.parse(path.read_text())
-        for node in ast.walk(tree):
-            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
-                node.body = [line for line in node.body if not _is_remark(line)]
-        digest.update(f"{path.name}\n{ast.dump(tree)}\n".encode())
-    return digest.hexdigest()[:16]
-
-
-def _is_remark(line: ast.stmt) -> bool:
-    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant)

@@ -3,14 +3,10 @@
 import numpy as np
 import pytest
 
-from tests.benchmarks.comparison import paired_difference, quartiles
+from tests.benchmarks.comparison import paired_difference
 
 RANDOM = np.random.default_rng(1)
 LUCK = dict(enumerate(RANDOM.normal(0, 1, 16)))
-
-
-def test_quartiles():
-    assert quartiles([4.0, 1.0, 2.0, 3.0, 5.0]) == (3, 2, 4)
 
 
 def test_luck_that_both_share_does_not_count():

@@ -8,7 +8,8 @@ import time
 import psutil
 import pytest
 
-from tests.benchmarks import peers, regret_runs
+from orchestrator.adapters import run_processes
+from tests.benchmarks import peers
 from tests.benchmarks.regret_runs import Results, Run, carry_out, carry_out_one
 
 RUN = Run("sobol", "branin", 0, 3)
@@ -100,13 +101,13 @@ def test_a_crash_keeps_the_trials_before_it():
 
 
 def test_a_hang_is_ended_and_told(monkeypatch):
-    monkeypatch.setattr(regret_runs, "LOOK_S", 0.1)
+    monkeypatch.setattr(run_processes, "LOOK_S", 0.1)
     assert carry_out_one(Run("ours", "branin", 0, 30))["error"] == "hung after 0 CPU s"
 
 
 def test_a_run_that_takes_far_too_long_is_ended_and_told(monkeypatch):
-    monkeypatch.setattr(regret_runs, "LOOK_S", 10)
-    monkeypatch.setattr(regret_runs, "MOST_CPU_S", 1)
+    monkeypatch.setattr(run_processes, "LOOK_S", 10)
+    monkeypatch.setattr(run_processes, "MOST_CPU_S", 1)
     found = carry_out_one(Run("ours", "branin", 0, 999))
     assert found["error"].startswith("not over after")
 

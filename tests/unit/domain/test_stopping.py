@@ -233,7 +233,7 @@ def test_the_deadline_is_a_moment_whatever_the_time_zone():
     moment = 1798095600.0
     assert _verdict(results(1), now=moment - 1e-3, **terms) is None
     found = _verdict(results(1), now=moment, **terms)
-    assert found == Verdict("done", "deadline reached")  # type: ignore[arg-type]
+    assert found == Verdict("done", "deadline reached", "deadline")  # type: ignore[arg-type]
 
 
 def test_a_deadline_counts_while_paused():

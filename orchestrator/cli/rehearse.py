@@ -1,0 +1,179 @@
+"""Verbs that try campaigns out on twins' models, without hardware and without waiting."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from orchestrator.cli.common import Common, app, progress
+from orchestrator.domain.errors import ExitCode
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+AtLeastOne = Annotated[int, Parameter(validator=Number(gte=1))]
+NotNegative = Annotated[float, Parameter(validator=Number(gte=0))]
+ROWS = 8
+"""About so many rows has the table of the expected best."""
+
+
+@app.command
+def challenge(
+    *twins: str,
+    seeds: AtLeastOne = 5,
+    optimizer: str | None = None,
+    results: Path | None = None,
+    jobs: AtLeastOne | None = None,
+    common: Common | None = None,
+) -> int:
+    """Score an optimizer on the twins' reference campaigns, beside a Sobol sequence.
+
+    Exit code 1 when a campaign failed.
+
+    Args:
+        twins: Names of twins; all that have a model when left out.
+        seeds: Campaigns on each twin.
+        optimizer: Name of a registered optimizer; that of each campaign when left out.
+        results: File that keeps finished campaigns, so that they are not run again.
+        jobs: Campaigns at once; one for each processor when left out.
+        common: Options of every verb.
+    """
+    from orchestrator.challenge import challenge as score
+
+    common = common or Common()
+    with progress() as tell:
+        found = score(twins, seeds, optimizer, results, jobs or _cores(), tell)
+    if common.json:
+        print(json.dumps(found))
+    else:
+        _print(_challenge_table(found))
+        for one in found["skipped"]:
+            print(f"left out: {one['twin']} ({one['reason']})")
+        for row in found["twins"]:
+            for error in row["errors"]:
+                print(f"{row['twin']}: a campaign failed: {error}")
+    failed = any(row["errors"] for row in found["twins"])
+    return ExitCode.FAILED if failed else ExitCode.DONE
+
+
+def _challenge_table(found: Mapping[str, Any]) -> "Table":
+    table = _table(
+        f"regret at the end of the budget, of {found['seeds']} campaigns on each twin",
+        ("twin", "trials", "optimizer", "median", "quartiles", "near at", "beats Sobol"),
+    )
+    for row in found["twins"]:
+        beats = "" if row["beats_sobol"] is None else f"{row['beats_sobol']}/{row['compared']}"
+        about = (row["twin"], str(row["trials"]))
+        table.add_row(*about, row["optimizer"], *_scores(row, row), beats)
+        if row["optimizer"] != "sobol":
+            table.add_row("", "", "sobol", *_scores(row["sobol"], row), "")
+    near = {row["twin"]: row["near"] for row in found["twins"]}
+    table.caption = "; ".join(f"near on {twin}: {words}" for twin, words in near.items())
+    return table
+
+
+def _scores(scores: Mapping[str, Any], row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Median of the regret, its quartiles, and when campaigns came near, as a table shows them."""
+    if scores["regret"] is None:
+        return "none finished", "", ""
+    factor, unit = (100, "%") if row["scale"] == "relative" else (1, "decades")
+    middle, low, high = (f"{one * factor:.3g}" for one in scores["regret"])
+    first = f"{scores['first_near']:g}" if scores["first_near"] else f"> {row['trials']}"
+    came = f"{first} ({scores['came_near']}/{scores['finished']})"
+    return f"{middle} {unit}", f"{low} to {high}", came
+
+
+def _table(title: str, columns: Sequence[str]) -> "Table":
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", caption_justify="left")
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+@app.command
+def rehearse(
+    campaign: str,
+    /,
+    *,
+    count: Annotated[AtLeastOne, Parameter(name=("--count", "-n"))] = 50,
+    fast: bool = False,
+    jobs: AtLeastOne | None = None,
+    move_s: NotNegative | None = None,
+    plot: Path | None = None,
+    common: Common | None = None,
+) -> int:
+    """Run a campaign many times on its twin's model, and say what to expect of it.
+
+    Nothing moves, also for a real instrument that names its twin. Exit code 1 when a rehearsal
+    failed.
+
+    Args:
+        campaign: Campaign file, or the name of a shipped twin.
+        count: How many times.
+        fast: Let a simpler model propose for all campaigns at once: an approximation.
+        jobs: Campaigns at once; one for each processor when left out.
+        move_s: Lab seconds of all moves of a trial; what the twin needs to settle when left out.
+        plot: File for a picture, such as rehearsal.png.
+        common: Options of every verb.
+    """
+    from orchestrator.launcher import read_files
+    from orchestrator.lockstep import in_lockstep
+    from orchestrator.rehearsal import in_processes
+    from orchestrator.rehearsal import rehearse as carry_out
+    from orchestrator.rehearsal_words import lines
+
+    common = common or Common()
+    files = read_files(campaign)
+    with progress() as tell:
+        carry = in_lockstep if fast else in_processes(jobs or _cores())
+        told = (files.campaign, files.instrument, count, carry, move_s, tell)
+        found = carry_out(*told, approximate=fast)
+    if plot is not None:
+        from orchestrator.adapters.rehearsal_plot import write_rehearsal_plot
+
+        write_rehearsal_plot(plot, found)
+    if common.json:
+        print(json.dumps(found))
+    else:
+        print("\n".join(lines(found)))
+        _print(_best_table(found))
+    return ExitCode.FAILED if found["failed"] else ExitCode.DONE
+
+
+def _best_table(found: Mapping[str, Any]) -> "Table":
+    """The expected best after some of the trials: all would be long, and are in --json."""
+    objective, chance = found["objective"], found["chance"]
+    unit = f" in {objective['unit']}" if objective["unit"] else ""
+    name, other = found["optimizer"], chance["optimizer"]
+    is_compared = name != other
+    columns = ("after trial", name, "nine in ten") + (other, "nine in ten") * is_compared
+    table = _table(f"expected best {objective['name']}{unit}", columns)
+    last = found["trials"]
+    for number in sorted({*range(last, 0, -max(1, last // ROWS)), 1}):
+        cells = _best_cells(found["best"][number - 1])
+        cells += _best_cells(chance["best"][number - 1]) * is_compared
+        table.add_row(str(number), *cells)
+    return table
+
+
+def _best_cells(best: Mapping[str, Any]) -> tuple[str, str]:
+    if best["mean"] is None:
+        return "nothing feasible", ""
+    return f"{best['mean']:.5g}", f"{best['low']:.5g} to {best['high']:.5g}"
+
+
+def _print(*what: Any) -> None:
+    from rich.console import Console
+
+    Console().print(*what, sep="\n")
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1

@@ -1,0 +1,125 @@
+"""The twins' reference campaigns, and one run of one: what decides it, how it is judged."""
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from orchestrator.adapters import twin_in_process
+from orchestrator.adapters.code_digest import code_digest
+from orchestrator.adapters.optimizer_identity import optimizer_files, optimizer_versions
+from orchestrator.adapters.optimizer_process import registered
+from orchestrator.adapters.plan_catalog import reducer_identity
+from orchestrator.domain.errors import OptimizerError, Unusable
+from orchestrator.domain.regret import LEVELS, Level
+from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
+from orchestrator.launcher import read_files
+from orchestrator.simulated_campaign import Order
+from simulators import detector, noise, pv, setpoint
+from simulators.twins import UnknownTwin, twin_package
+
+SHARED = (detector, noise, pv, setpoint, twin_in_process)
+"""Modules that decide a measurement of every twin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A twin's reference campaign, with what its results are judged by."""
+
+    twin: str
+    campaign: CampaignSpec
+    """As the twin's file has it, without its rules to stop early."""
+    instrument: InstrumentSpec
+    best: float
+    goal: str
+    level: Level
+    noise: str
+
+    def method(self, optimizer: str | None) -> str:
+        """Name of the optimizer; None takes the campaign's own.
+
+        Raises:
+            Unusable: no optimizer is registered under this name.
+        """
+        try:
+            return registered(optimizer or self.campaign.optimizer.method).name
+        except OptimizerError as error:
+            raise Unusable(str(error)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One campaign of one optimizer."""
+
+    reference: Reference
+    method: str
+    seed: int
+
+    def order(self) -> Order:
+        """What its process is told."""
+        campaign = self.reference.campaign
+        optimizer = campaign.optimizer.model_copy(update={"method": self.method, "seed": self.seed})
+        changed = campaign.model_copy(update={"optimizer": optimizer})
+        return Order(changed, self.reference.instrument, time.time(), with_truth=True)
+
+    def key(self) -> dict[str, Any]:
+        """What makes a result this run's: a change of any of it asks for another run."""
+        reference = self.reference
+        return {
+            "twin": reference.twin,
+            "optimizer": self.method,
+            "seed": self.seed,
+            "trials": reference.campaign.budget.trials,
+            "versions": optimizer_versions(self.method),
+            "code": f"{code_digest(_files(reference.twin, self.method))}-{_asked(reference)}",
+        }
+
+
+def reference(twin: str) -> Reference:
+    """The reference campaign of a twin.
+
+    Raises:
+        Unusable: no such twin, or its model has no scalar ``objective`` to judge by.
+        SpecError: its campaign file is wrong.
+    """
+    model = twin_in_process.model_of(twin)
+    lower = {name: edges[0] for name, edges in model.BOUNDS.items()}
+    if "objective" not in model.evaluate(**lower) or "objective" not in model.OPTIMUM:
+        raise Unusable(f"the model of twin {twin!r} gives no 'objective' to measure regret by")
+    files = read_files(twin)
+    campaign = files.campaign.with_run_options(trials=files.campaign.budget.trials)
+    measured = twin_in_process.twin_in_process(campaign, files.instrument, 0)
+    return Reference(
+        twin=twin,
+        campaign=campaign,
+        instrument=files.instrument,
+        best=float(model.OPTIMUM["objective"]),
+        goal=str(model.OPTIMUM["goal"]),
+        level=LEVELS.get(twin, Level()),
+        noise=measured.noise,
+    )
+
+
+def _asked(reference: Reference) -> str:
+    """Digest of the two files and of the reducer."""
+    specs = [reference.campaign.to_data(), reference.instrument.to_data()]
+    text = json.dumps([*specs, reducer_identity(reference.campaign)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _files(twin: str, method: str) -> Iterator[Path]:
+    """Files of the code that decides what is proposed and what is measured."""
+    yield from optimizer_files(method)
+    try:
+        found = find_spec(twin_package(twin))
+    except UnknownTwin as error:
+        raise Unusable(str(error)) from None
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        yield from Path(folder).glob("*.py")
+    yield from (Path(str(module.__file__)) for module in SHARED)
+    yield Path(str(sys.modules[Order.__module__].__file__))

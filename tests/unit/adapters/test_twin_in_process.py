@@ -1,0 +1,179 @@
+"""A twin measured within the process is the one that a worker drives over the network."""
+
+import asyncio
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from orchestrator.adapters.twin_in_process import (
+    TwinByInstrument,
+    TwinByModel,
+    lacks,
+    twin_in_process,
+)
+from orchestrator.domain.errors import Unusable
+from orchestrator.domain.spec import InstrumentSpec
+from orchestrator.launcher import read_files
+from simulators.detector import TriggeredChannels
+from simulators.flow_chemistry.instrument import RUN_TIME
+from simulators.flow_chemistry.model import evaluate
+from simulators.pv import Pv
+
+POINT = {"residence_time": 0.8, "equivalents": 3.3, "concentration": 0.31, "temperature": 77.7}
+FLOW = read_files("flow-chemistry")
+SOFT = read_files("soft")
+
+
+def changed(campaign: Any, **fields: Any) -> Any:
+    return type(campaign).from_data({**campaign.to_data(), **fields})
+
+
+def flow(seed: int = 0, **fields: Any) -> Any:
+    return twin_in_process(changed(FLOW.campaign, **fields), FLOW.instrument, seed)
+
+
+def test_the_flow_reactor_is_driven_with_its_own_noise():
+    twin = flow()
+    assert isinstance(twin, TwinByInstrument)
+    assert twin.noise == "the twin's own"
+    found = twin.measure(POINT).reduction
+    assert found.outcomes["sty"].mean == pytest.approx(evaluate(**POINT)["sty"], rel=0.05)
+    assert found.outcomes["sty"].mean != evaluate(**POINT)["sty"]
+    assert found.outcomes["sty"].unit == "kg/m3/h"
+    assert found.invalid is None
+
+
+def test_a_measurement_depends_on_seed_and_point_alone():
+    twin = flow()
+    first = twin.measure(POINT).reduction
+    twin.measure({**POINT, "temperature": 40.0})
+    assert twin.measure(POINT).reduction == first
+    assert flow().measure(POINT).reduction == first
+    assert flow(seed=1).measure(POINT).reduction != first
+
+
+def test_readings_are_as_many_as_the_plan_takes():
+    args = {"detector": "hplc", "settle_residence_times": 3, "readings": 20}
+    measured = flow(plan={"name": "steady_state_sample", "args": args}).measure(POINT)
+    assert measured.readings_s == 20 * RUN_TIME
+    assert measured.waits_s == pytest.approx(3 * 60 * POINT["residence_time"])
+    sty = measured.reduction.outcomes["sty"]
+    assert sty.mean == pytest.approx(evaluate(**POINT)["sty"], rel=0.01)
+    assert sty.sem == pytest.approx(0.01 * sty.mean / 20**0.5, rel=0.5)
+
+
+def test_moves_take_as_long_as_the_twin_needs_to_settle():
+    twin = flow()
+    twin.measure(POINT)
+    assert twin.measure(POINT).moves_s == 0
+    # First-order, 60 s, from 77.7 to 37.7 degC within 0.2: 60 ln(40 / 0.2) = 317.9 s.
+    measured = twin.measure({**POINT, "temperature": 37.7})
+    assert measured.moves_s == pytest.approx(317.9, rel=0.05)
+
+
+def test_validity_rules_see_the_stream():
+    valid = ["peak_area >= 1e9"]
+    assert "peak_area >= 1e9" in flow(valid=valid).measure(POINT).reduction.invalid
+
+
+def test_the_soft_instrument_has_no_server_so_its_model_answers():
+    twin = twin_in_process(SOFT.campaign, SOFT.instrument, 0)
+    assert isinstance(twin, TwinByModel)
+    assert twin.noise.startswith("none: ")
+    measured = twin.measure({"x": 2.5, "y": 7.5})
+    assert measured.reduction.outcomes["branin"].mean == pytest.approx(24.1299, abs=1e-4)
+    assert measured.reduction.outcomes["branin"].sem == 0
+    assert (measured.waits_s, measured.moves_s, measured.readings_s) == (0.0, None, None)
+
+
+def test_a_plan_without_an_estimate_leaves_the_model():
+    twin = flow(plan={"name": "bluesky.plans.count", "args": {"detectors": ["hplc"]}})
+    assert "because no estimate_count says" in twin.noise
+    assert "it knows nothing of what is valid by peak_area >= 100" in twin.noise
+    assert twin.measure(POINT).waits_s is None
+
+
+def test_a_real_instrument_that_names_a_twin_is_stood_for_by_it():
+    real = FLOW.instrument.model_copy(update={"mode": "real"})
+    twin = twin_in_process(FLOW.campaign, real, 0)
+    assert twin.measure(POINT).reduction == flow().measure(POINT).reduction
+
+
+def test_a_real_instrument_without_a_twin_cannot_be_rehearsed():
+    real = FLOW.instrument.model_copy(update={"mode": "real", "twin": None})
+    with pytest.raises(Unusable, match="is real and names no twin; write 'twin: NAME'"):
+        twin_in_process(FLOW.campaign, real, 0)
+
+
+def test_what_the_model_does_not_know_is_named():
+    renamed = changed(
+        SOFT.campaign,
+        parameters={"x": {"device": "bench.x", "range": [0, 1]}},
+    )
+    with pytest.raises(Unusable, match="needs the parameter 'y' too"):
+        twin_in_process(renamed, SOFT.instrument, 0)
+    other = changed(SOFT.campaign, objectives={"brannin": {"goal": "minimize"}})
+    with pytest.raises(Unusable, match="gives no outcome 'brannin'.*branin"):
+        twin_in_process(other, SOFT.instrument, 0)
+    unknown = SOFT.instrument.model_copy(update={"name": "soff"})
+    with pytest.raises(Unusable, match="no twin 'soff'; known: soft"):
+        twin_in_process(SOFT.campaign, unknown, 0)
+
+
+class Stage:
+    """An axis as a motor record has it: a put is complete when it has arrived, 2 units a second."""
+
+    def __init__(self, seed: int, sleep: Any) -> None:
+        self._arrived = asyncio.Event()
+        self._val = Pv("M.VAL", 0.0, "mm", put=self._put)
+        self._rbv = Pv("M.RBV", 0.0, "mm")
+        channels = {"LIGHT": ("lx", "light")}
+        detector = TriggeredChannels(
+            "D", channels=channels, sample=self._sample, run_time=5.0, sleep=sleep, what="a diode"
+        )
+        self.pvs = (self._val, self._rbv, *detector.pvs)
+
+    async def _put(self, value: float) -> None:
+        self._arrived.clear()
+        self._val.post(value)
+        await self._arrived.wait()
+
+    def step(self, seconds: float) -> bool:
+        left = float(self._val.value) - float(self._rbv.value)
+        arrives = abs(left) <= 2.0 * seconds
+        moved = left if arrives else math.copysign(2.0 * seconds, left)
+        self._rbv.post(float(self._rbv.value) + moved)
+        if arrives:
+            self._arrived.set()
+        return not arrives
+
+    def _sample(self) -> list[float]:
+        return [10.0 - float(self._rbv.value)]
+
+
+def test_motors_are_waited_for_until_they_have_arrived():
+    instrument = InstrumentSpec.from_data(
+        {
+            **{"name": "stage", "mode": "twin", "twin": "stage"},
+            "devices": {
+                "x": {"class": "ophyd.EpicsMotor", "prefix": "M", "limits": [0, 9]},
+                "diode": {"class": "devices.TriggeredDetector", "prefix": "D"},
+            },
+        }
+    )
+    campaign = changed(
+        SOFT.campaign,
+        plan={"name": "steady_state_sample", "args": {"detector": "diode", "readings": 2}},
+        reduce={"call": "plans.channel_means.reduce_channel_means"},
+        parameters={"x": {"device": "x", "range": [0, 9]}},
+        objectives={"light": {"goal": "maximize"}},
+    )
+    module: Any = SimpleNamespace(create=Stage, TIME_COMPRESSION=1.0)
+    assert lacks(campaign, instrument, module) == ""
+    measured = TwinByInstrument(campaign, instrument, module, 0).measure({"x": 4.0})
+    assert measured.reduction.outcomes["light"].mean == 6.0
+    assert measured.at == {"x": 4.0}
+    assert measured.moves_s == pytest.approx(2.0, rel=0.06)
+    assert measured.readings_s == 10.0

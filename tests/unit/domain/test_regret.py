@@ -1,0 +1,55 @@
+import math
+
+import pytest
+
+from orchestrator.domain.regret import (
+    WORST_DECADES,
+    Level,
+    beaten,
+    first_near,
+    middle_first,
+    quantile,
+    quartiles,
+    regrets,
+)
+
+DECADES = Level("log10", 1.0)
+
+
+def test_relative_regret_is_that_of_the_best_so_far():
+    assert regrets([50, 90, 80], 100, "maximize", Level()) == pytest.approx([0.5, 0.1, 0.1])
+    assert regrets([3, 2.2, 9], 2, "minimize", Level()) == pytest.approx([0.5, 0.1, 0.1])
+    assert regrets([-30, -22], -20, "maximize", Level()) == pytest.approx([0.5, 0.1])
+
+
+def test_more_than_the_optimum_is_no_regret():
+    assert regrets([101], 100, "maximize", Level()) == [0]
+    assert regrets([2e-5], 1e-4, "minimize", DECADES) == [0]
+
+
+def test_decades_count_ratios():
+    assert regrets([1e-3, 0.1], 0.1, "maximize", DECADES) == pytest.approx([2, 0])
+    assert regrets([1e-2], 1e-4, "minimize", DECADES) == pytest.approx([2])
+    assert regrets([0.0], 0.1, "maximize", DECADES) == [WORST_DECADES]
+
+
+def test_the_first_trial_that_is_near():
+    assert first_near([0.3, 0.05, 0.01], Level()) == 2
+    assert first_near([0.3], Level()) is None
+
+
+def test_campaigns_that_never_came_near_count_as_later_than_all():
+    assert middle_first([3, 9, None]) == 9
+    assert middle_first([3, None, None]) is None
+
+
+def test_quartiles_lie_between_neighbours_in_proportion():
+    assert quartiles([4.0, 1.0, 2.0, 3.0, 5.0]) == (3, 2, 4)
+    assert quantile([1.0, 2.0], 0.25) == 1.25
+    assert quantile([7.0, math.inf, math.inf], 1.0) == math.inf
+    with pytest.raises(ValueError, match="nothing"):
+        quantile([], 0.5)
+
+
+def test_only_common_seeds_are_compared_and_equal_is_not_beaten():
+    assert [*beaten({0: 1.0, 1: 2.0, 2: 0.0}, {0: 2.0, 1: 2.0, 3: 9.0})] == [0]

@@ -1,0 +1,119 @@
+"""What many rehearsals say, on campaigns that need no model to propose."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from orchestrator.adapters.optimizer_process import OptimizerHere
+from orchestrator.adapters.rehearsal_plot import write_rehearsal_plot
+from orchestrator.adapters.twin_in_process import twin_in_process
+from orchestrator.domain.errors import Unusable
+from orchestrator.domain.stopping import StopRule
+from orchestrator.launcher import read_files
+from orchestrator.rehearsal import Rehearsed, rehearse
+from orchestrator.rehearsal_words import lines
+from orchestrator.simulated_campaign import Order, simulate
+
+SOFT = read_files("soft")
+FLOW = read_files("flow-chemistry")
+
+
+def here(orders: Sequence[Order], tell: Any) -> tuple[list[Rehearsed], list[str]]:
+    """The campaigns, in this process."""
+    done = []
+    for order in orders:
+        seed = order.campaign.optimizer.seed
+        twin = twin_in_process(order.campaign, order.instrument, seed)
+        *trials, end = simulate(order, OptimizerHere("sobol"), twin)
+        done.append(Rehearsed(seed, trials, StopRule(end["rule"])))
+        tell(f"seed {seed}")
+    return done, []
+
+
+def rehearsed(files: Any = SOFT, count: int = 6, carry: Any = here, **fields: Any) -> Any:
+    data = {**files.campaign.to_data(), "budget": {"trials": 10}, "stop": {}}
+    data |= {"optimizer": {"method": "sobol", "seed": 3}, **fields}
+    return rehearse(type(files.campaign).from_data(data), files.instrument, count, carry)
+
+
+def test_probability_of_the_target_with_its_interval():
+    found = rehearsed(stop={"target": {"branin": "<= 5"}})
+    reached = found["reached"]
+    assert 0 < reached["count"] < reached["of"] == 6
+    assert reached["low"] < reached["probability"] < reached["high"]
+    assert reached["by_trial"][-1] == reached["count"]
+    assert reached["by_trial"] == sorted(reached["by_trial"])
+    assert found["stops"] == {"target": reached["count"], "trials": 6 - reached["count"]} or found[
+        "stops"
+    ] == {"trials": 6 - reached["count"], "target": reached["count"]}
+    assert found["trials_spent"]["mean"] < 10
+    text = "\n".join(lines(found))
+    assert f"branin <= 5 reached by sobol in {reached['count']} of 6" in text
+    assert "95 % interval" in text
+
+
+def test_expected_best_of_every_trial_gets_no_worse():
+    best = rehearsed()["best"]
+    assert [one["trial"] for one in best] == [*range(1, 11)]
+    means = [one["mean"] for one in best]
+    assert means == sorted(means, reverse=True)
+    assert all(one["low"] <= one["mean"] <= one["high"] for one in best)
+
+
+def test_without_a_target_none_is_invented():
+    found = rehearsed()
+    assert found["target"] is None
+    assert found["reached"] is None
+    assert "target: the campaign file names none" in lines(found)
+
+
+def test_what_is_not_known_of_the_time_is_said():
+    found = rehearsed(
+        plan={"name": "steady_state_sample", "args": {"detector": "x", "settle_s": 60}}
+    )
+    duration = found["duration"]
+    assert duration["unknown"] == ["moves_s", "readings_s"]
+    assert duration["trial"]["waits_s"] == 60
+    assert duration["lab_s"]["mean"] == 600
+    assert "not known, and not counted: moves and readings" in lines(found)
+
+
+def test_the_flow_reactor_says_how_long_it_takes():
+    found = rehearsed(FLOW, count=2, valid=[])
+    assert found["duration"]["unknown"] == []
+    assert found["duration"]["trial"]["readings_s"] == pytest.approx(90)
+    assert found["noise"] == "the twin's own"
+    assert not any("not known" in line for line in lines(found))
+
+
+def test_a_campaign_is_compared_with_chance_by_the_same_seed():
+    found = rehearsed(optimizer={"method": "ax", "initial_trials": 10})
+    assert found["beside_chance"] == {"better": 0, "equal": 6, "worse": 0}
+    assert found["best"] == found["chance"]["best"], "all its trials are initial ones"
+
+
+def test_rehearsals_that_fail_are_told_and_not_counted():
+    def half(orders: Sequence[Order], tell: Any) -> Any:
+        done, _ = here(orders[:3], tell)
+        return done, [f"seed {n}: killed by SIGKILL" for n in range(3)]
+
+    found = rehearsed(carry=half)
+    assert found["failed"] == [f"seed {n}: killed by SIGKILL" for n in range(3)]
+    assert sum(found["stops"].values()) == 3
+    assert "failed: seed 0: killed by SIGKILL" in lines(found)
+    nothing = rehearsed(carry=lambda orders, tell: ([], ["seed 3: killed"]))
+    assert lines(nothing)[-1] == "no rehearsal came to its end"
+
+
+def test_the_picture_is_drawn(tmp_path):
+    found = rehearsed(count=3, stop={"target": {"branin": "<= 5"}})
+    write_rehearsal_plot(tmp_path / "r.png", found)
+    assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(Unusable, match="r.doc"):
+        write_rehearsal_plot(tmp_path / "r.doc", found)
+
+
+def test_an_unknown_optimizer_is_named():
+    with pytest.raises(Unusable, match="no optimizer is called 'sobbol'.*'sobol'"):
+        rehearsed(optimizer={"method": "sobbol"})

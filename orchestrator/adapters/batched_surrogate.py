@@ -115,10 +115,10 @@ class BatchedSurrogate:
         for _ in range(FIT_STEPS):
             adam.zero_grad()
             model = _Model(places, scaled, is_there, lengths.exp(), noise.exp())
-            # Gamma priors of ax_models: (3, 2 / mode) on lengths, (2, e^5) on the noise.
+            # The priors of ax_models: Gamma(3, 2 / mode) on lengths, LogNormal(-4, 3) on the noise.
             prior = (2 * lengths - 2 / mode * lengths.exp()).sum()
             if not is_exact:
-                prior = prior + (noise - math.exp(5) * noise.exp()).sum()
+                prior = prior - ((noise + 4).square() / 18 + noise).sum()
             (-model.log_likelihood().sum() - prior).backward()
             adam.step()
             with torch.no_grad():

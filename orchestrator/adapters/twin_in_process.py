@@ -15,7 +15,7 @@ from orchestrator.adapters.reducer import broken_rule, reduced
 from orchestrator.adapters.run_documents import Run
 from orchestrator.domain.errors import Unusable, near
 from orchestrator.domain.expressions import inequality
-from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
+from orchestrator.domain.spec import CampaignSpec, InstrumentSpec, TableTwinSpec
 from orchestrator.domain.trial import Outcome, ParameterValue
 from orchestrator.ports import Reduction
 from simulators.pv import Pv
@@ -62,8 +62,13 @@ def twin_name(instrument: InstrumentSpec) -> str:
     """The twin that stands for an instrument.
 
     Raises:
-        Unusable: it is real and names none.
+        Unusable: it is real and names none, or its twin is made from a table.
     """
+    if isinstance(instrument.twin, TableTwinSpec):
+        raise Unusable(
+            f"the twin of instrument {instrument.name!r} is made from a table, which has no truth"
+            " to rehearse on; 'labwright run' runs its campaign"
+        )
     if instrument.twin is not None:
         return instrument.twin.replace("_", "-")
     if instrument.mode == "twin":

@@ -46,9 +46,11 @@ class ModelChoice:
 
 def model_choice(spec: CampaignSpec) -> ModelChoice:
     """What serves this kind of campaign."""
-    if len(spec.objectives) == 1 and is_continuous(spec):
-        return ModelChoice("matern", "qLogNEI", 4, 256, around_best=True)
-    return ModelChoice("ax", "ax", 20, 1024, around_best=False)
+    if not is_continuous(spec):
+        return ModelChoice("ax", "ax", 20, 1024, around_best=False)
+    if len(spec.objectives) > 1:
+        return ModelChoice("matern", "ax", 4, 256, around_best=False)
+    return ModelChoice("matern", "qLogNEI", 4, 256, around_best=True)
 
 
 def is_continuous(spec: CampaignSpec) -> bool:

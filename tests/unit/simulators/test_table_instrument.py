@@ -1,6 +1,5 @@
 """The instrument made from a table, without network; the table is a published one."""
 
-import asyncio
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from simulators.serve import main
 from simulators.table.instrument import TableTwin
 from simulators.table.report import report
 from simulators.table.write import write_files
+from tests.unit.simulators.rig import Lab
 
 PUBLISHED = Path(
     str(distribution("olymp").locate_file("olympus/datasets/dataset_fullerenes/data.csv"))
@@ -33,7 +33,7 @@ outcomes:
   product: {goal: maximize}
 """
 
-SETTINGS = {"REACTION_TIME": 11.0, "SULTINE": 3.3, "TEMPERATURE": 131.0}
+SETTINGS = {"reaction_time": 11.0, "sultine": 3.3, "temperature": 131.0}
 
 
 @pytest.fixture(scope="module")
@@ -61,33 +61,10 @@ def mix(files):
     return TableTwin(files / "mix.csv", files / "mix.yaml")
 
 
-class Lab:
-    """The instrument, driven without network and clock."""
-
-    def __init__(self, twin, seed=0):
-        self.slept = []
-        self.twin = twin.create(seed, self._sleep)
-        self.pvs = {pv.name: pv for pv in self.twin.pvs}
-        self.prefix = twin.header.prefix
-
-    async def _sleep(self, seconds):
-        self.slept.append(seconds)
-
-    def put(self, name, value):
-        asyncio.run(self.pvs[f"{self.prefix}:{name}"].accept(value))
-
-    def get(self, name):
-        return self.pvs[f"{self.prefix}:{name}"].value
-
-    def set(self, settings, step=60.0):
-        for name, value in settings.items():
-            self.put(f"{name}:SP", value)
-        while self.twin.step(step):
-            pass
-
-    def measure(self):
-        self.put("DETECTOR:TRIGGER", 1)
-        return [self.get(f"DETECTOR:{name}") for name in self.get("DETECTOR:CHANNELS").split(",")]
+def lab_of(twin, seed=0):
+    prefix = twin.header.prefix
+    prefixes = {name: f"{prefix}:{name.upper()}" for name in twin.limits}
+    return Lab(twin.create, f"{prefix}:DETECTOR", prefixes, seed)
 
 
 def test_the_published_table_is_emulated_well(fullerenes):
@@ -106,22 +83,22 @@ def test_limits_are_those_of_the_data_or_narrower(fullerenes):
     assert fullerenes.limits["temperature"] == (110.0, 150.0)
     for value in (109.9, 150.1, float("nan")):
         with pytest.raises(PutRefused):
-            Lab(fullerenes).put("TEMPERATURE:SP", value)
+            lab_of(fullerenes).put("FULLERENES:TEMPERATURE:SP", value)
 
 
 def test_a_move_settles_in_its_time_and_ends_on_the_setpoint(fullerenes):
-    lab = Lab(fullerenes)
-    lab.set({"TEMPERATURE": 110.0})
-    lab.put("TEMPERATURE:SP", 150.0)
+    lab = lab_of(fullerenes)
+    lab.set({"temperature": 110.0})
+    lab.put("FULLERENES:TEMPERATURE:SP", 150.0)
     assert lab.twin.step(500.0)
     assert not lab.twin.step(101.0)
-    assert lab.get("TEMPERATURE:RB") == 150.0
+    assert lab.get("FULLERENES:TEMPERATURE:RB") == 150.0
 
 
 def test_measurement_is_a_pure_function_of_seed_setpoints_and_trigger(fullerenes):
-    slow, fast, other = Lab(fullerenes), Lab(fullerenes), Lab(fullerenes, seed=1)
+    slow, fast, other = lab_of(fullerenes), lab_of(fullerenes), lab_of(fullerenes, seed=1)
     slow.set(SETTINGS, step=1.0)
-    fast.set({**SETTINGS, "SULTINE": 5.0})
+    fast.set({**SETTINGS, "sultine": 5.0})
     fast.measure()
     fast.set(SETTINGS)
     other.set(SETTINGS)
@@ -133,9 +110,9 @@ def test_measurement_is_a_pure_function_of_seed_setpoints_and_trigger(fullerenes
 
 
 def test_noise_is_that_of_the_replicates(fullerenes):
-    lab = Lab(fullerenes)
+    lab = lab_of(fullerenes)
     lab.set(SETTINGS)
-    readings = [lab.measure()[0] for _ in range(400)]
+    readings = [lab.measure()["product"] for _ in range(400)]
     assert np.mean(readings) == pytest.approx(
         fullerenes.emulator.evaluate(list(SETTINGS.values()))[0], abs=0.002
     )
@@ -143,18 +120,17 @@ def test_noise_is_that_of_the_replicates(fullerenes):
 
 
 def test_far_from_the_data_the_trigger_is_refused_in_words(mix):
-    lab = Lab(mix)
-    lab.set({"A": 0.8, "B": 0.8})
+    lab = lab_of(mix)
+    lab.set({"a": 0.8, "b": 0.8})
     with pytest.raises(PutRefused, match=r"nearest data .* away, reach"):
         lab.measure()
-    assert 0 < len(lab.get("DETECTOR:MESSAGE")) <= 39  # what an EPICS string holds
-    assert lab.get("DETECTOR:TRIGGER") == 0
+    message = lab.pvs["MIX:DETECTOR:MESSAGE"]
+    assert 0 < len(message.value) <= 39  # what an EPICS string holds
+    assert lab.get("MIX:DETECTOR:TRIGGER") == 0
     assert lab.slept == []
-    lab.set({"A": 0.3, "B": 0.3})
-    assert lab.get("DETECTOR:MESSAGE") == ""
-    total, rest = lab.measure()
-    assert total == pytest.approx(0.6, abs=0.02)
-    assert rest == pytest.approx(0.0, abs=0.02)
+    lab.set({"a": 0.3, "b": 0.3})
+    assert message.value == ""
+    assert lab.measure() == pytest.approx({"total": 0.6, "rest": 0.0}, abs=0.02)
 
 
 def test_a_table_with_an_empty_corner_is_served_with_a_warning(mix):
@@ -166,7 +142,7 @@ def test_written_files_fit_what_is_served(mix, files, tmp_path):
     write_files(mix, tmp_path / "lab", files / "mix.yaml")
     found = read_files(str(tmp_path / "lab" / "campaign.yaml"))
     instrument, campaign = found.instrument, found.campaign
-    served = {pv.name: pv for pv in Lab(mix).twin.pvs}
+    served = {pv.name: pv for pv in lab_of(mix).twin.pvs}
     for name in ("a", "b"):
         setpoint = served[f"{instrument.devices[name].prefix}:SP"]
         assert instrument.limits(name) == setpoint.limits == campaign.parameters[name].range

@@ -119,12 +119,12 @@ class RareEarths:
         self._disturb()
 
     def _sample(self) -> list[float]:
-        read = self._setpoints.readbacks
+        settings = self._setpoints.readbacks
         offset = float(self._offset.value)
-        noise = self._noise.draw([*read.values(), offset], 2 * len(STREAMS) * len(METALS))
-        true = {**read, "ph_feed": read["ph_feed"] - offset}
+        noise = self._noise.draw([*settings.values(), offset], 2 * len(STREAMS) * len(METALS))
+        true = {**settings, "ph_feed": settings["ph_feed"] - offset}
         stages = cascade(**true)
-        cost = float(running_cost(**read))
+        cost = float(running_cost(**settings))
         if stages["mismatch"][0] > CONVERGED:
             return [0.0, 0.0, cost, 0.0, 0.0, *[0.0] * (len(STREAMS) * len(METALS))]
         organic = stages["organic"][0, 0] * MOLAR_MASS * 1000.0
@@ -135,7 +135,7 @@ class RareEarths:
         ]
         nd, dy = assay[:2]
         fed = float(FEED_METAL[1] * MOLAR_MASS[1]) * 1000.0
-        recovery = read["organic_ratio"] * dy / fed
+        recovery = settings["organic_ratio"] * dy / fed
         purity = dy / (nd + dy) if nd + dy > 0 else 0.0
         return [recovery, purity, cost, float(score(recovery, purity, cost)), 1.0, *assay]
 

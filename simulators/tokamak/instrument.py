@@ -120,12 +120,12 @@ class Tokamak:
 
     def _share(self) -> None:
         """What follows from the readbacks; posted on change alone."""
-        read = self._setpoints.readbacks
-        beams = min(read["heating_power"], BEAM_POWER)
+        settings = self._setpoints.readbacks
+        beams = min(settings["heating_power"], BEAM_POWER)
         for name, value in (
             ("beams", beams),
-            ("waves", read["heating_power"] - beams),
-            ("deuterium", 1.0 - read["tritium_fraction"]),
+            ("waves", settings["heating_power"] - beams),
+            ("deuterium", 1.0 - settings["tritium_fraction"]),
         ):
             if self._shares[name].value != value:
                 self._shares[name].post(value)
@@ -140,21 +140,21 @@ class Tokamak:
         self._state.post("ready")
 
     def _sample(self) -> list[float]:
-        read = self._setpoints.readbacks
-        scatter, *noise = self._noise.draw(read.values(), 1 + len(NOISE))
-        plasma = discharge(**read, confinement=1.0 + CONFINEMENT_SCATTER * scatter)
+        settings = self._setpoints.readbacks
+        scatter, *noise = self._noise.draw(settings.values(), 1 + len(NOISE))
+        plasma = discharge(**settings, confinement=1.0 + CONFINEMENT_SCATTER * scatter)
         truth = {name: float(value[0]) for name, value in plasma.items()}
         self._disrupted = truth["regime"] == DISRUPTED
         seen = {
             name: truth[name] * (1.0 + sigma * z)
             for (name, sigma), z in zip(NOISE.items(), noise, strict=True)
         }
-        heats = ALPHA_SHARE * seen["fusion_power"] + OHMIC_POWER + read["heating_power"]
+        heats = ALPHA_SHARE * seen["fusion_power"] + OHMIC_POWER + settings["heating_power"]
         crosses = heats - seen["radiated_power"] if truth["regime"] > COLLAPSED else 0.0
-        beta = normalized_beta(seen["stored_energy"], read["plasma_current"], read["field"])
+        beta = normalized_beta(seen["stored_energy"], settings["plasma_current"], settings["field"])
         return [
             seen["fusion_power"],
-            seen["fusion_power"] / read["heating_power"],
+            seen["fusion_power"] / settings["heating_power"],
             truth["q95"],
             crosses,
             float(beta),

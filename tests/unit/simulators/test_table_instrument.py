@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from orchestrator.domain.errors import SpecError, Unusable
-from orchestrator.launcher import read_files
+from orchestrator.domain.spec import InstrumentSpec
+from orchestrator.launcher import check_faults, read_files
 from orchestrator.parts import _twin_arguments
 from simulators.pv import PutRefused
 from simulators.serve import main
@@ -181,6 +182,18 @@ def test_a_table_that_went_bad_is_told_before_anything_starts(mix, files, tmp_pa
     table.unlink()
     with pytest.raises(SpecError, match=r"twin\.table.*there is no file"):
         read_files(campaign)
+
+
+def test_faults_of_a_table_too_small_to_emulate_are_refused_in_words(tmp_path):
+    (tmp_path / "small.csv").write_text("a,y\n1,1\n2,4\n3,9\n")
+    (tmp_path / "small.yaml").write_text("parameters: {a: {}}\noutcomes: {y: {}}\n")
+    (tmp_path / "faults.yaml").write_text("faults: [{fault: lost, for_s: 1}]\n")
+    twin = {"table": f"{tmp_path}/small.csv", "header": f"{tmp_path}/small.yaml"}
+    data = {"name": "small", "mode": "twin", "twin": twin}
+    device = {"class": "devices.SetpointReadback", "prefix": "SMALL:A", "limits": [1, 3]}
+    instrument = InstrumentSpec.from_data({**data, "devices": {"a": device}})
+    with pytest.raises(Unusable, match="has 3 distinct points; 5 are the least"):
+        check_faults(tmp_path / "faults.yaml", instrument)
 
 
 def test_the_server_refuses_a_bad_table_in_one_line(files, tmp_path, capsys):

@@ -63,7 +63,7 @@ OPTIMUM: dict[str, Any] = {
     "objective": 0.1208362200,
     "goal": "maximize",
     "found_by": "each mirror by itself: SLSQP on log(flux/fwhm) with the centroid as constraint, "
-    "twelve starts that agree to 1e-12; then Nelder-Mead on the penalised focus",
+    "twelve starts that agree to 1e-12; then Nelder-Mead on the penalized focus",
 }
 """Of instance 0. Both centroids lie on their limit."""
 
@@ -248,7 +248,7 @@ def evaluate(
     Returns:
         `fwhm_v` and `fwhm_h`, size of the focus in nm; `flux`, part of the full beam that passes
         both mirrors, 1 for all of it; `centroid_v` and `centroid_h`, position in um from the
-        rotation centre; `focus`, the flux per (100 nm)^2 as `focus_of` penalises it; `log_focus`,
+        rotation centre; `focus`, the flux per (100 nm)^2 as `focus_of` penalizes it; `log_focus`,
         its decimal logarithm; `objective`, equal to `focus`, to be maximized. Floats for float
         arguments, else arrays of the same length.
     """

@@ -115,8 +115,8 @@ def evaluate(
     over = np.maximum(biomass / BIOMASS_LIMIT - 1.0, 0.0)
     over = over + np.maximum(substrate / SUBSTRATE_LIMIT - 1.0, 0.0)
     outcomes = {name: batch[name] for name in ("mass", "max_biomass", "max_substrate")}
-    penalised = np.asarray(batch["mass"]) * np.maximum(1.0 - 5.0 * over, 0.0)
-    return {**outcomes, "objective": plain(penalised)}
+    penalized = np.asarray(batch["mass"]) * np.maximum(1.0 - 5.0 * over, 0.0)
+    return {**outcomes, "objective": plain(penalized)}
 
 
 def ferment(

@@ -30,6 +30,13 @@ CARRIER_FLOW = 100.0
 TEMPERATURE = 100.0
 """Of the reactor, degC; the model knows no other."""
 
+CHANNELS = {
+    "RATE": ("nm/h", "film growth, mean of both crystals"),
+    "GPC_UP": ("", "growth per cycle upstream, 1 is saturation"),
+    "GPC_DOWN": ("", "growth per cycle downstream, 1 is saturation"),
+}
+"""Unit and meaning."""
+
 
 class Ald:
     """A reactor that runs cycles from a fresh surface, with a crystal at each end.
@@ -65,11 +72,7 @@ class Ald:
         )
         crystals = TriggeredChannels(
             "ALD:QCM",
-            channels={
-                "RATE": ("nm/h", "film growth, mean of both crystals"),
-                "GPC_UP": ("", "growth per cycle upstream, 1 is saturation"),
-                "GPC_DOWN": ("", "growth per cycle downstream, 1 is saturation"),
-            },
+            channels=CHANNELS,
             sample=self._sample,
             run_time=self._run_time,
             sleep=sleep,

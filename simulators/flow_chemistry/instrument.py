@@ -22,6 +22,12 @@ RESPONSE = {"substrate": 6000.0, "amine": 20.0, "ortho": 9000.0, "para": 11000.0
 PRESSURE = 3.0
 """Steady pressure of the system, bar."""
 
+CHANNELS = {
+    **{name.upper(): ("mol/L", f"{name} at the outlet") for name in SPECIES},
+    "PEAK_AREA": ("mAU*s", "total peak area"),
+}
+"""Unit and meaning."""
+
 
 class FlowChemistry:
     """The reactor at steady state under its readbacks; the HPLC samples at the trigger.
@@ -50,10 +56,9 @@ class FlowChemistry:
             fault_limits=(-PRESSURE, 20.0),
             precision=2,
         )
-        channels = {name.upper(): ("mol/L", f"{name} at the outlet") for name in SPECIES}
         hplc = TriggeredChannels(
             "FC:HPLC",
-            channels={**channels, "PEAK_AREA": ("mAU*s", "total peak area")},
+            channels=CHANNELS,
             sample=self._sample,
             run_time=RUN_TIME,
             sleep=sleep,

@@ -67,6 +67,7 @@ CHANNELS = {
     "FOCUS": ("", "flux per (100 nm)^2, less off the rotation centre"),
     "LOG_FOCUS": ("", "decimal logarithm of FOCUS"),
 }
+"""Unit and meaning."""
 
 
 class KbMirrors:

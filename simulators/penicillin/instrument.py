@@ -28,6 +28,15 @@ STIRRER_SPEED = 400.0
 FEEDS = ("feed_1", "feed_2", "feed_3")
 """The parameters that the pump sets."""
 
+CHANNELS = {
+    "MASS": ("g", "penicillin at the harvest"),
+    "MAX_BIOMASS": ("g/L", "largest biomass on the way"),
+    "MAX_SUBSTRATE": ("g/L", "largest substrate on the way"),
+    "TITRE": ("g/L", "penicillin at the harvest, by HPLC"),
+    "VOLUME": ("L", "at the harvest, by load cell"),
+}
+"""Unit and meaning."""
+
 
 class Penicillin:
     """A fermenter that runs a batch at each trigger, with the recipe of its readbacks.
@@ -66,13 +75,7 @@ class Penicillin:
         )
         batch = TriggeredChannels(
             "PEN:BATCH",
-            channels={
-                "MASS": ("g", "penicillin at the harvest"),
-                "MAX_BIOMASS": ("g/L", "largest biomass on the way"),
-                "MAX_SUBSTRATE": ("g/L", "largest substrate on the way"),
-                "TITRE": ("g/L", "penicillin at the harvest, by HPLC"),
-                "VOLUME": ("L", "at the harvest, by load cell"),
-            },
+            channels=CHANNELS,
             sample=self._sample,
             run_time=self._run_time,
             sleep=sleep,

@@ -36,6 +36,20 @@ LEVEL = 50.0
 
 STREAMS = ("organic", "raffinate")
 
+CHANNELS = {
+    "RECOVERY": ("", "fraction of the dysprosium that is in the organic"),
+    "PURITY": ("", "mass fraction of dysprosium in the organic"),
+    "COST": ("", "of the settings, per value of the dysprosium fed"),
+    "SCORE": ("", "recovery less cost, and less for want of purity"),
+    "STEADY": ("", "1 when the readings are those of a steady state"),
+    **{
+        f"{metal}_{stream}".upper(): ("mg/L", f"{metal.capitalize()} in the {stream}")
+        for stream in STREAMS
+        for metal in METALS
+    },
+}
+"""Unit and meaning."""
+
 
 class RareEarths:
     """The cascade at steady state under its readbacks; the ICP samples at the trigger.
@@ -80,18 +94,7 @@ class RareEarths:
         )
         icp = TriggeredChannels(
             "ICP",
-            channels={
-                "RECOVERY": ("", "fraction of the dysprosium that is in the organic"),
-                "PURITY": ("", "mass fraction of dysprosium in the organic"),
-                "COST": ("", "of the settings, per value of the dysprosium fed"),
-                "SCORE": ("", "recovery less cost, and less for want of purity"),
-                "STEADY": ("", "1 when the readings are those of a steady state"),
-                **{
-                    f"{metal}_{stream}".upper(): ("mg/L", f"{metal.capitalize()} in the {stream}")
-                    for stream in STREAMS
-                    for metal in METALS
-                },
-            },
+            channels=CHANNELS,
             sample=self._sample,
             run_time=RUN_TIME,
             sleep=sleep,

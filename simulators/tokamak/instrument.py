@@ -41,6 +41,19 @@ BEAM_POWER = 33.0
 COIL_TEMPERATURE = 4.5
 """Steady temperature of the coils, K."""
 
+CHANNELS = {
+    "FUSION_POWER": ("MW", "from the neutron flux"),
+    "GAIN": ("", "fusion power per heating power"),
+    "Q95": ("", "safety factor"),
+    "SEPARATRIX_POWER": ("MW", "heating less radiation"),
+    "BETA_N": ("%", "normalized beta, from the stored energy"),
+    "REGIME": ("", "-1 disrupted, 0 collapsed, 1 L-mode, 2 H-mode"),
+    "TEMPERATURE": ("keV", "of the electrons in the centre"),
+    "STORED_ENERGY": ("MJ", "from the diamagnetic loop"),
+    "RADIATED_POWER": ("MW", "from the bolometers"),
+}
+"""Unit and meaning."""
+
 
 class Tokamak:
     """The plasma at flat top of a pulse under the readbacks at its trigger.
@@ -89,17 +102,7 @@ class Tokamak:
         )
         pulse = TriggeredChannels(
             "PULSE",
-            channels={
-                "FUSION_POWER": ("MW", "from the neutron flux"),
-                "GAIN": ("", "fusion power per heating power"),
-                "Q95": ("", "safety factor"),
-                "SEPARATRIX_POWER": ("MW", "heating less radiation"),
-                "BETA_N": ("%", "normalized beta, from the stored energy"),
-                "REGIME": ("", "-1 disrupted, 0 collapsed, 1 L-mode, 2 H-mode"),
-                "TEMPERATURE": ("keV", "of the electrons in the centre"),
-                "STORED_ENERGY": ("MJ", "from the diamagnetic loop"),
-                "RADIATED_POWER": ("MW", "from the bolometers"),
-            },
+            channels=CHANNELS,
             sample=self._sample,
             run_time=PULSE_TIME,
             sleep=self._fire,

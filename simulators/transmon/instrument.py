@@ -29,11 +29,11 @@ READOUT_FIDELITY = 0.98
 """Probability to read a level right, the same for both."""
 
 CHANNELS = {
-    "gate_error": ("", "error per gate by randomized benchmarking"),
-    "leakage": ("", "population of the third level after a gate, 1e-6 or more"),
-    "log_error": ("", "decadic logarithm of the gate error"),
-    "log_leakage": ("", "decadic logarithm of the leakage"),
-    "excited": ("", "probability to read 1 after 15 gates"),
+    "GATE_ERROR": ("", "error per gate by randomized benchmarking"),
+    "LEAKAGE": ("", "population of the third level after a gate, 1e-6 or more"),
+    "LOG_ERROR": ("", "decadic logarithm of the gate error"),
+    "LOG_LEAKAGE": ("", "decadic logarithm of the leakage"),
+    "EXCITED": ("", "probability to read 1 after 15 gates"),
 }
 """Unit and meaning."""
 
@@ -101,7 +101,7 @@ class Transmon:
         self._restore()
         bench = TriggeredChannels(
             "QUBIT:BENCH",
-            channels={name.upper(): about for name, about in CHANNELS.items()},
+            channels=CHANNELS,
             sample=self._sample,
             run_time=RUN_TIME,
             sleep=sleep,

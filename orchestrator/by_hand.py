@@ -179,37 +179,49 @@ def cause_fault(
     Raises:
         Unusable: the twin is not there, not known for certain, or cannot have this fault.
     """
-    from simulators.faults import FAULT, FaultError, fault_from
-    from simulators.twins import UnknownTwin, own_pvs, twin_module
-
-    names = sorted(
-        about["instrument"]
-        for pid, about in ledger.processes().items()
-        if about["role"] == "twin" and child.is_same_process(pid, about["started"])
-    )
-    if instrument is None and len(names) != 1:
-        raise Unusable(f"say --instrument: twins run of {', '.join(names) or 'no instrument'}")
-    name = instrument or names[0]
+    name = instrument or _only_twin(ledger)
     twin = find_twin(ledger, name, 0.1)
     text = json.dumps(wanted)
-    try:
-        pvs = own_pvs(twin_module(twin["twin"]))
-    except UnknownTwin:  # one made from a table: its server compares
-        pvs = None
-    try:
-        if wanted:
-            fault_from(text, pvs)
-    except FaultError as error:
-        raise Unusable(str(error)) from error
+    if wanted:
+        _check_fault(text, twin["twin"])
     confine_to_loopback(twin["port"])
     from caproto import CaprotoError
     from caproto.sync.client import write
+
+    from simulators.faults import FAULT
 
     try:
         write(FAULT, text, notify=True, timeout=settings.connect_timeout_s, repeater=False)
     except (CaprotoError, OSError) as error:
         raise Unusable(f"the twin of {name!r} on port {twin['port']}: {error}") from error
     return name
+
+
+def _only_twin(ledger: RedisLedger) -> str:
+    """The instrument of the only twin that runs."""
+    names = sorted(
+        about["instrument"]
+        for pid, about in ledger.processes().items()
+        if about["role"] == "twin" and child.is_same_process(pid, about["started"])
+    )
+    if len(names) != 1:
+        raise Unusable(f"say --instrument: twins run of {', '.join(names) or 'no instrument'}")
+    return names[0]
+
+
+def _check_fault(text: str, twin: str) -> None:
+    """Pass when this is a fault that the twin can have."""
+    from simulators.faults import FaultError, fault_from
+    from simulators.twins import UnknownTwin, own_pvs, twin_module
+
+    try:
+        pvs = own_pvs(twin_module(twin))
+    except UnknownTwin:  # one made from a table: its server compares
+        pvs = None
+    try:
+        fault_from(text, pvs)
+    except FaultError as error:
+        raise Unusable(str(error)) from error
 
 
 def serve_twin(
@@ -236,18 +248,18 @@ def serve_twin(
         Unusable: no such twin, a port in use, an impossible number.
     """
     from simulators.loopback import PortInUse
-    from simulators.serve import serve_module
-    from simulators.twins import UnknownTwin, describe_module, twin_module
+    from simulators.serve import serve
+    from simulators.twins import UnknownTwin, describe, twin_module
 
     def ready(about: dict[str, Any]) -> None:
         _publish_twin(settings, twin, about)
-        pvs = [{"pv": pv, "unit": unit, "what": what} for pv, unit, what in describe_module(module)]
+        pvs = [{"pv": pv, "unit": unit, "what": what} for pv, unit, what in describe(module)]
         say({**about, "pvs": pvs})
 
     try:
         module = twin_module(twin) if isinstance(twin, str) else twin
         name = twin if isinstance(twin, str) else twin.header.name
-        serve_module(
+        serve(
             module,
             name=name,
             seed=seed,

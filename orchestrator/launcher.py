@@ -157,6 +157,7 @@ def check_faults(file: Path, instrument: InstrumentSpec) -> None:
         Unusable: there is no twin that a server serves, or a fault that cannot be.
     """
     from simulators.faults import FaultError, read_faults
+    from simulators.table.errors import BadTable
     from simulators.table.instrument import TableTwin
     from simulators.twins import own_pvs, twin_module
 
@@ -166,13 +167,13 @@ def check_faults(file: Path, instrument: InstrumentSpec) -> None:
             + ("is real" if instrument.mode == "real" else "lives inside the worker")
         )
     twin = instrument.twin
-    if isinstance(twin, TableTwinSpec):
-        module = TableTwin(Path(twin.table), Path(twin.header))
-    else:
-        module = twin_module(twin)
     try:
+        if isinstance(twin, TableTwinSpec):
+            module = TableTwin(Path(twin.table), Path(twin.header))
+        else:
+            module = twin_module(twin)
         read_faults(file, own_pvs(module))
-    except FaultError as error:
+    except (BadTable, FaultError) as error:
         raise Unusable(str(error)) from error
 
 

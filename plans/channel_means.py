@@ -25,7 +25,8 @@ def reduce_channel_means(runs: Sequence[Any]) -> dict[str, tuple[float, float | 
     for run in runs:
         for name, (values, unit) in _channels(run).items():
             readings.setdefault(name, []).extend(values)
-            units |= {name: unit} if unit else {}
+            if unit:
+                units[name] = unit
     return {name: (*mean_and_sem(found), units.get(name)) for name, found in readings.items()}
 
 

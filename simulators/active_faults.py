@@ -19,31 +19,32 @@ class ActiveFaults:
     def __init__(self, now: Callable[[], float], sleep: Sleep) -> None:
         self._now = now
         self._sleep = sleep
-        self._faults: dict[Fault, tuple[float, Value]] = {}
-        """With when it began, and what clients read then."""
+        self._faults: list[tuple[Fault, float, Value]] = []
+        """Each with when it began, and what clients read then; the same may hold twice."""
         self._ended = asyncio.Event()
         self.first_put = asyncio.Event()
         """Set once a client has put something."""
 
     def __str__(self) -> str:
-        return ", ".join(map(str, self._faults))
+        return ", ".join(str(one) for one, _, _ in self._faults)
 
     def of(self, kind: str, pv: str = "") -> list[Fault]:
         """Those of a kind that hold for a process variable; those of the server without one."""
-        return [one for one in self._faults if one.fault == kind and one.pv == pv]
+        return [one for one, _, _ in self._faults if one.fault == kind and one.pv == pv]
 
     @property
     def drifting(self) -> set[str]:
         """Names of the process variables that read otherwise from moment to moment."""
-        return {one.pv for one in self._faults if one.fault == "drift"}
+        return {one.pv for one, _, _ in self._faults if one.fault == "drift"}
 
     def begin(self, fault: Fault, reads: Value) -> None:
         """It holds from now on; clients have read this value last."""
-        self._faults[fault] = (self._now(), reads)
+        self._faults.append((fault, self._now(), reads))
 
     def end(self, fault: Fault) -> Value:
         """It is over; gives what clients had read before it began."""
-        _, before = self._faults.pop(fault)
+        first = [one for one, _, _ in self._faults].index(fault)
+        _, _, before = self._faults.pop(first)
         self._ended.set()
         self._ended = asyncio.Event()
         return before
@@ -72,7 +73,7 @@ class ActiveFaults:
     def read(self, pv: Pv) -> Value:
         """What clients read."""
         value = pv.value
-        for fault, (began, reads) in self._faults.items():
+        for fault, began, reads in self._faults:
             if fault.pv != pv.name or not isinstance(value, float):
                 continue
             if fault.fault == "nan":

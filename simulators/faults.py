@@ -19,6 +19,7 @@ FAULT = "LABWRIGHT:FAULT"
 """Takes a fault as JSON, which begins at once; `{}` ends all. Reads what is wrong now."""
 
 Kind = Literal["hang", "slow", "refuse", "limit", "nan", "stuck", "drift", "spike", "trip", "lost"]
+
 NEEDS: Mapping[str, str] = {
     "slow": "by",
     "drift": "by",
@@ -27,8 +28,13 @@ NEEDS: Mapping[str, str] = {
     "limit": "limits",
 }
 """What a kind must be told beside the process variable and the time."""
+
 ON_PUTS = {"hang", "slow", "refuse", "limit", "trip"}
+"""Kinds that need a process variable which clients can put."""
+
 ON_VALUES = {"nan", "stuck", "drift", "spike"}
+"""Kinds that need a process variable which is a real number."""
+
 MOST_RANDOM = 1000
 """Faults that a random plan has, after which nothing more goes wrong."""
 
@@ -127,10 +133,9 @@ def read_faults(file: Path, pvs: Sequence[Pv]) -> list[Fault]:
     except ValidationError as error:
         raise FaultError("\n".join(f"{file}: {line}" for line in _lines(error))) from None
     random = found.random.faults if found.random else []
-    for place, fault in enumerate([*found.faults, *random]):
-        part = "faults" if place < len(found.faults) else "random.faults"
-        number = place if part == "faults" else place - len(found.faults)
-        check(fault, pvs, f"{file}: {part}.{number}")
+    for part, faults in (("faults", found.faults), ("random.faults", random)):
+        for number, fault in enumerate(faults):
+            check(fault, pvs, f"{file}: {part}.{number}")
     return [*found.faults, *(found.random.occurrences() if found.random else ())]
 
 

@@ -7,6 +7,7 @@ As far as a client can see it does what the motor record of synApps does
 import asyncio
 import math
 from collections.abc import Callable
+from functools import partial
 
 from simulators.motor_fields import GO, MOVE, PAUSE, STOP, MotorFields, on_put
 from simulators.pv import Pv, Sleep
@@ -85,11 +86,11 @@ class Motor:
         on_put(fields.stop, self._put_stop)
         on_put(fields.spmg, self._put_spmg)
         for button in (fields.homf, fields.homr):
-            on_put(button, lambda value, button=button: self._home(button) if value else None)
+            on_put(button, partial(self._home, button))
         for speed in (fields.velo, fields.accl):
-            on_put(speed, lambda value, speed=speed: self._put_speed(speed, value))
+            on_put(speed, partial(self._put_speed, speed))
         for limit in (fields.hlm, fields.llm):
-            on_put(limit, lambda value, limit=limit: self._put_limit(limit, value))
+            on_put(limit, partial(self._put_limit, limit))
 
     @property
     def dial(self) -> float:
@@ -211,7 +212,9 @@ class Motor:
         self._fields.val.post(self._fields.rbv.value)
         self._finish(spmg)
 
-    async def _home(self, button: Pv) -> None:
+    async def _home(self, button: Pv, value: float) -> None:
+        if not value:
+            return
         button.post(1)
         self._fields.val.post(HOME + self._offset)
         await self._go([HOME])

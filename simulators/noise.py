@@ -2,7 +2,7 @@
 
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -29,3 +29,25 @@ def standard_normal(seed: int, setpoints: Sequence[float], trigger: int, size: i
     return [
         normal.inv_cdf(((int(bits) >> 11) + 0.5) * 2.0**-53) for bits in stream.random_raw(size)
     ]
+
+
+class TriggerNoise:
+    """The noise of one measurement after another; the first after `restart` is trigger 0.
+
+    Args:
+        seed: the twin's seed, not negative.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._triggers = 0
+
+    def restart(self) -> None:
+        """Count triggers from 0 again, as after each setpoint."""
+        self._triggers = 0
+
+    def draw(self, setpoints: Iterable[float], size: int) -> list[float]:
+        """Standard normal numbers for one trigger; arguments as of `standard_normal`."""
+        numbers = standard_normal(self._seed, [*setpoints], self._triggers, size)
+        self._triggers += 1
+        return numbers

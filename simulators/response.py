@@ -1,5 +1,6 @@
 """A picture of how a twin responds: its objective along each parameter, through the optimum."""
 
+import math
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -10,7 +11,10 @@ import numpy as np
 from simulators.twins import GROUP
 
 POINTS = 201
+"""Of each curve."""
+
 COLUMNS = 3
+"""Panels side by side."""
 
 
 def draw_all(folder: Path) -> None:
@@ -30,7 +34,7 @@ def draw(model: Any, title: str, file: Path) -> None:
     from matplotlib.figure import Figure
 
     best = model.OPTIMUM["parameters"]
-    rows = -(-len(best) // COLUMNS)
+    rows = math.ceil(len(best) / COLUMNS)
     figure = Figure(figsize=(3.2 * COLUMNS, 2.5 * rows + 0.4), layout="constrained")
     panels = np.ravel(figure.subplots(rows, COLUMNS, sharey=True, squeeze=False))
     for panel, name in zip(panels, best, strict=False):

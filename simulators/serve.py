@@ -20,21 +20,13 @@ from typing import Any
 from simulators.faults import Fault, read_faults
 from simulators.fence import Fence
 from simulators.loopback import PortInUse, confine_epics, free_port
-from simulators.twins import (
-    TwinModule,
-    UnknownTwin,
-    describe,
-    identity,
-    own_pvs,
-    twin_module,
-)
-
-__all__ = ["describe", "main", "serve", "serve_module"]
+from simulators.twins import TwinModule, UnknownTwin, identity, own_pvs, twin_module
 
 
 def serve(
-    name: str,
+    module: TwinModule,
     *,
+    name: str,
     seed: int = 0,
     time_compression: float | None = None,
     port: int | None = None,
@@ -48,7 +40,8 @@ def serve(
     and takes over the two signals.
 
     Args:
-        name: of the twin, an entry point of the group `labwright.twins`.
+        module: the twin's `instrument` module, or what stands in its place.
+        name: of the twin, for `on_ready`.
         seed: of the measurement noise, not negative.
         time_compression: lab seconds per wall second; None takes the twin's own.
         port: of TCP and UDP; None takes a free one.
@@ -57,34 +50,9 @@ def serve(
         on_ready: called once with `ready, twin, port, instance, pid, time_compression, seed`.
 
     Raises:
-        UnknownTwin: no such twin.
         PortInUse: the port is not free.
         ValueError: a seed, time compression or fault that cannot be.
     """
-    serve_module(
-        twin_module(name),
-        name=name,
-        seed=seed,
-        time_compression=time_compression,
-        port=port,
-        fence=fence,
-        faults=faults,
-        on_ready=on_ready,
-    )
-
-
-def serve_module(
-    module: TwinModule,
-    *,
-    name: str,
-    seed: int = 0,
-    time_compression: float | None = None,
-    port: int | None = None,
-    fence: Fence | None = None,
-    faults: Path | None = None,
-    on_ready: Callable[[dict[str, Any]], None] | None = None,
-) -> None:
-    """Serve a twin given by its `instrument` module; all else as in `serve`."""
     compression = module.TIME_COMPRESSION if time_compression is None else time_compression
     if not (math.isfinite(compression) and compression > 0):
         raise ValueError(f"time compression must be positive, not {compression}")
@@ -159,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             enforce=options.fence_file is not None, file=options.fence_file, witness=options.witness
         )
         module, name = _module(options)
-        serve_module(
+        serve(
             module,
             name=name,
             seed=options.seed,

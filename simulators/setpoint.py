@@ -1,7 +1,7 @@
-"""A setpoint with its readback: first-order settling that ends on one exact value."""
+"""Setpoints with their readbacks: first-order settling that ends on one exact value."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from simulators.pv import PutRefused, Pv
 
@@ -113,3 +113,67 @@ class SetpointPair:
     def _move_to(self, position: float) -> None:
         arrived = abs(position - self._target) <= self._tolerance
         self._readback.post(self._target if arrived else position)
+
+
+class SetpointPairs:
+    """All setpoints of an instrument, by the parameter that each of them sets.
+
+    Args:
+        limits: of each setpoint, by parameter.
+        on_set: called after each accepted setpoint, also of the same value.
+    """
+
+    def __init__(
+        self, limits: Mapping[str, tuple[float, float]], on_set: Callable[[], None]
+    ) -> None:
+        self._limits = limits
+        self._on_set = on_set
+        self._pairs: dict[str, SetpointPair] = {}
+
+    def add(
+        self,
+        parameter: str,
+        prefix: str,
+        *,
+        start: float,
+        tolerance: float,
+        tau: float,
+        unit: str = "",
+        what: str = "",
+        locked: Callable[[], str] | None = None,
+        resolution: float = 0.0,
+    ) -> None:
+        """One more; arguments as of `SetpointPair`, where an empty `what` is the parameter."""
+        self._pairs[parameter] = SetpointPair(
+            prefix,
+            start=start,
+            unit=unit,
+            what=what or parameter.replace("_", " "),
+            limits=self._limits[parameter],
+            locked=locked,
+            tolerance=tolerance,
+            tau=tau,
+            on_set=self._on_set,
+            resolution=resolution,
+        )
+
+    @property
+    def pvs(self) -> tuple[Pv, ...]:
+        """All their process variables."""
+        return tuple(pv for pair in self._pairs.values() for pv in pair.pvs)
+
+    @property
+    def readbacks(self) -> dict[str, float]:
+        """The value of each parameter now."""
+        return {parameter: pair.readback for parameter, pair in self._pairs.items()}
+
+    @property
+    def moving(self) -> bool:
+        """True while a readback is not where it will rest."""
+        return any(pair.moving for pair in self._pairs.values())
+
+    def step(self, seconds: float) -> bool:
+        """Let so much lab time pass; True while a readback still moves."""
+        for pair in self._pairs.values():
+            pair.step(seconds)
+        return self.moving

@@ -101,17 +101,8 @@ def identity(instance: str, time_compression: float, seed: int) -> tuple[Pv, ...
     )
 
 
-def describe(name: str) -> list[tuple[str, str, str]]:
-    """Name, unit and meaning of each process variable that a twin serves.
-
-    Raises:
-        UnknownTwin: no such twin.
-    """
-    return describe_module(twin_module(name))
-
-
-def describe_module(module: TwinModule) -> list[tuple[str, str, str]]:
-    """The same of a twin given by its `instrument` module."""
+def describe(module: TwinModule) -> list[tuple[str, str, str]]:
+    """Name, unit and meaning of each process variable that a twin serves."""
     pvs = (*own_pvs(module), *identity("", module.TIME_COMPRESSION, 0), *Fence().pvs)
     return [(pv.name, pv.unit, pv.what) for pv in pvs]
 

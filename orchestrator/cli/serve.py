@@ -189,7 +189,7 @@ def twins(*, pictures: Path | None = None, common: Common | None = None) -> int:
         pictures.mkdir(parents=True, exist_ok=True)
         draw_all(pictures)
     common.say({"twins": sorted(folders)}, text)
-    return 0
+    return ExitCode.DONE
 
 
 @app.command
@@ -231,4 +231,4 @@ def doctor(*, common: Common | None = None) -> int:
         f"{'ok  ' if one['ok'] else 'FAIL'}  {one['what']}: {one['found']}" for one in findings
     )
     common.say({"ok": sound, "findings": findings}, text)
-    return 0 if sound else 1
+    return ExitCode.DONE if sound else ExitCode.FAILED

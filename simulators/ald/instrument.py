@@ -3,10 +3,11 @@
 import math
 
 from simulators.ald.model import BOUNDS, evaluate, growth_rate
+from simulators.condition import Condition
 from simulators.detector import TriggeredChannels
-from simulators.noise import standard_normal
+from simulators.noise import TriggerNoise
 from simulators.pv import Pv, Sleep
-from simulators.setpoint import SetpointPair
+from simulators.setpoint import SetpointPairs
 
 TIME_COMPRESSION = 6000.0
 """Lab seconds per wall second, unless the server is told otherwise."""
@@ -29,6 +30,13 @@ CARRIER_FLOW = 100.0
 TEMPERATURE = 100.0
 """Of the reactor, degC; the model knows no other."""
 
+CHANNELS = {
+    "RATE": ("nm/h", "film growth, mean of both crystals"),
+    "GPC_UP": ("", "growth per cycle upstream, 1 is saturation"),
+    "GPC_DOWN": ("", "growth per cycle downstream, 1 is saturation"),
+}
+"""Unit and meaning."""
+
 
 class Ald:
     """A reactor that runs cycles from a fresh surface, with a crystal at each end.
@@ -42,34 +50,29 @@ class Ald:
     """
 
     def __init__(self, seed: int, sleep: Sleep) -> None:
-        self._seed = seed
-        self._triggers = 0
-        self._pairs = {
-            "dose_1": self._pair("ALD:V1:OPEN", "dose_1", 7.0, "open time of valve 1, TMA"),
-            "purge_1": self._pair("ALD:V1:PURGE", "purge_1", 60.0, "purge after valve 1"),
-            "dose_2": self._pair("ALD:V2:OPEN", "dose_2", 6.0, "open time of valve 2, water"),
-            "purge_2": self._pair("ALD:V2:PURGE", "purge_2", 180.0, "purge after valve 2"),
-        }
-        self._flow = Pv(
-            "ALD:N2:FLOW", CARRIER_FLOW, "sccm", "carrier gas", precision=1, heartbeat=True
-        )
-        self._fault = Pv(
-            "ALD:N2:FAULT",
-            0.0,
+        self._noise = TriggerNoise(seed)
+        self._setpoints = setpoints = SetpointPairs(BOUNDS, on_set=self._noise.restart)
+        for parameter, prefix, start, what in (
+            ("dose_1", "ALD:V1:OPEN", 7.0, "open time of valve 1, TMA"),
+            ("purge_1", "ALD:V1:PURGE", 60.0, "purge after valve 1"),
+            ("dose_2", "ALD:V2:OPEN", 6.0, "open time of valve 2, water"),
+            ("purge_2", "ALD:V2:PURGE", 180.0, "purge after valve 2"),
+        ):
+            setpoints.add(
+                parameter, prefix, start=start, unit="s", what=what, tolerance=0.01, tau=1.0
+            )
+        carrier = Condition(
+            "ALD:N2:FLOW",
+            CARRIER_FLOW,
             "sccm",
-            "twin only: added to the flow, to rehearse a starved purge",
-            (-CARRIER_FLOW, CARRIER_FLOW),
+            what="carrier gas",
+            fault="added to the flow, to rehearse a starved purge",
+            fault_limits=(-CARRIER_FLOW, CARRIER_FLOW),
             precision=1,
-            put=self._put_fault,
-            anyone=True,
         )
         crystals = TriggeredChannels(
             "ALD:QCM",
-            channels={
-                "RATE": ("nm/h", "film growth, mean of both crystals"),
-                "GPC_UP": ("", "growth per cycle upstream, 1 is saturation"),
-                "GPC_DOWN": ("", "growth per cycle downstream, 1 is saturation"),
-            },
+            channels=CHANNELS,
             sample=self._sample,
             run_time=self._run_time,
             sleep=sleep,
@@ -79,45 +82,20 @@ class Ald:
             Pv("ALD:TEMP:RB", TEMPERATURE, "degC", "temperature of the reactor", precision=1),
             Pv("ALD:RUN:NCYC", CYCLES, "", "cycles over which a run averages"),
         )
-        axes = [pv for pair in self._pairs.values() for pv in pair.pvs]
-        self.pvs = (*axes, self._flow, self._fault, *fixed, *crystals.pvs)
+        self.pvs = (*setpoints.pvs, *carrier.pvs, *fixed, *crystals.pvs)
 
     def step(self, seconds: float) -> bool:
         """Let so much lab time pass; True while a readback still moves."""
-        for pair in self._pairs.values():
-            pair.step(seconds)
-        return any(pair.moving for pair in self._pairs.values())
-
-    def _pair(self, prefix: str, parameter: str, start: float, what: str) -> SetpointPair:
-        return SetpointPair(
-            prefix,
-            start=start,
-            unit="s",
-            what=what,
-            limits=BOUNDS[parameter],
-            tolerance=0.01,
-            tau=1.0,
-            on_set=self._forget_triggers,
-        )
-
-    def _forget_triggers(self) -> None:
-        self._triggers = 0
-
-    async def _put_fault(self, value: float) -> None:
-        self._fault.post(value)
-        self._flow.post(CARRIER_FLOW + value)
+        return self._setpoints.step(seconds)
 
     def _run_time(self) -> float:
-        cycle = sum(pair.readback for pair in self._pairs.values())
+        cycle = sum(self._setpoints.readbacks.values())
         return (CONDITIONING + CYCLES) * cycle
 
     def _sample(self) -> list[float]:
         """Growth in the third cycle of the model, with the noise of a mean over `CYCLES`."""
-        settings = {name: pair.readback for name, pair in self._pairs.items()}
-        *jitter, up, down = standard_normal(
-            self._seed, list(settings.values()), self._triggers, len(settings) + 2
-        )
-        self._triggers += 1
+        settings = self._setpoints.readbacks
+        *jitter, up, down = self._noise.draw(settings.values(), len(settings) + 2)
         of_mean = 1.0 / math.sqrt(CYCLES)
         times = {
             name: max(seconds + VALVE_JITTER * of_mean * z, 0.0)

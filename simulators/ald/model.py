@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import exprel
 
-Array = npt.NDArray[np.float64]
-Real = float | Array
+from simulators.arrays import Array, Real, plain
 
 BOLTZMANN = 1.38e-23
 """J/K, with the digits of the published code."""
@@ -175,7 +173,7 @@ def growth_per_cycle(
         coverage, second_purge = _phase(coverage, t4, left_1, 1 / tp1, dosed_2, 1 / tp2)
         left_2 = dosed_2 * np.exp(-t4 / tp2)
         growth = dose + purge + second_dose + second_purge
-    return _plain(growth)
+    return plain(growth)
 
 
 def evaluate(*, dose_1: Real, purge_1: Real, dose_2: Real, purge_2: Real) -> dict[str, Real]:
@@ -213,10 +211,10 @@ def evaluate(*, dose_1: Real, purge_1: Real, dose_2: Real, purge_2: Real) -> dic
     off = np.maximum(np.abs(up - 1.0), np.abs(down - 1.0))
     penalty = np.exp(-np.maximum(off / GPC_TOLERANCE - 1.0, 0.0))
     return {
-        "rate": _plain(rate),
-        "gpc_up": _plain(up),
-        "gpc_down": _plain(down),
-        "objective": _plain(rate * penalty),
+        "rate": plain(rate),
+        "gpc_up": plain(up),
+        "gpc_down": plain(down),
+        "objective": plain(rate * penalty),
     }
 
 
@@ -262,8 +260,3 @@ def _phase(
         coverage = kept[index] * coverage + gained[index]
     growth = mean_1 * (mean_2 / total * (step - weight) + weight * (1.0 - covered))
     return coverage, growth.sum(axis=0)
-
-
-def _plain(value: Real) -> Real:
-    """A float for a scalar, else the array."""
-    return float(value) if np.ndim(value) == 0 else value

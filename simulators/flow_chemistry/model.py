@@ -7,10 +7,8 @@ Noiseless. Units: minutes, mol/L, degrees Celsius, g/mol.
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
-Real = float | Array
+from simulators.arrays import Array, Real, plain
 
 SPECIES = ("substrate", "amine", "ortho", "para", "bis")
 MOLAR_MASS = {"substrate": 159.09, "amine": 71.12, "ortho": 210.21, "para": 210.21, "bis": 261.33}
@@ -93,7 +91,7 @@ def concentrations(
     rates = rate_constants(celsius)
     exposure = _amine_exposure(tau, ratio, feed, rates)
     outlet = _composition(exposure, ratio, feed, rates)
-    return {name: _plain(value) for name, value in zip(SPECIES, outlet, strict=True)}
+    return {name: plain(value) for name, value in zip(SPECIES, outlet, strict=True)}
 
 
 def evaluate(
@@ -124,12 +122,12 @@ def evaluate(
     waste = sum(
         (MOLAR_MASS[name] * outlet[name] for name in SPECIES if name != "ortho"), SOLVENT_DENSITY
     )
-    sty = _plain(60.0 * product / np.asarray(residence_time))
+    sty = plain(60.0 * product / np.asarray(residence_time))
     limiting = np.asarray(concentration) * np.minimum(1.0, equivalents)
     return {
         "sty": sty,
-        "yield_fraction": _plain(outlet["ortho"] / limiting),
-        "e_factor": _plain(np.asarray(waste / product)),
+        "yield_fraction": plain(outlet["ortho"] / limiting),
+        "e_factor": plain(np.asarray(waste / product)),
         "objective": sty,
     }
 
@@ -168,8 +166,3 @@ def _composition(
     bis = feed - substrate - ortho - para
     amine = feed * ratio - ortho - para - 2.0 * bis
     return substrate, amine, ortho, para, bis
-
-
-def _plain(value: Real) -> Real:
-    """A float for a scalar, else the array."""
-    return float(value) if np.ndim(value) == 0 else value

@@ -1,13 +1,12 @@
 """Process variables and dynamics of the mirror pair, its beam, and what looks at the focus."""
 
 import math
-from collections.abc import Iterable
 from statistics import NormalDist
 
 from simulators.detector import TriggeredChannels
 from simulators.kb_mirrors.model import BOUNDS, FWHM_PER_SIGMA, evaluate, focus_of
 from simulators.motor import Motor
-from simulators.noise import standard_normal
+from simulators.noise import TriggerNoise
 from simulators.pv import Pv, Sleep
 
 TIME_COMPRESSION = 60.0
@@ -68,6 +67,7 @@ CHANNELS = {
     "FOCUS": ("", "flux per (100 nm)^2, less off the rotation centre"),
     "LOG_FOCUS": ("", "decimal logarithm of FOCUS"),
 }
+"""Unit and meaning."""
 
 
 class KbMirrors:
@@ -85,9 +85,9 @@ class KbMirrors:
     """
 
     def __init__(self, seed: int, sleep: Sleep, instance: int = 0) -> None:
-        self._seed = seed
         self._instance = instance
-        self._triggers = {"spot": 0, "diode": 0}
+        self._spot_noise = TriggerNoise(seed)
+        self._diode_noise = TriggerNoise(seed)
         self._since_dump = math.inf
         self._motors = {name: self._motor(name, sleep) for name in BOUNDS}
         self._knives = {name: self._knife(name, sleep) for name in KNIVES}
@@ -196,15 +196,12 @@ class KbMirrors:
             ramp=0.05,
             start=-40.0,
             sleep=sleep,
-            on_set=self._forget_exposures,
+            on_set=self._diode_noise.restart,
         )
 
     def _forget_triggers(self) -> None:
-        self._triggers["spot"] = 0
-        self._forget_exposures()
-
-    def _forget_exposures(self) -> None:
-        self._triggers["diode"] = 0
+        self._spot_noise.restart()
+        self._diode_noise.restart()
 
     async def _put_dump(self, value: float) -> None:
         if value:
@@ -231,14 +228,8 @@ class KbMirrors:
         outcomes = evaluate(**dials, instance=self._instance)
         return {name: float(value) for name, value in outcomes.items()}
 
-    def _noise(self, detector: str, motors: Iterable[Motor], size: int) -> list[float]:
-        dials = [motor.dial for motor in motors]
-        noise = standard_normal(self._seed, dials, self._triggers[detector], size)
-        self._triggers[detector] += 1
-        return noise
-
     def _sample_spot(self) -> list[float]:
-        noise = self._noise("spot", self._motors.values(), 8)
+        noise = self._spot_noise.draw((motor.dial for motor in self._motors.values()), 8)
         self._drifted += float(self._drift.value)
         if self._light == 0.0:
             return [0.0] * (len(CHANNELS) - 1) + [NO_LIGHT]
@@ -257,7 +248,7 @@ class KbMirrors:
         return [fwhm_v, fwhm_h, flux, centroid_v, centroid_h, focus, math.log10(focus)]
 
     def _sample_diode(self) -> list[float]:
-        shot, ring, dark = self._noise("diode", self._axes, 3)
+        shot, ring, dark = self._diode_noise.draw((motor.dial for motor in self._axes), 3)
         if self._light == 0.0:
             return [DARK_NOISE * dark]
         true = self._truth()

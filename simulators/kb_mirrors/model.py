@@ -11,11 +11,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.interpolate import CubicSpline
 
-Array = npt.NDArray[np.float64]
-Real = float | Array
+from simulators.arrays import Array, Real, plain
 
 WAVELENGTH = 0.82656e-10
 """m, at 15 keV."""
@@ -65,7 +63,7 @@ OPTIMUM: dict[str, Any] = {
     "objective": 0.1208362200,
     "goal": "maximize",
     "found_by": "each mirror by itself: SLSQP on log(flux/fwhm) with the centroid as constraint, "
-    "twelve starts that agree to 1e-12; then Nelder-Mead on the penalised focus",
+    "twelve starts that agree to 1e-12; then Nelder-Mead on the penalized focus",
 }
 """Of instance 0. Both centroids lie on their limit."""
 
@@ -250,7 +248,7 @@ def evaluate(
     Returns:
         `fwhm_v` and `fwhm_h`, size of the focus in nm; `flux`, part of the full beam that passes
         both mirrors, 1 for all of it; `centroid_v` and `centroid_h`, position in um from the
-        rotation centre; `focus`, the flux per (100 nm)^2 as `focus_of` penalises it; `log_focus`,
+        rotation centre; `focus`, the flux per (100 nm)^2 as `focus_of` penalizes it; `log_focus`,
         its decimal logarithm; `objective`, equal to `focus`, to be maximized. Floats for float
         arguments, else arrays of the same length.
     """
@@ -279,7 +277,7 @@ def evaluate(
         "log_focus": np.log10(focus),
         "objective": focus,
     }
-    return {name: _plain(value) for name, value in found.items()}
+    return {name: plain(value) for name, value in found.items()}
 
 
 def focus_of(flux: Real, fwhm_v: Real, fwhm_h: Real, centroid_v: Real, centroid_h: Real) -> Array:
@@ -295,8 +293,3 @@ def focus_of(flux: Real, fwhm_v: Real, fwhm_h: Real, centroid_v: Real, centroid_
     excess = sum(np.maximum(0.0, np.abs(at) - CENTROID_LIMIT) for at in (centroid_v, centroid_h))
     density = np.asarray(flux) * 1e4 / (np.asarray(fwhm_v) * fwhm_h)
     return density * np.exp(-excess / PENALTY_LENGTH)
-
-
-def _plain(value: Real) -> Real:
-    """A float for a scalar, else the array."""
-    return float(value) if np.ndim(value) == 0 else value

@@ -1,10 +1,11 @@
 """Process variables and dynamics of the powder-bed machine and the inspection of its coupons."""
 
+from simulators.condition import Condition
 from simulators.detector import TriggeredChannels
 from simulators.laser_fusion.model import BOUNDS, build
-from simulators.noise import standard_normal
+from simulators.noise import TriggerNoise
 from simulators.pv import Pv, Sleep
-from simulators.setpoint import SetpointPair
+from simulators.setpoint import SetpointPairs
 
 TIME_COMPRESSION = 1200.0
 """Lab seconds per wall second, unless the server is told otherwise."""
@@ -42,33 +43,27 @@ class LaserFusion:
     """
 
     def __init__(self, seed: int, sleep: Sleep) -> None:
-        self._seed = seed
-        self._triggers = 0
-        self._fouled_builds = 0
-        self._pairs = {
-            "power": self._pair("LASER:PWR", "power", "W", start=200.0, tolerance=0.5, tau=50e-6),
-            "speed": self._pair("SCAN:SPEED", "speed", "m/s", start=1.0, tolerance=0.002, tau=1e-3),
-            "hatch": self._pair("SCAN:HATCH", "hatch", "um", start=100.0, tolerance=0.1, tau=1e-3),
-            "layer": self._pair(
-                "RECOAT:LAYER", "layer", "um", start=30.0, tolerance=2.5, tau=2.0, resolution=5.0
-            ),
-            "plate_temperature": self._pair(
-                "PLATE:TEMP", "plate_temperature", "degC", start=20.0, tolerance=1.0, tau=1200.0
-            ),
-        }
-        self._oxygen = Pv(
-            "CHAMBER:OXYGEN:RB", OXYGEN, "ppm", "oxygen in the chamber", precision=0, heartbeat=True
+        self._noise = TriggerNoise(seed)
+        self._setpoints = setpoints = SetpointPairs(LIMITS, on_set=self._noise.restart)
+        setpoints.add("power", "LASER:PWR", start=200.0, unit="W", tolerance=0.5, tau=50e-6)
+        setpoints.add("speed", "SCAN:SPEED", start=1.0, unit="m/s", tolerance=0.002, tau=1e-3)
+        setpoints.add("hatch", "SCAN:HATCH", start=100.0, unit="um", tolerance=0.1, tau=1e-3)
+        setpoints.add(
+            "layer", "RECOAT:LAYER", start=30.0, unit="um", tolerance=2.5, tau=2.0, resolution=5.0
         )
-        self._leak = Pv(
-            "CHAMBER:OXYGEN:FAULT",
-            0.0,
+        setpoints.add(
+            "plate_temperature", "PLATE:TEMP", start=20.0, unit="degC", tolerance=1.0, tau=1200.0
+        )
+        oxygen = Condition(
+            "CHAMBER:OXYGEN:RB",
+            OXYGEN,
             "ppm",
-            "twin only: added to the oxygen, to rehearse a leak",
-            (-OXYGEN, 5000.0),
+            what="oxygen in the chamber",
+            fault="added to the oxygen, to rehearse a leak",
+            fault_limits=(-OXYGEN, 5000.0),
             precision=0,
-            put=self._put_leak,
-            anyone=True,
         )
+        self._fouled_builds = 0
         self._fouling = Pv(
             "LASER:FOULING",
             0.0,
@@ -86,56 +81,22 @@ class LaserFusion:
             sleep=sleep,
             what="coupon",
         )
-        axes = [pv for pair in self._pairs.values() for pv in pair.pvs]
-        self.pvs = (*axes, self._oxygen, self._leak, self._fouling, *inspection.pvs)
+        self.pvs = (*setpoints.pvs, *oxygen.pvs, self._fouling, *inspection.pvs)
 
     def step(self, seconds: float) -> bool:
         """Let so much lab time pass; True while a readback still moves."""
-        for pair in self._pairs.values():
-            pair.step(seconds)
-        return any(pair.moving for pair in self._pairs.values())
-
-    def _pair(
-        self,
-        prefix: str,
-        setting: str,
-        unit: str,
-        *,
-        start: float,
-        tolerance: float,
-        tau: float,
-        resolution: float = 0.0,
-    ) -> SetpointPair:
-        return SetpointPair(
-            prefix,
-            start=start,
-            unit=unit,
-            what=setting.replace("_", " "),
-            limits=LIMITS[setting],
-            tolerance=tolerance,
-            tau=tau,
-            on_set=self._forget_triggers,
-            resolution=resolution,
-        )
-
-    def _forget_triggers(self) -> None:
-        self._triggers = 0
-
-    async def _put_leak(self, value: float) -> None:
-        self._leak.post(value)
-        self._oxygen.post(OXYGEN + value)
+        return self._setpoints.step(seconds)
 
     async def _put_fouling(self, value: float) -> None:
         self._fouling.post(value)
         self._fouled_builds = 0
 
     def _sample(self) -> list[float]:
-        settings = {name: pair.readback for name, pair in self._pairs.items()}
-        noise = standard_normal(self._seed, list(settings.values()), self._triggers, len(CHANNELS))
+        settings = self._setpoints.readbacks
+        noise = self._noise.draw(settings.values(), len(CHANNELS))
         clear = (1.0 - float(self._fouling.value) / 100.0) ** self._fouled_builds
         made = build(**{**settings, "power": settings["power"] * clear})
         made["photodiode"] = 10.0 * made["absorbed_power"]
-        self._triggers += 1
         self._fouled_builds += 1
         return [
             float(made[name]) * (1.0 + sigma * z)

@@ -8,10 +8,8 @@ porosity are fits to published measurements. Noiseless. SI inside, units of the 
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
-Real = float | Array
+from simulators.arrays import Array, Real, plain
 
 DENSITY = 3920.0
 """kg/m3; this and the four constants below are those of Ti-6Al-4V in Gan et al."""
@@ -166,7 +164,7 @@ def build(
         "keyhole_number": keyhole,
         "absorbed_power": absorbed,
     }
-    return {name: _plain(value) for name, value in made.items()}
+    return {name: plain(value) for name, value in made.items()}
 
 
 def keyhole_aspect(keyhole: Array) -> Array:
@@ -207,10 +205,5 @@ def evaluate(*, power: Real, speed: Real, hatch: Real, layer: Real) -> dict[str,
     names = ("build_rate", "porosity", "balling_ratio", "melt_width", "melt_depth")
     return {
         **{name: made[name] for name in names},
-        "objective": _plain(made["build_rate"] * np.exp(-3.0 * porous - 5.0 * balling)),
+        "objective": plain(made["build_rate"] * np.exp(-3.0 * porous - 5.0 * balling)),
     }
-
-
-def _plain(value: Any) -> Real:
-    """A float for a scalar, else the array."""
-    return float(value) if np.ndim(value) == 0 else value

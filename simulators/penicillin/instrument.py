@@ -1,10 +1,11 @@
 """Process variables and dynamics of the fermenter, and what is measured of a batch."""
 
+from simulators.condition import Condition
 from simulators.detector import TriggeredChannels
-from simulators.noise import standard_normal
+from simulators.noise import TriggerNoise
 from simulators.penicillin.model import BOUNDS, GROWTH, INOCULUM, ferment
-from simulators.pv import Pv, Sleep
-from simulators.setpoint import SetpointPair
+from simulators.pv import Sleep
+from simulators.setpoint import SetpointPairs
 
 TIME_COMPRESSION = 1e6
 """Lab seconds per wall second, unless the server is told otherwise: 100 hours take 0.36 s."""
@@ -24,6 +25,18 @@ LOAD_CELL_NOISE = 0.02
 STIRRER_SPEED = 400.0
 """Of the stirrer when all is well, rpm."""
 
+FEEDS = ("feed_1", "feed_2", "feed_3")
+"""The parameters that the pump sets."""
+
+CHANNELS = {
+    "MASS": ("g", "penicillin at the harvest"),
+    "MAX_BIOMASS": ("g/L", "largest biomass on the way"),
+    "MAX_SUBSTRATE": ("g/L", "largest substrate on the way"),
+    "TITRE": ("g/L", "penicillin at the harvest, by HPLC"),
+    "VOLUME": ("L", "at the harvest, by load cell"),
+}
+"""Unit and meaning."""
+
 
 class Penicillin:
     """A fermenter that runs a batch at each trigger, with the recipe of its readbacks.
@@ -37,83 +50,52 @@ class Penicillin:
     """
 
     def __init__(self, seed: int, sleep: Sleep) -> None:
-        self._seed = seed
-        self._triggers = 0
-        self._pairs = {
-            "feed_1": self._pair("PEN:FEED1", "feed_1", 10.0, "g/h", 2.0, "first feed"),
-            "switch_1": self._pair("PEN:TIME1", "switch_1", 60.0, "h", 1.0, "hours of it"),
-            "feed_2": self._pair("PEN:FEED2", "feed_2", 10.0, "g/h", 2.0, "second feed"),
-            "switch_2": self._pair("PEN:TIME2", "switch_2", 30.0, "h", 1.0, "hours of it"),
-            "feed_3": self._pair("PEN:FEED3", "feed_3", 10.0, "g/h", 2.0, "third feed"),
-            "duration": self._pair("PEN:HARVEST", "duration", 126.0, "h", 1.0, "hours to harvest"),
-        }
-        self._stirrer = Pv(
-            "PEN:STIR:SPEED", STIRRER_SPEED, "rpm", "stirrer", precision=0, heartbeat=True
-        )
-        self._fault = Pv(
-            "PEN:STIR:FAULT",
-            0.0,
+        self._noise = TriggerNoise(seed)
+        self._setpoints = setpoints = SetpointPairs(BOUNDS, on_set=self._noise.restart)
+        for parameter, prefix, start, what in (
+            ("feed_1", "PEN:FEED1", 10.0, "first feed"),
+            ("switch_1", "PEN:TIME1", 60.0, "hours of it"),
+            ("feed_2", "PEN:FEED2", 10.0, "second feed"),
+            ("switch_2", "PEN:TIME2", 30.0, "hours of it"),
+            ("feed_3", "PEN:FEED3", 10.0, "third feed"),
+            ("duration", "PEN:HARVEST", 126.0, "hours to harvest"),
+        ):
+            unit, tau = ("g/h", 2.0) if parameter in FEEDS else ("h", 1.0)
+            setpoints.add(
+                parameter, prefix, start=start, unit=unit, what=what, tolerance=0.01, tau=tau
+            )
+        stirrer = Condition(
+            "PEN:STIR:SPEED",
+            STIRRER_SPEED,
             "rpm",
-            "twin only: added to the speed, to rehearse a failing stirrer",
-            (-STIRRER_SPEED, STIRRER_SPEED),
+            what="stirrer",
+            fault="added to the speed, to rehearse a failing stirrer",
+            fault_limits=(-STIRRER_SPEED, STIRRER_SPEED),
             precision=0,
-            put=self._put_fault,
-            anyone=True,
         )
         batch = TriggeredChannels(
             "PEN:BATCH",
-            channels={
-                "MASS": ("g", "penicillin at the harvest"),
-                "MAX_BIOMASS": ("g/L", "largest biomass on the way"),
-                "MAX_SUBSTRATE": ("g/L", "largest substrate on the way"),
-                "TITRE": ("g/L", "penicillin at the harvest, by HPLC"),
-                "VOLUME": ("L", "at the harvest, by load cell"),
-            },
+            channels=CHANNELS,
             sample=self._sample,
             run_time=self._run_time,
             sleep=sleep,
             what="batch",
         )
-        axes = [pv for pair in self._pairs.values() for pv in pair.pvs]
-        self.pvs = (*axes, self._stirrer, self._fault, *batch.pvs)
+        self.pvs = (*setpoints.pvs, *stirrer.pvs, *batch.pvs)
 
     def step(self, seconds: float) -> bool:
         """Let so much lab time pass; True while a readback still moves."""
-        for pair in self._pairs.values():
-            pair.step(seconds)
-        return any(pair.moving for pair in self._pairs.values())
-
-    def _pair(
-        self, prefix: str, parameter: str, start: float, unit: str, tau: float, what: str
-    ) -> SetpointPair:
-        return SetpointPair(
-            prefix,
-            start=start,
-            unit=unit,
-            what=what,
-            limits=BOUNDS[parameter],
-            tolerance=0.01,
-            tau=tau,
-            on_set=self._forget_triggers,
-        )
-
-    def _forget_triggers(self) -> None:
-        self._triggers = 0
-
-    async def _put_fault(self, value: float) -> None:
-        self._fault.post(value)
-        self._stirrer.post(STIRRER_SPEED + value)
+        return self._setpoints.step(seconds)
 
     def _run_time(self) -> float:
-        return self._pairs["duration"].readback * HOUR
+        return self._setpoints.readbacks["duration"] * HOUR
 
     def _sample(self) -> list[float]:
-        recipe = {name: pair.readback for name, pair in self._pairs.items()}
-        growth, inoculum, pump, hplc, load_cell, biomass, substrate = standard_normal(
-            self._seed, list(recipe.values()), self._triggers, 7
+        recipe = self._setpoints.readbacks
+        growth, inoculum, pump, hplc, load_cell, biomass, substrate = self._noise.draw(
+            recipe.values(), 7
         )
-        self._triggers += 1
-        for feed in ("feed_1", "feed_2", "feed_3"):
+        for feed in FEEDS:
             recipe[feed] *= 1.0 + PUMP_SCATTER * pump
         batch = ferment(
             **recipe,

@@ -8,12 +8,9 @@ of Banga et al., J. Biotechnol. 117, 407 (2005). Noiseless. Units: hours, grams,
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from simulators.arrays import Array, Real, plain
 from simulators.penicillin.rosenbrock import step
-
-Array = npt.NDArray[np.float64]
-Real = float | Array
 
 GROWTH = 0.11
 """Largest specific growth rate, 1/h."""
@@ -118,8 +115,8 @@ def evaluate(
     over = np.maximum(biomass / BIOMASS_LIMIT - 1.0, 0.0)
     over = over + np.maximum(substrate / SUBSTRATE_LIMIT - 1.0, 0.0)
     outcomes = {name: batch[name] for name in ("mass", "max_biomass", "max_substrate")}
-    penalised = np.asarray(batch["mass"]) * np.maximum(1.0 - 5.0 * over, 0.0)
-    return {**outcomes, "objective": _plain(penalised)}
+    penalized = np.asarray(batch["mass"]) * np.maximum(1.0 - 5.0 * over, 0.0)
+    return {**outcomes, "objective": plain(penalized)}
 
 
 def ferment(
@@ -170,7 +167,7 @@ def ferment(
         "substrate": substrate / volume,
         "volume": volume,
     }
-    return {name: _plain(value.reshape(shape)) for name, value in outcomes.items()}
+    return {name: plain(value.reshape(shape)) for name, value in outcomes.items()}
 
 
 def _segments(
@@ -287,8 +284,3 @@ def _jacobian(state: Array, growth: float) -> Array:
     matrix[:, 2, 2] = -x * (mu_s / YIELD_BIOMASS + used_S / v)
     matrix[:, 2, 3] = x * used_S * S / v
     return matrix
-
-
-def _plain(value: Real) -> Real:
-    """A float for a scalar, else the array."""
-    return float(value) if np.ndim(value) == 0 else value

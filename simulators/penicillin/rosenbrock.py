@@ -8,9 +8,8 @@ section IV.7. Autonomous equations only.
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from simulators.arrays import Array
 
 GAMMA = 0.25
 

@@ -1,7 +1,8 @@
 """Process variables and dynamics of the mixer-settlers and of the ICP that assays them."""
 
+from simulators.condition import Condition
 from simulators.detector import TriggeredChannels
-from simulators.noise import standard_normal
+from simulators.noise import TriggerNoise
 from simulators.pv import Pv, Sleep
 from simulators.rare_earths.model import (
     BOUNDS,
@@ -13,7 +14,7 @@ from simulators.rare_earths.model import (
     running_cost,
     score,
 )
-from simulators.setpoint import SetpointPair
+from simulators.setpoint import SetpointPairs
 
 TIME_COMPRESSION = 6000.0
 """Lab seconds per wall second, unless the server is told otherwise."""
@@ -35,6 +36,20 @@ LEVEL = 50.0
 
 STREAMS = ("organic", "raffinate")
 
+CHANNELS = {
+    "RECOVERY": ("", "fraction of the dysprosium that is in the organic"),
+    "PURITY": ("", "mass fraction of dysprosium in the organic"),
+    "COST": ("", "of the settings, per value of the dysprosium fed"),
+    "SCORE": ("", "recovery less cost, and less for want of purity"),
+    "STEADY": ("", "1 when the readings are those of a steady state"),
+    **{
+        f"{metal}_{stream}".upper(): ("mg/L", f"{metal.capitalize()} in the {stream}")
+        for stream in STREAMS
+        for metal in METALS
+    },
+}
+"""Unit and meaning."""
+
 
 class RareEarths:
     """The cascade at steady state under its readbacks; the ICP samples at the trigger.
@@ -48,16 +63,16 @@ class RareEarths:
     """
 
     def __init__(self, seed: int, sleep: Sleep) -> None:
-        self._seed = seed
-        self._triggers = 0
+        self._noise = TriggerNoise(seed)
         self._since_change = RESPONSE_TIME
-        self._pairs = {
-            "ph_feed": self._pair("FEED:PH", "ph_feed", 1.5, "", 0.005, 60.0),
-            "ph_scrub": self._pair("SCRUB:PH", "ph_scrub", 1.0, "", 0.005, 60.0),
-            "organic_ratio": self._pair("ORG:FLOW", "organic_ratio", 1.0, "L/min", 0.01, 5.0),
-            "scrub_ratio": self._pair("SCRUB:FLOW", "scrub_ratio", 0.2, "L/min", 0.002, 5.0),
-            "dosage": self._pair("ORG:DOSAGE", "dosage", 5.0, "%", 0.02, 120.0),
-        }
+        self._setpoints = setpoints = SetpointPairs(BOUNDS, on_set=self._disturb)
+        setpoints.add("ph_feed", "FEED:PH", start=1.5, tolerance=0.005, tau=60.0)
+        setpoints.add("ph_scrub", "SCRUB:PH", start=1.0, tolerance=0.005, tau=60.0)
+        setpoints.add("organic_ratio", "ORG:FLOW", start=1.0, unit="L/min", tolerance=0.01, tau=5.0)
+        setpoints.add(
+            "scrub_ratio", "SCRUB:FLOW", start=0.2, unit="L/min", tolerance=0.002, tau=5.0
+        )
+        setpoints.add("dosage", "ORG:DOSAGE", start=5.0, unit="%", tolerance=0.02, tau=120.0)
         self._settled = Pv("CASCADE:SETTLED", 1, "", "1 when nothing changed for long enough")
         self._offset = Pv(
             "FEED:PH:OFFSET",
@@ -68,68 +83,37 @@ class RareEarths:
             put=self._put_offset,
             anyone=True,
         )
-        self._level = Pv(
-            "SETTLER:LEVEL:RB", LEVEL, "%", "interface level", precision=1, heartbeat=True
-        )
-        self._fault = Pv(
-            "SETTLER:LEVEL:FAULT",
-            0.0,
+        level = Condition(
+            "SETTLER:LEVEL:RB",
+            LEVEL,
             "%",
-            "twin only: added to the level, to rehearse crud",
-            (-LEVEL, LEVEL),
+            what="interface level",
+            fault="added to the level, to rehearse crud",
+            fault_limits=(-LEVEL, LEVEL),
             precision=1,
-            put=self._put_fault,
-            anyone=True,
         )
         icp = TriggeredChannels(
             "ICP",
-            channels={
-                "RECOVERY": ("", "fraction of the dysprosium that is in the organic"),
-                "PURITY": ("", "mass fraction of dysprosium in the organic"),
-                "COST": ("", "of the settings, per value of the dysprosium fed"),
-                "SCORE": ("", "recovery less cost, and less for want of purity"),
-                "STEADY": ("", "1 when the readings are those of a steady state"),
-                **{
-                    f"{metal}_{stream}".upper(): ("mg/L", f"{metal.capitalize()} in the {stream}")
-                    for stream in STREAMS
-                    for metal in METALS
-                },
-            },
+            channels=CHANNELS,
             sample=self._sample,
             run_time=RUN_TIME,
             sleep=sleep,
             what="ICP",
         )
-        axes = [pv for pair in self._pairs.values() for pv in pair.pvs]
-        self.pvs = (*axes, self._settled, self._offset, self._level, self._fault, *icp.pvs)
+        self.pvs = (*setpoints.pvs, self._settled, self._offset, *level.pvs, *icp.pvs)
 
     def step(self, seconds: float) -> bool:
         """Let so much lab time pass; True while a readback or the cascade is on its way."""
-        moving = any(pair.moving for pair in self._pairs.values())
-        for pair in self._pairs.values():
-            pair.step(seconds)
+        moving = self._setpoints.moving
+        self._setpoints.step(seconds)
         if not moving and not self._settled.value:
             self._since_change += seconds
             if self._since_change >= RESPONSE_TIME:
                 self._settled.post(1)
         return moving or not self._settled.value
 
-    def _pair(
-        self, prefix: str, parameter: str, start: float, unit: str, tolerance: float, tau: float
-    ) -> SetpointPair:
-        return SetpointPair(
-            prefix,
-            start=start,
-            unit=unit,
-            what=parameter.replace("_", " "),
-            limits=BOUNDS[parameter],
-            tolerance=tolerance,
-            tau=tau,
-            on_set=self._disturb,
-        )
-
     def _disturb(self) -> None:
-        self._triggers = 0
+        self._noise.restart()
         self._since_change = 0.0
         self._settled.post(0)
 
@@ -137,29 +121,24 @@ class RareEarths:
         self._offset.post(value)
         self._disturb()
 
-    async def _put_fault(self, value: float) -> None:
-        self._fault.post(value)
-        self._level.post(LEVEL + value)
-
     def _sample(self) -> list[float]:
-        read = {name: pair.readback for name, pair in self._pairs.items()}
+        settings = self._setpoints.readbacks
         offset = float(self._offset.value)
-        true = {**read, "ph_feed": read["ph_feed"] - offset}
+        noise = self._noise.draw([*settings.values(), offset], 2 * len(STREAMS) * len(METALS))
+        true = {**settings, "ph_feed": settings["ph_feed"] - offset}
         stages = cascade(**true)
-        trigger, self._triggers = self._triggers, self._triggers + 1
-        cost = float(running_cost(**read))
+        cost = float(running_cost(**settings))
         if stages["mismatch"][0] > CONVERGED:
             return [0.0, 0.0, cost, 0.0, 0.0, *[0.0] * (len(STREAMS) * len(METALS))]
         organic = stages["organic"][0, 0] * MOLAR_MASS * 1000.0
         raffinate = stages["aqueous"][0, -1] * MOLAR_MASS * 1000.0
-        noise = standard_normal(self._seed, [*read.values(), offset], trigger, 8)
         assay = [
             _assayed(float(value), *noise[2 * index : 2 * index + 2])
             for index, value in enumerate((*organic, *raffinate))
         ]
         nd, dy = assay[:2]
         fed = float(FEED_METAL[1] * MOLAR_MASS[1]) * 1000.0
-        recovery = read["organic_ratio"] * dy / fed
+        recovery = settings["organic_ratio"] * dy / fed
         purity = dy / (nd + dy) if nd + dy > 0 else 0.0
         return [recovery, purity, cost, float(score(recovery, purity, cost)), 1.0, *assay]
 

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
-Real = float | Array
+from simulators.arrays import Array, Real
 
 METALS = ("nd", "dy")
 """The order of the metals everywhere."""

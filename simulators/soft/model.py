@@ -3,10 +3,8 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
-Real = float | Array
+from simulators.arrays import Real, plain
 
 BOUNDS: dict[str, tuple[float, float]] = {"x": (-5.0, 10.0), "y": (0.0, 15.0)}
 
@@ -29,5 +27,5 @@ def evaluate(*, x: Real, y: Real) -> dict[str, Real]:
     """
     valley = y - 5.1 / (4 * np.pi**2) * np.square(x) + 5 / np.pi * x - 6
     value = np.square(valley) + 10 * (1 - 1 / (8 * np.pi)) * np.cos(x) + 10
-    branin = float(value) if np.ndim(value) == 0 else value
+    branin = plain(value)
     return {"branin": branin, "objective": branin}

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import KDTree
 
+from simulators.arrays import Array
 from simulators.table.gaussian_process import GaussianProcess
 
-Array = npt.NDArray[np.float64]
 Kind = Literal["gaussian-process", "nearest"]
 
 MOST_POINTS = 2000

@@ -7,11 +7,10 @@ Formulas: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006)
 import math
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import cho_solve
 from scipy.optimize import minimize
 
-Array = npt.NDArray[np.float64]
+from simulators.arrays import Array
 
 MOST_FITTED = 300
 """Distinct points from which hyperparameters are found; a seeded choice where there are more."""

@@ -4,9 +4,9 @@ import math
 from pathlib import Path
 
 from simulators.detector import TriggeredChannels
-from simulators.noise import standard_normal
+from simulators.noise import TriggerNoise
 from simulators.pv import Instrument, PutRefused, Pv, Sleep
-from simulators.setpoint import SetpointPair
+from simulators.setpoint import SetpointPairs
 from simulators.table.emulator import Emulator, TooFew
 from simulators.table.errors import BadTable
 from simulators.table.header import Header, read_header
@@ -31,10 +31,18 @@ class TableInstrument:
 
     def __init__(self, twin: "TableTwin", seed: int, sleep: Sleep) -> None:
         self._twin = twin
-        self._seed = seed
-        self._triggers = 0
+        self._noise = TriggerNoise(seed)
         header = twin.header
-        self._pairs = [self._pair(name) for name in header.parameters]
+        self._setpoints = setpoints = SetpointPairs(twin.limits, on_set=self._begin_anew)
+        for name, (low, high) in twin.limits.items():
+            setpoints.add(
+                name,
+                f"{header.prefix}:{name.upper()}",
+                start=(low + high) / 2.0,
+                unit=header.parameters[name].unit,
+                tolerance=(high - low) / RESOLUTION,
+                tau=header.parameters[name].settle_s / math.log(RESOLUTION),
+            )
         self._message = Pv(
             f"{header.prefix}:DETECTOR:MESSAGE", "", "", "why the last trigger was refused"
         )
@@ -49,34 +57,18 @@ class TableInstrument:
             sleep=sleep,
             what="detector",
         )
-        axes = [pv for pair in self._pairs for pv in pair.pvs]
-        self.pvs = (*axes, *detector.pvs, self._message)
+        self.pvs = (*setpoints.pvs, *detector.pvs, self._message)
 
     def step(self, seconds: float) -> bool:
         """Let so much lab time pass; True while a readback still moves."""
-        for pair in self._pairs:
-            pair.step(seconds)
-        return any(pair.moving for pair in self._pairs)
+        return self._setpoints.step(seconds)
 
-    def _pair(self, name: str) -> SetpointPair:
-        about, (low, high) = self._twin.header.parameters[name], self._twin.limits[name]
-        return SetpointPair(
-            f"{self._twin.header.prefix}:{name.upper()}",
-            start=(low + high) / 2.0,
-            unit=about.unit,
-            what=name.replace("_", " "),
-            limits=(low, high),
-            tolerance=(high - low) / RESOLUTION,
-            tau=about.settle_s / math.log(RESOLUTION),
-            on_set=self._forget_triggers,
-        )
-
-    def _forget_triggers(self) -> None:
-        self._triggers = 0
+    def _begin_anew(self) -> None:
+        self._noise.restart()
         self._message.post("")
 
     def _sample(self) -> list[float]:
-        settings = [pair.readback for pair in self._pairs]
+        settings = list(self._setpoints.readbacks.values())
         emulator = self._twin.emulator
         distance = emulator.distance(settings)
         if distance > emulator.reach:
@@ -85,8 +77,7 @@ class TableInstrument:
             raise PutRefused(str(self._message.value))
         self._message.post("")
         true = emulator.evaluate(settings)
-        noise = standard_normal(self._seed, settings, self._triggers, len(true))
-        self._triggers += 1
+        noise = self._noise.draw(settings, len(true))
         return [
             value + quality.noise_sd * z
             for value, quality, z in zip(true, emulator.quality, noise, strict=True)

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from simulators.arrays import Array
 from simulators.table.errors import BadTable
 from simulators.table.header import Header
 from simulators.table.units import differ, unit_in
-
-Array = npt.NDArray[np.float64]
 
 PIECE = 200_000
 """Rows read at a time."""

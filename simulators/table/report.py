@@ -13,7 +13,6 @@ FEW_PER_PARAMETER = 10
 POOR_R2 = 0.5
 """Leave-one-out R2 below which an outcome is called poorly predicted."""
 
-
 FAR_SHARE = 0.05
 """Share of the limits' box out of reach from which on a campaign should be told of it."""
 
@@ -24,6 +23,7 @@ PROBES = 1000
 def report(twin: TableTwin) -> dict[str, Any]:
     """Rows, points, reach, limits and the quality of each outcome, as JSON can hold it."""
     emulator, points = twin.emulator, twin.emulator.points
+    out_of_reach = _out_of_reach(twin)
     return {
         "rows": twin.table.rows,
         "rows_used": len(twin.table.x),
@@ -32,7 +32,7 @@ def report(twin: TableTwin) -> dict[str, Any]:
         "emulator": twin.header.emulator,
         "points_used": emulator.used,
         "reach": emulator.reach,
-        "out_of_reach": _out_of_reach(twin),
+        "out_of_reach": out_of_reach,
         "limits": {name: list(pair) for name, pair in twin.limits.items()},
         "outcomes": {
             name: {
@@ -46,7 +46,7 @@ def report(twin: TableTwin) -> dict[str, Any]:
                 twin.header.outcomes.items(), emulator.quality, strict=True
             )
         },
-        "warnings": list(_warnings(twin)),
+        "warnings": list(_warnings(twin, out_of_reach)),
     }
 
 
@@ -78,7 +78,7 @@ def lines(about: dict[str, Any]) -> Iterator[str]:
     yield from (f"warning: {text}" for text in about["warnings"])
 
 
-def _warnings(twin: TableTwin) -> Iterator[str]:
+def _warnings(twin: TableTwin, far: float) -> Iterator[str]:
     points, d = len(twin.emulator.points.x), len(twin.header.parameters)
     if points < FEW_PER_PARAMETER * d:
         yield (
@@ -86,7 +86,6 @@ def _warnings(twin: TableTwin) -> Iterator[str]:
             "rehearses a campaign, and is no evidence of which settings or which optimizer are "
             "better"
         )
-    far = _out_of_reach(twin)
     if far >= FAR_SHARE:
         yield (
             f"{far:.0%} of what the setpoints allow is too far from the data, and a trial there "

@@ -1,9 +1,10 @@
 """Process variables and dynamics of the tokamak: references are set, then a pulse is fired."""
 
+from simulators.condition import Condition
 from simulators.detector import TriggeredChannels
-from simulators.noise import standard_normal
+from simulators.noise import TriggerNoise
 from simulators.pv import Pv, Sleep
-from simulators.setpoint import SetpointPair
+from simulators.setpoint import SetpointPairs
 from simulators.tokamak.model import (
     ALPHA_SHARE,
     BOUNDS,
@@ -40,6 +41,19 @@ BEAM_POWER = 33.0
 COIL_TEMPERATURE = 4.5
 """Steady temperature of the coils, K."""
 
+CHANNELS = {
+    "FUSION_POWER": ("MW", "from the neutron flux"),
+    "GAIN": ("", "fusion power per heating power"),
+    "Q95": ("", "safety factor"),
+    "SEPARATRIX_POWER": ("MW", "heating less radiation"),
+    "BETA_N": ("%", "normalized beta, from the stored energy"),
+    "REGIME": ("", "-1 disrupted, 0 collapsed, 1 L-mode, 2 H-mode"),
+    "TEMPERATURE": ("keV", "of the electrons in the centre"),
+    "STORED_ENERGY": ("MJ", "from the diamagnetic loop"),
+    "RADIATED_POWER": ("MW", "from the bolometers"),
+}
+"""Unit and meaning."""
+
 
 class Tokamak:
     """The plasma at flat top of a pulse under the readbacks at its trigger.
@@ -53,106 +67,71 @@ class Tokamak:
     """
 
     def __init__(self, seed: int, sleep: Sleep) -> None:
-        self._seed = seed
         self._sleep = sleep
-        self._triggers = 0
         self._disrupted = False
-        self._pairs = {
-            "plasma_current": self._pair("IP:REF", "plasma_current", 12.0, "MA", 0.01, 1.0),
-            "field": self._pair("BT:REF", "field", 5.3, "T", 0.002, 120.0),
-            "greenwald_fraction": self._pair(
-                "PELLET:DENSITY", "greenwald_fraction", 0.6, "", 0.002, 2.0
-            ),
-            "heating_power": self._pair("HEAT:PWR", "heating_power", 40.0, "MW", 0.1, 0.5),
-            "tritium_fraction": self._pair("GAS:T2", "tritium_fraction", 0.5, "", 0.002, 2.0),
-            "argon_fraction": self._pair("GAS:AR", "argon_fraction", 0.0, "%", 0.001, 2.0),
-        }
+        self._noise = TriggerNoise(seed)
+        self._setpoints = setpoints = SetpointPairs(BOUNDS, on_set=self._noise.restart)
+        setpoints.add("plasma_current", "IP:REF", start=12.0, unit="MA", tolerance=0.01, tau=1.0)
+        setpoints.add(
+            "field",
+            "BT:REF",
+            start=5.3,
+            unit="T",
+            tolerance=0.002,
+            tau=120.0,
+            locked=self._coils_locked,
+        )
+        setpoints.add("greenwald_fraction", "PELLET:DENSITY", start=0.6, tolerance=0.002, tau=2.0)
+        setpoints.add("heating_power", "HEAT:PWR", start=40.0, unit="MW", tolerance=0.1, tau=0.5)
+        setpoints.add("tritium_fraction", "GAS:T2", start=0.5, tolerance=0.002, tau=2.0)
+        setpoints.add("argon_fraction", "GAS:AR", start=0.0, unit="%", tolerance=0.001, tau=2.0)
         self._shares = {
             "beams": Pv("NBI:PWR:RB", 0.0, "MW", "heating by neutral beams"),
             "waves": Pv("ECH:PWR:RB", 0.0, "MW", "heating by electron cyclotron waves"),
             "deuterium": Pv("GAS:D2:RB", 0.0, "", "deuterium, fraction of the fuel"),
         }
         self._state = Pv("PULSE:STATE", "ready", "", "ready, pulse or cooldown")
-        self._coils = Pv(
-            "CRYO:TEMP:RB", COIL_TEMPERATURE, "K", "coil temperature", precision=2, heartbeat=True
-        )
-        self._fault = Pv(
-            "CRYO:TEMP:FAULT",
-            0.0,
+        coils = Condition(
+            "CRYO:TEMP:RB",
+            COIL_TEMPERATURE,
             "K",
-            "twin only: added to the coil temperature, to rehearse a weak cryoplant",
-            (-COIL_TEMPERATURE, 20.0),
+            what="coil temperature",
+            fault="added to the coil temperature, to rehearse a weak cryoplant",
+            fault_limits=(-COIL_TEMPERATURE, 20.0),
             precision=2,
-            put=self._put_fault,
-            anyone=True,
         )
         pulse = TriggeredChannels(
             "PULSE",
-            channels={
-                "FUSION_POWER": ("MW", "from the neutron flux"),
-                "GAIN": ("", "fusion power per heating power"),
-                "Q95": ("", "safety factor"),
-                "SEPARATRIX_POWER": ("MW", "heating less radiation"),
-                "BETA_N": ("%", "normalized beta, from the stored energy"),
-                "REGIME": ("", "-1 disrupted, 0 collapsed, 1 L-mode, 2 H-mode"),
-                "TEMPERATURE": ("keV", "of the electrons in the centre"),
-                "STORED_ENERGY": ("MJ", "from the diamagnetic loop"),
-                "RADIATED_POWER": ("MW", "from the bolometers"),
-            },
+            channels=CHANNELS,
             sample=self._sample,
             run_time=PULSE_TIME,
             sleep=self._fire,
             what="pulse",
         )
-        axes = [pv for pair in self._pairs.values() for pv in pair.pvs]
-        machine = (*self._shares.values(), self._state, self._coils, self._fault)
-        self.pvs = (*axes, *machine, *pulse.pvs)
+        machine = (*self._shares.values(), self._state, *coils.pvs)
+        self.pvs = (*setpoints.pvs, *machine, *pulse.pvs)
         self._share()
 
     def step(self, seconds: float) -> bool:
         """Let so much lab time pass; True while a readback still moves."""
-        for pair in self._pairs.values():
-            pair.step(seconds)
+        moving = self._setpoints.step(seconds)
         self._share()
-        return any(pair.moving for pair in self._pairs.values())
-
-    def _pair(
-        self, prefix: str, parameter: str, start: float, unit: str, tolerance: float, tau: float
-    ) -> SetpointPair:
-        return SetpointPair(
-            prefix,
-            start=start,
-            unit=unit,
-            what=parameter.replace("_", " "),
-            limits=BOUNDS[parameter],
-            locked=self._coils_locked if parameter == "field" else None,
-            tolerance=tolerance,
-            tau=tau,
-            on_set=self._forget_triggers,
-        )
+        return moving
 
     def _coils_locked(self) -> str:
         return "" if self._state.value == "ready" else "the field stays as it is during a pulse"
 
-    def _forget_triggers(self) -> None:
-        self._triggers = 0
-
     def _share(self) -> None:
         """What follows from the readbacks; posted on change alone."""
-        heating = self._pairs["heating_power"].readback
-        beams = min(heating, BEAM_POWER)
-        deuterium = 1.0 - self._pairs["tritium_fraction"].readback
+        settings = self._setpoints.readbacks
+        beams = min(settings["heating_power"], BEAM_POWER)
         for name, value in (
             ("beams", beams),
-            ("waves", heating - beams),
-            ("deuterium", deuterium),
+            ("waves", settings["heating_power"] - beams),
+            ("deuterium", 1.0 - settings["tritium_fraction"]),
         ):
             if self._shares[name].value != value:
                 self._shares[name].post(value)
-
-    async def _put_fault(self, value: float) -> None:
-        self._fault.post(value)
-        self._coils.post(COIL_TEMPERATURE + value)
 
     async def _fire(self, seconds: float) -> None:
         """Wait for the end of the pulse, and after a disruption until the machine is cold."""
@@ -164,24 +143,21 @@ class Tokamak:
         self._state.post("ready")
 
     def _sample(self) -> list[float]:
-        read = {name: pair.readback for name, pair in self._pairs.items()}
-        scatter, *noise = standard_normal(
-            self._seed, list(read.values()), self._triggers, 1 + len(NOISE)
-        )
-        self._triggers += 1
-        plasma = discharge(**read, confinement=1.0 + CONFINEMENT_SCATTER * scatter)
+        settings = self._setpoints.readbacks
+        scatter, *noise = self._noise.draw(settings.values(), 1 + len(NOISE))
+        plasma = discharge(**settings, confinement=1.0 + CONFINEMENT_SCATTER * scatter)
         truth = {name: float(value[0]) for name, value in plasma.items()}
         self._disrupted = truth["regime"] == DISRUPTED
         seen = {
             name: truth[name] * (1.0 + sigma * z)
             for (name, sigma), z in zip(NOISE.items(), noise, strict=True)
         }
-        heats = ALPHA_SHARE * seen["fusion_power"] + OHMIC_POWER + read["heating_power"]
+        heats = ALPHA_SHARE * seen["fusion_power"] + OHMIC_POWER + settings["heating_power"]
         crosses = heats - seen["radiated_power"] if truth["regime"] > COLLAPSED else 0.0
-        beta = normalized_beta(seen["stored_energy"], read["plasma_current"], read["field"])
+        beta = normalized_beta(seen["stored_energy"], settings["plasma_current"], settings["field"])
         return [
             seen["fusion_power"],
-            seen["fusion_power"] / read["heating_power"],
+            seen["fusion_power"] / settings["heating_power"],
             truth["q95"],
             crosses,
             float(beta),

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
-Real = float | Array
+from simulators.arrays import Array, Real
 
 MAJOR_RADIUS = 6.2
 MINOR_RADIUS = 2.0

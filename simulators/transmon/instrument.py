@@ -3,10 +3,11 @@
 import math
 from statistics import NormalDist
 
+from simulators.condition import Condition
 from simulators.detector import TriggeredChannels
-from simulators.noise import standard_normal
+from simulators.noise import TriggerNoise, standard_normal
 from simulators.pv import Pv, Sleep
-from simulators.setpoint import SetpointPair
+from simulators.setpoint import SetpointPairs
 from simulators.transmon.model import BOUNDS, LEAKAGE_FLOOR, RELAXATION_TIME, benchmark
 
 TIME_COMPRESSION = 100.0
@@ -28,13 +29,16 @@ READOUT_FIDELITY = 0.98
 """Probability to read a level right, the same for both."""
 
 CHANNELS = {
-    "gate_error": ("", "error per gate by randomized benchmarking"),
-    "leakage": ("", "population of the third level after a gate, 1e-6 or more"),
-    "log_error": ("", "decadic logarithm of the gate error"),
-    "log_leakage": ("", "decadic logarithm of the leakage"),
-    "excited": ("", "probability to read 1 after 15 gates"),
+    "GATE_ERROR": ("", "error per gate by randomized benchmarking"),
+    "LEAKAGE": ("", "population of the third level after a gate, 1e-6 or more"),
+    "LOG_ERROR": ("", "decadic logarithm of the gate error"),
+    "LOG_LEAKAGE": ("", "decadic logarithm of the leakage"),
+    "EXCITED": ("", "probability to read 1 after 15 gates"),
 }
 """Unit and meaning."""
+
+SETTLING = 1e-3
+"""Time constant of all four settings, s of lab time."""
 
 TEMPERATURE = 12.0
 """Of the cold plate when all is well, mK."""
@@ -62,25 +66,28 @@ class Transmon:
 
     def __init__(self, seed: int, sleep: Sleep) -> None:
         self._seed = seed
-        self._triggers = 0
-        self._pairs = {
-            "amplitude": self._pair("AWG:AMP", "amplitude", 1.0, "", 1e-4),
-            "drag": self._pair("AWG:DRAG", "drag", 0.0, "", 1e-3),
-            "detuning": self._pair("LO:FREQ", "detuning", 0.0, "MHz", 1e-2),
-            "duration": self._pair("AWG:LEN", "duration", 20.0, "ns", 0.25, resolution=0.5),
-        }
-        self._temperature = Pv(
-            "FRIDGE:TEMP:RB", TEMPERATURE, "mK", "cold plate", precision=1, heartbeat=True
+        self._noise = TriggerNoise(seed)
+        self._setpoints = setpoints = SetpointPairs(BOUNDS, on_set=self._noise.restart)
+        setpoints.add("amplitude", "AWG:AMP", start=1.0, tolerance=1e-4, tau=SETTLING)
+        setpoints.add("drag", "AWG:DRAG", start=0.0, tolerance=1e-3, tau=SETTLING)
+        setpoints.add("detuning", "LO:FREQ", start=0.0, unit="MHz", tolerance=1e-2, tau=SETTLING)
+        setpoints.add(
+            "duration",
+            "AWG:LEN",
+            start=20.0,
+            unit="ns",
+            tolerance=0.25,
+            tau=SETTLING,
+            resolution=0.5,
         )
-        self._warm = Pv(
-            "FRIDGE:TEMP:FAULT",
-            0.0,
+        fridge = Condition(
+            "FRIDGE:TEMP:RB",
+            TEMPERATURE,
             "mK",
-            "twin only: added to the temperature, to rehearse a failing fridge",
-            (-TEMPERATURE, 1000.0),
+            what="cold plate",
+            fault="added to the temperature, to rehearse a failing fridge",
+            fault_limits=(-TEMPERATURE, 1000.0),
             precision=1,
-            put=self._put_warm,
-            anyone=True,
         )
         self._drift = Pv(
             "QUBIT:DRIFT",
@@ -94,48 +101,17 @@ class Transmon:
         self._restore()
         bench = TriggeredChannels(
             "QUBIT:BENCH",
-            channels={name.upper(): about for name, about in CHANNELS.items()},
+            channels=CHANNELS,
             sample=self._sample,
             run_time=RUN_TIME,
             sleep=sleep,
             what="benchmark",
         )
-        axes = [pv for pair in self._pairs.values() for pv in pair.pvs]
-        self.pvs = (*axes, self._temperature, self._warm, self._drift, *bench.pvs)
+        self.pvs = (*setpoints.pvs, *fridge.pvs, self._drift, *bench.pvs)
 
     def step(self, seconds: float) -> bool:
         """Let so much lab time pass; True while a readback still moves."""
-        for pair in self._pairs.values():
-            pair.step(seconds)
-        return any(pair.moving for pair in self._pairs.values())
-
-    def _pair(
-        self,
-        prefix: str,
-        parameter: str,
-        start: float,
-        unit: str,
-        tolerance: float,
-        resolution: float = 0.0,
-    ) -> SetpointPair:
-        return SetpointPair(
-            prefix,
-            start=start,
-            unit=unit,
-            what=parameter,
-            limits=BOUNDS[parameter],
-            tolerance=tolerance,
-            tau=1e-3,
-            on_set=self._forget_triggers,
-            resolution=resolution,
-        )
-
-    def _forget_triggers(self) -> None:
-        self._triggers = 0
-
-    async def _put_warm(self, value: float) -> None:
-        self._warm.post(value)
-        self._temperature.post(TEMPERATURE + value)
+        return self._setpoints.step(seconds)
 
     async def _put_drift(self, value: float) -> None:
         self._drift.post(int(value))
@@ -158,11 +134,8 @@ class Transmon:
             self._relaxation_time = high if self._relaxation_time == low else low
 
     def _sample(self) -> list[float]:
-        settings = {name: pair.readback for name, pair in self._pairs.items()}
-        by_error, by_leakage, by_excited = standard_normal(
-            self._seed, list(settings.values()), self._triggers, 3
-        )
-        self._triggers += 1
+        settings = self._setpoints.readbacks
+        by_error, by_leakage, by_excited = self._noise.draw(settings.values(), 3)
         if self._drift.value:
             self._age()
         settings["detuning"] += self._offset

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from simulators.arrays import Array, Real, plain
+
 Matrices = npt.NDArray[np.complex128]
-Real = float | Array
 
 MHZ = 2e-3 * np.pi
 """Angular frequency of 1 MHz, rad/ns."""
@@ -180,7 +180,7 @@ def benchmark(
         "log_leakage": np.log10(np.maximum(leakage, LEAKAGE_FLOOR)),
         "excited": np.abs(repeated[..., 1, 0]) ** 2,
     }
-    return {name: _plain(value) for name, value in found.items()}
+    return {name: plain(value) for name, value in found.items()}
 
 
 def evaluate(*, amplitude: Real, drag: Real, detuning: Real, duration: Real) -> dict[str, Real]:
@@ -202,10 +202,5 @@ def evaluate(*, amplitude: Real, drag: Real, detuning: Real, duration: Real) -> 
     names = ("gate_error", "leakage", "log_error", "log_leakage")
     return {
         **{name: found[name] for name in names},
-        "objective": _plain(found["log_error"] + excess),
+        "objective": plain(found["log_error"] + excess),
     }
-
-
-def _plain(value: Any) -> Real:
-    """A float for a scalar, else the array."""
-    return float(value) if np.ndim(value) == 0 else value

@@ -12,7 +12,7 @@ from pathlib import Path
 from simulators.detector import TriggeredChannels
 from simulators.fence import Fence
 from simulators.pv import Pv, Sleep
-from simulators.serve import serve_module
+from simulators.serve import serve
 from simulators.setpoint import SetpointPair
 
 TIME_COMPRESSION = 1.0
@@ -74,4 +74,4 @@ if __name__ == "__main__":
         print(json.dumps(about), flush=True)
 
     fence = Fence(witness=Path(sys.argv[1]))
-    serve_module(sys.modules["__main__"], name="beamline", fence=fence, on_ready=say)
+    serve(sys.modules["__main__"], name="beamline", fence=fence, on_ready=say)

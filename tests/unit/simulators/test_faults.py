@@ -117,6 +117,18 @@ def test_a_put_fails_meanwhile(fault: Fault) -> None:
     asyncio.run(lab.faults.before_put(lab.pv, 3.0))
 
 
+def test_the_same_fault_twice_holds_until_the_last_of_them_is_over() -> None:
+    lab = Lab()
+    refuse = Fault(fault="refuse", pv="A:SP", for_s=1)
+    for _ in range(2):
+        lab.faults.begin(refuse, 1.0)
+    lab.faults.end(refuse)
+    with pytest.raises(PutRefused):
+        asyncio.run(lab.faults.before_put(lab.pv, 3.0))
+    lab.faults.end(refuse)
+    asyncio.run(lab.faults.before_put(lab.pv, 3.0))
+
+
 def test_a_put_hangs_until_the_end_and_a_slow_one_is_answered_later() -> None:
     lab = Lab()
     hang = Fault(fault="hang", pv="A:SP", for_s=1)

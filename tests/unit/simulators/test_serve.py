@@ -18,12 +18,16 @@ def _registered(monkeypatch):
 
 
 def test_describe_names_every_pv_with_unit_and_meaning():
-    rows = {name: (unit, what) for name, unit, what in twins.describe("flow-chemistry")}
+    served = twins.describe(twins.twin_module("flow-chemistry"))
+    rows = {name: (unit, what) for name, unit, what in served}
     assert rows["FC:TEMP:SP"][0] == "degC"
     assert rows["FC:HPLC:ORTHO"][0] == "mol/L"
     assert "LABWRIGHT:INSTANCE" in rows
     assert all(what for _, what in rows.values())
-    assert twins.describe("flow_chemistry") == twins.describe("flow-chemistry")
+
+
+def test_a_name_may_have_either_dash():
+    assert twins.twin_module("flow_chemistry") is twins.twin_module("flow-chemistry")
 
 
 def test_unknown_twin_names_the_near_one(capsys):

@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from simulators.pv import PutRefused
 from simulators.setpoint import SetpointPair
 
 
@@ -43,6 +44,18 @@ def test_a_stop_on_the_way_ends_on_a_step():
     put(axis, ":STOP", 1)
     assert not axis.moving
     assert axis.readback == 40.0
+
+
+def test_a_stop_at_rest_does_nothing():
+    orders = []
+    axis = pair(on_set=lambda: orders.append(1))
+    put(axis, ":STOP", 1)
+    assert (axis.setpoint, axis.readback, orders) == (30.0, 30.0, [])
+
+
+def test_the_readback_cannot_be_put():
+    with pytest.raises(PutRefused, match="read-only"):
+        put(pair(), ":RB", 40.0)
 
 
 def test_without_a_resolution_the_readback_ends_exactly_on_the_setpoint():

@@ -1,6 +1,5 @@
 """The instrument made from a table, without network; the table is a published one."""
 
-import asyncio
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -8,13 +7,15 @@ import numpy as np
 import pytest
 
 from orchestrator.domain.errors import SpecError, Unusable
-from orchestrator.launcher import read_files
+from orchestrator.domain.spec import InstrumentSpec
+from orchestrator.launcher import check_faults, read_files
 from orchestrator.parts import _twin_arguments
 from simulators.pv import PutRefused
 from simulators.serve import main
 from simulators.table.instrument import TableTwin
 from simulators.table.report import report
 from simulators.table.write import write_files
+from tests.unit.simulators.rig import Lab
 
 PUBLISHED = Path(
     str(distribution("olymp").locate_file("olympus/datasets/dataset_fullerenes/data.csv"))
@@ -33,7 +34,7 @@ outcomes:
   product: {goal: maximize}
 """
 
-SETTINGS = {"REACTION_TIME": 11.0, "SULTINE": 3.3, "TEMPERATURE": 131.0}
+SETTINGS = {"reaction_time": 11.0, "sultine": 3.3, "temperature": 131.0}
 
 
 @pytest.fixture(scope="module")
@@ -61,33 +62,10 @@ def mix(files):
     return TableTwin(files / "mix.csv", files / "mix.yaml")
 
 
-class Lab:
-    """The instrument, driven without network and clock."""
-
-    def __init__(self, twin, seed=0):
-        self.slept = []
-        self.twin = twin.create(seed, self._sleep)
-        self.pvs = {pv.name: pv for pv in self.twin.pvs}
-        self.prefix = twin.header.prefix
-
-    async def _sleep(self, seconds):
-        self.slept.append(seconds)
-
-    def put(self, name, value):
-        asyncio.run(self.pvs[f"{self.prefix}:{name}"].accept(value))
-
-    def get(self, name):
-        return self.pvs[f"{self.prefix}:{name}"].value
-
-    def set(self, settings, step=60.0):
-        for name, value in settings.items():
-            self.put(f"{name}:SP", value)
-        while self.twin.step(step):
-            pass
-
-    def measure(self):
-        self.put("DETECTOR:TRIGGER", 1)
-        return [self.get(f"DETECTOR:{name}") for name in self.get("DETECTOR:CHANNELS").split(",")]
+def lab_of(twin, seed=0):
+    prefix = twin.header.prefix
+    prefixes = {name: f"{prefix}:{name.upper()}" for name in twin.limits}
+    return Lab(twin.create, f"{prefix}:DETECTOR", prefixes, seed)
 
 
 def test_the_published_table_is_emulated_well(fullerenes):
@@ -106,22 +84,22 @@ def test_limits_are_those_of_the_data_or_narrower(fullerenes):
     assert fullerenes.limits["temperature"] == (110.0, 150.0)
     for value in (109.9, 150.1, float("nan")):
         with pytest.raises(PutRefused):
-            Lab(fullerenes).put("TEMPERATURE:SP", value)
+            lab_of(fullerenes).put("FULLERENES:TEMPERATURE:SP", value)
 
 
 def test_a_move_settles_in_its_time_and_ends_on_the_setpoint(fullerenes):
-    lab = Lab(fullerenes)
-    lab.set({"TEMPERATURE": 110.0})
-    lab.put("TEMPERATURE:SP", 150.0)
+    lab = lab_of(fullerenes)
+    lab.set({"temperature": 110.0})
+    lab.put("FULLERENES:TEMPERATURE:SP", 150.0)
     assert lab.twin.step(500.0)
     assert not lab.twin.step(101.0)
-    assert lab.get("TEMPERATURE:RB") == 150.0
+    assert lab.get("FULLERENES:TEMPERATURE:RB") == 150.0
 
 
 def test_measurement_is_a_pure_function_of_seed_setpoints_and_trigger(fullerenes):
-    slow, fast, other = Lab(fullerenes), Lab(fullerenes), Lab(fullerenes, seed=1)
+    slow, fast, other = lab_of(fullerenes), lab_of(fullerenes), lab_of(fullerenes, seed=1)
     slow.set(SETTINGS, step=1.0)
-    fast.set({**SETTINGS, "SULTINE": 5.0})
+    fast.set({**SETTINGS, "sultine": 5.0})
     fast.measure()
     fast.set(SETTINGS)
     other.set(SETTINGS)
@@ -133,9 +111,9 @@ def test_measurement_is_a_pure_function_of_seed_setpoints_and_trigger(fullerenes
 
 
 def test_noise_is_that_of_the_replicates(fullerenes):
-    lab = Lab(fullerenes)
+    lab = lab_of(fullerenes)
     lab.set(SETTINGS)
-    readings = [lab.measure()[0] for _ in range(400)]
+    readings = [lab.measure()["product"] for _ in range(400)]
     assert np.mean(readings) == pytest.approx(
         fullerenes.emulator.evaluate(list(SETTINGS.values()))[0], abs=0.002
     )
@@ -143,18 +121,17 @@ def test_noise_is_that_of_the_replicates(fullerenes):
 
 
 def test_far_from_the_data_the_trigger_is_refused_in_words(mix):
-    lab = Lab(mix)
-    lab.set({"A": 0.8, "B": 0.8})
+    lab = lab_of(mix)
+    lab.set({"a": 0.8, "b": 0.8})
     with pytest.raises(PutRefused, match=r"nearest data .* away, reach"):
         lab.measure()
-    assert 0 < len(lab.get("DETECTOR:MESSAGE")) <= 39  # what an EPICS string holds
-    assert lab.get("DETECTOR:TRIGGER") == 0
+    message = lab.pvs["MIX:DETECTOR:MESSAGE"]
+    assert 0 < len(message.value) <= 39  # what an EPICS string holds
+    assert lab.get("MIX:DETECTOR:TRIGGER") == 0
     assert lab.slept == []
-    lab.set({"A": 0.3, "B": 0.3})
-    assert lab.get("DETECTOR:MESSAGE") == ""
-    total, rest = lab.measure()
-    assert total == pytest.approx(0.6, abs=0.02)
-    assert rest == pytest.approx(0.0, abs=0.02)
+    lab.set({"a": 0.3, "b": 0.3})
+    assert message.value == ""
+    assert lab.measure() == pytest.approx({"total": 0.6, "rest": 0.0}, abs=0.02)
 
 
 def test_a_table_with_an_empty_corner_is_served_with_a_warning(mix):
@@ -166,7 +143,7 @@ def test_written_files_fit_what_is_served(mix, files, tmp_path):
     write_files(mix, tmp_path / "lab", files / "mix.yaml")
     found = read_files(str(tmp_path / "lab" / "campaign.yaml"))
     instrument, campaign = found.instrument, found.campaign
-    served = {pv.name: pv for pv in Lab(mix).twin.pvs}
+    served = {pv.name: pv for pv in lab_of(mix).twin.pvs}
     for name in ("a", "b"):
         setpoint = served[f"{instrument.devices[name].prefix}:SP"]
         assert instrument.limits(name) == setpoint.limits == campaign.parameters[name].range
@@ -205,6 +182,18 @@ def test_a_table_that_went_bad_is_told_before_anything_starts(mix, files, tmp_pa
     table.unlink()
     with pytest.raises(SpecError, match=r"twin\.table.*there is no file"):
         read_files(campaign)
+
+
+def test_faults_of_a_table_too_small_to_emulate_are_refused_in_words(tmp_path):
+    (tmp_path / "small.csv").write_text("a,y\n1,1\n2,4\n3,9\n")
+    (tmp_path / "small.yaml").write_text("parameters: {a: {}}\noutcomes: {y: {}}\n")
+    (tmp_path / "faults.yaml").write_text("faults: [{fault: lost, for_s: 1}]\n")
+    twin = {"table": f"{tmp_path}/small.csv", "header": f"{tmp_path}/small.yaml"}
+    data = {"name": "small", "mode": "twin", "twin": twin}
+    device = {"class": "devices.SetpointReadback", "prefix": "SMALL:A", "limits": [1, 3]}
+    instrument = InstrumentSpec.from_data({**data, "devices": {"a": device}})
+    with pytest.raises(Unusable, match="has 3 distinct points; 5 are the least"):
+        check_faults(tmp_path / "faults.yaml", instrument)
 
 
 def test_the_server_refuses_a_bad_table_in_one_line(files, tmp_path, capsys):

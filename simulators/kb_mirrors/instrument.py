@@ -111,6 +111,7 @@ class KbMirrors:
             "twin only: both mirrors turn by this at each trigger of KB:SPOT; 0 turns them back",
             (-1.0, 1.0),
             put=self._put_drift,
+            anyone=True,
         )
         self._shutter = Pv(
             "FE:SHUTTER",

@@ -20,7 +20,7 @@ from orchestrator.domain.ranking import Ranking, rank
 from orchestrator.domain.state import CampaignState, CampaignStatus
 from orchestrator.domain.stopping import best_trials
 from orchestrator.domain.time_words import time_lines
-from orchestrator.domain.trial import TERMINAL, Outcome, Trial, TrialState
+from orchestrator.domain.trial import TERMINAL, Outcome, Trial, TrialState, without_model
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -197,7 +197,26 @@ def _progress(state: CampaignState, spec: CampaignSpec) -> Table:
 
 def _note(event: ev.Event) -> str | None:
     """What an operator should read about an event; None for the ordinary course."""
+    if isinstance(event, ev.TrialEvent):
+        return _trial_note(event)
     match event:
+        case ev.InstrumentChanged():
+            return f"instrument {event.state}: {event.reason}".rstrip(": ")
+        case ev.Suspended() | ev.Paused() | ev.NeedsPerson() | ev.Resumed():
+            return f"{ev.type_of(event).replace('_', ' ')}: {event.reason}".rstrip(": ")
+        case ev.FinishRequested() | ev.AbortRequested():
+            return f"ending: {event.reason}"
+        case ev.Noted():
+            return f"{event.by}: {event.text}"
+        case _:
+            return None
+
+
+def _trial_note(event: ev.TrialEvent) -> str | None:
+    match event:
+        case ev.Proposed(source="fallback"):
+            reason = without_model(event.details)
+            return f"trial {event.trial_id} is a space-filling point: {reason}".rstrip(": ")
         case ev.Failed():
             return f"trial {event.trial_id} failed ({event.reason}): {event.message[:120]}"
         case ev.Invalidated():
@@ -208,14 +227,6 @@ def _note(event: ev.Event) -> str | None:
             return f"trial {event.trial_id} could not be reduced: {event.reason[:120]}"
         case ev.LeaseExpired():
             return f"the worker of trial {event.trial_id} died"
-        case ev.InstrumentChanged():
-            return f"instrument {event.state}: {event.reason}".rstrip(": ")
-        case ev.Suspended() | ev.Paused() | ev.NeedsPerson() | ev.Resumed():
-            return f"{ev.type_of(event).replace('_', ' ')}: {event.reason}".rstrip(": ")
-        case ev.FinishRequested() | ev.AbortRequested():
-            return f"ending: {event.reason}"
-        case ev.Noted():
-            return f"{event.by}: {event.text}"
         case _:
             return None
 
@@ -288,7 +299,7 @@ def final_words(console: Console, summary: Mapping[str, Any], state: CampaignSta
     if not summary["best"]:
         console.print("no feasible trial was measured")
     for line in time_lines(summary):
-        console.print(line)
+        console.print(line, markup=False)
     folder = summary["results"]
     console.print(f"results in {folder}")
     console.print("  results.csv, results.parquet, convergence.png, report.html", style="dim")

@@ -20,10 +20,13 @@ from orchestrator.domain.recomputation import (
     with_newest_outcomes,
 )
 from orchestrator.domain.spec import CampaignSpec
-from orchestrator.domain.state import fold
+from orchestrator.domain.state import CampaignStatus, fold
 from orchestrator.domain.trial import Outcome, Trial, TrialState
 from orchestrator.ports import Ledger, Optimizer, Reduction
 from orchestrator.recomputation import Model, Tell
+
+GOES_ON = (CampaignStatus.RUNNING, CampaignStatus.FINISHING)
+"""A campaign in these states may complete trials by its own reducer at any moment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,10 +105,16 @@ def rereduce(
     event: so the order may be given again.
 
     Raises:
-        Unusable: the reducer does not serve, or a trial's documents are not as they were.
+        Unusable: the campaign goes on measuring, the reducer does not serve, or a trial's documents
+            are not as they were.
     """
     log = ledger.events(campaign_id)
     state = fold(log)
+    if state.status in GOES_ON:
+        raise Unusable(
+            f"campaign {campaign_id} is {state.status}, so its next trials would have outcomes of"
+            f" another reducer: wait for its end, or say 'labwright pause {campaign_id}' first"
+        )
     spec = _with_reducer(CampaignSpec.from_data(state.spec), order.reducer)
     _, digest = reducer_identity(spec)
     trials = state.in_state(TrialState.MEASURED, TrialState.INVALID)

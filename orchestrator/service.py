@@ -14,7 +14,7 @@ from orchestrator.domain.events import iso
 from orchestrator.domain.rules import CLEARED, TAKES_TRIALS
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
-from orchestrator.domain.trial import TERMINAL, Trial, TrialState
+from orchestrator.domain.trial import TERMINAL, Trial, TrialState, without_model
 from orchestrator.ports import InstrumentState, Ledger
 
 if TYPE_CHECKING:
@@ -299,4 +299,13 @@ def _told(event: ev.Event) -> dict[str, Any]:
         "by",
         "text",
     )
-    return {name: getattr(event, name) for name in wanted if hasattr(event, name)}
+    told = {name: getattr(event, name) for name in wanted if hasattr(event, name)}
+    if isinstance(event, ev.Proposal):
+        told |= {
+            "source": event.source,
+            "told": event.told,
+            "because": without_model(event.details),
+        }
+    if isinstance(event, (ev.Measured, ev.Corrected, ev.Invalidated)):
+        told |= {name: outcome.mean for name, outcome in event.outcomes.items()}
+    return told

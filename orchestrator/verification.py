@@ -5,6 +5,7 @@ that can be computed: ``domain.verification`` says what counts as the same.
 """
 
 import contextlib
+import csv
 import hashlib
 import json
 from collections import Counter
@@ -17,11 +18,14 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from orchestrator.adapters.reducer_process import ReducerProcess
+from orchestrator.adapters.results import as_csv
 from orchestrator.adapters.run_documents import read_documents
 from orchestrator.campaign import documents_of
 from orchestrator.domain import events as ev
 from orchestrator.domain.chain import Head, StoredCampaign
 from orchestrator.domain.spec import CampaignSpec
+from orchestrator.domain.summary import columns, rows
+from orchestrator.domain.trial import TrialState
 from orchestrator.domain.verification import (
     Divergence,
     Reading,
@@ -113,7 +117,7 @@ class Check:
             spec, why = None, "; ".join(one["msg"] for one in error.errors())
             found.append(Divergence(self._opening.id, None, "spec", "a campaign", "none", why))
         if spec is not None:
-            found += [*self._opened_otherwise(), *self._all_documents()]
+            found += [*self._opened_otherwise(), *self._all_documents(), *self._table(spec)]
             state = (self.reading, spec, self.reducer, self.model, self.tell)
             again = Recomputation(*state, self._damaged)
             again.all()
@@ -137,7 +141,7 @@ class Check:
             },
             divergences=sorted(found, key=lambda one: places.get(one.event_id, len(places))),
             proposals=sorted(proposals, key=lambda one: places[one.question.event.id]),
-            notes=again.notes if again else [],
+            notes=[*(again.notes if again else []), *self._remarks()],
         )
 
     @cached_property
@@ -174,6 +178,39 @@ class Check:
                 why = f"the log has the first, {name}.json in the results folder the second"
                 what = f"{name} {path}".strip()
                 yield Divergence(opening.id, None, what, repr(one), repr(other), why)
+
+    def _table(self, spec: CampaignSpec) -> Iterator[Divergence]:
+        """Measured trials of which the table in the results folder says what the log does not.
+
+        Of a campaign that goes on the table may be older than the log, and nothing is said.
+        """
+        state, path = self.reading.state, self._folder / "results.csv"
+        if not state.is_over or not path.exists():
+            return
+        names = columns(state, spec)
+        given = csv.DictReader(path.read_text(errors="replace").splitlines())
+        table = as_csv(names, rows(state, spec))
+        wanted = {row["trial_id"]: row for row in csv.DictReader(table.splitlines())}
+        for row in given:
+            right = wanted.get(row.get("trial_id", ""), {})
+            for name in names if right.get("state") == TrialState.MEASURED else ():
+                if row.get(name) != right[name]:
+                    place = f"results.csv, {name} of trial {right['trial_id']}"
+                    why = "'labwright report' writes the table again"
+                    last = self.reading.events[-1].id
+                    yield Divergence(last, None, place, right[name], str(row.get(name)), why)
+                    return
+
+    def _remarks(self) -> Iterator[str]:
+        """What was not compared, because there is nothing to compare with."""
+        if not self.heads:
+            yield "no head of this log was kept elsewhere: one that was cut looks the same"
+        if self.reading.state.is_over and not (self._folder / "results.csv").exists():
+            yield "there is no table of results to compare with the log"
+
+    @property
+    def _folder(self) -> Path:
+        return self.data_dir / "campaigns" / self.campaign_id
 
     # Documents
 

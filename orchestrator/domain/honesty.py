@@ -7,6 +7,11 @@ from typing import Any
 
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState
+from orchestrator.domain.trial import TrialState
+
+TRUSTED = 0.5
+"""Least part of every outcome's variance that a model must foretell of trials it was not told of.
+Below it, the best of many draws says more of the model's doubt than of what random points reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +29,9 @@ class Honesty:
     cross_validation: Mapping[str, float]
     """By outcome, how much of its variance the model foretells of trials it was not told of: at
     most 1; 0 or less when the mean of all others foretells it as well."""
-    no_better: bool
-    """True when the campaign does not beat the reference."""
+    no_better: bool | None
+    """True when the campaign does not beat the reference; None when the model foretells too little
+    for a reference, or there is nothing feasible on either side."""
     sentence: str
     """The same in words."""
 
@@ -33,8 +39,8 @@ class Honesty:
 def honesty(state: CampaignState, spec: CampaignSpec) -> Honesty | None:
     """The comparison that the best informed proposal recorded.
 
-    None before the first proposal by a model that records one, and with several objectives,
-    of which no single value is the best.
+    None before the first proposal by a model that records one, when outcomes were corrected since,
+    and with several objectives, of which no single value is the best.
     """
     found = max(_recorded(state), key=_trials, default=None)
     if found is None or len(spec.objectives) != 1:
@@ -43,24 +49,41 @@ def honesty(state: CampaignState, spec: CampaignSpec) -> Honesty | None:
     sign = 1 if objective.goal == "maximize" else -1
     filling = found["space_filling"]
     best, reference = filling["best"], filling["median"]
+    measured = {one.outcomes[name].mean for one in state.in_state(TrialState.MEASURED)}
+    if best is not None and best not in measured:
+        return None
     band = (filling["low"], filling["high"])
-    no_better = _score(best, sign) <= _score(reference, sign)
-    # Of the two ends of the band, the one that is hard to reach.
-    is_beyond = _score(best, sign) > _score(band[1 if sign > 0 else 0], sign)
-    verdict = "no better" if no_better else "better" if is_beyond else "perhaps better"
+    foretold = {key: one["r2"] for key, one in found["cross_validation"].items()}
+    weakest, r2 = min(foretold.items(), key=lambda one: one[1])
+    after = f"after {filling['trials']} trials"
     unit = f" {objective.unit}" if objective.unit else ""
+    no_better: bool | None = _score(best, sign) <= _score(reference, sign)
+    if best is None and reference is None:
+        no_better = None
+        sentence = f"nothing feasible {after}, and none is expected of so many random points either"
+    elif r2 < TRUSTED:
+        no_better = None
+        sentence = (
+            f"not to be compared with random {after}: the model foretells {weakest} too badly"
+            f" (r2 {r2:.2f})"
+        )
+    else:
+        # Of the two ends of the band, the one that is hard to reach.
+        is_beyond = _score(best, sign) > _score(band[1 if sign > 0 else 0], sign)
+        verdict = "no better" if no_better else "better" if is_beyond else "perhaps better"
+        sentence = (
+            f"{verdict} than random {after}: best {name} {_figure(best)}{unit}, a space-filling"
+            f" campaign {_figure(reference)}{unit} by the model (nine in ten"
+            f" {_figure(band[0])} to {_figure(band[1])}; r2 {r2:.2f})"
+        )
     return Honesty(
         trials=filling["trials"],
         best=best,
         reference=reference,
         band=band,
-        cross_validation={key: one["r2"] for key, one in found["cross_validation"].items()},
+        cross_validation=foretold,
         no_better=no_better,
-        sentence=(
-            f"{verdict} than random so far: best {name} {_figure(best)}{unit}, the space-filling"
-            f" reference {_figure(reference)} [{_figure(band[0])}, {_figure(band[1])}]{unit}"
-            f" at {filling['trials']} trials"
-        ),
+        sentence=sentence,
     )
 
 

@@ -27,6 +27,9 @@ SEARCHED = 20
 NEGLIGIBLE = 0.01
 """Part of a measurement that ``auto`` lets the instrument wait, so that every proposal knows the
 last result."""
+LITTLE = 0.1
+"""Part of the thinking that must be hidden for ``auto`` to look ahead: a measurement that is much
+shorter hides next to nothing, and each proposal would know one result less."""
 FIRST_S = 30.0
 """Seconds that ``auto`` waits for the first answer of all, for which a model must be loaded."""
 MARGIN = 1.5
@@ -59,7 +62,7 @@ def pace(state: CampaignState) -> Pace:
     last = len(state.trials)
     newest = [state.trials[number] for number in range(last, max(0, last - SEARCHED), -1)]
     return Pace(
-        trial_s=_usual(_between(one.started_at, one.acquired_at) for one in newest),
+        trial_s=_usual(one.measuring_s for one in newest),
         suggestion_s=_usual(one.suggestion_s for one in newest if one.source == "model"),
         reduction_s=_usual(_between(one.acquired_at, one.measured_at) for one in newest),
     )
@@ -87,7 +90,9 @@ def depth(state: CampaignState, spec: CampaignSpec, pace: Pace) -> int:
     if needs_no_result or pace.trial_s is None or pace.suggestion_s is None:
         return 1
     waiting = pace.suggestion_s + (pace.reduction_s or 0.0)
-    return 0 if waiting <= NEGLIGIBLE * pace.trial_s else 1
+    costs_little = waiting <= NEGLIGIBLE * pace.trial_s
+    hides_little = pace.trial_s <= LITTLE * waiting  # at most the time of one measurement
+    return 0 if costs_little or hides_little else 1
 
 
 def wants_trial(state: CampaignState, spec: CampaignSpec, depth: int) -> bool:

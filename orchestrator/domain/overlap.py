@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from orchestrator.domain import events as ev
 from orchestrator.domain.accounting import Times, fraction, until_the_end
 from orchestrator.domain.state import CampaignState
-from orchestrator.domain.trial import Trial
+from orchestrator.domain.trial import Trial, without_model
 
 if TYPE_CHECKING:
     from orchestrator.domain.spec import CampaignSpec
@@ -28,6 +28,8 @@ class Overlap:
     """How often a queued trial got better-informed parameters."""
     fallbacks: int
     """Trials with a space-filling point because the model was late or had none."""
+    last_fallback: str | None
+    """Why the newest of them has one; None when none has."""
     mean_lag: float | None
     """Outcomes that had arrived when a trial started and that its proposal did not know: the mean
     over the model-based trials that started; None when none has."""
@@ -44,9 +46,15 @@ def overlap(
     return Overlap(
         superseded=sum(trial.revision for trial in trials),
         fallbacks=sum(trial.source == "fallback" for trial in trials),
+        last_fallback=_last_fallback(trials),
         mean_lag=_mean_lag(log),
         sequential_idle_s=_sequential_idle_s(log, trials, spec.optimizer.batch, spent),
     )
+
+
+def _last_fallback(trials: Iterable[Trial]) -> str | None:
+    reasons = [without_model(one.details) for one in trials if one.source == "fallback"]
+    return reasons[-1] if reasons else None
 
 
 def sequential(spent: Times, idle_s: float) -> tuple[float, float]:
@@ -61,16 +69,20 @@ def _sequential_idle_s(
     """For each model-based trial: its suggestion, the reduction before it, and one hand-over more.
 
     Space-filling points cost nothing here: a sequential loop can know them beforehand. Of a batch,
-    only the first trial waits.
+    the first trial waits for the whole suggestion; those after it are asked for while the one
+    before them is measured, and wait for what lasts longer than that.
     """
     log = until_the_end(log)
     starts = sum(isinstance(event, ev.Started) for event in log)
     reductions = _reductions(log)
-    waits = [
-        trial.suggestion_s + reductions.get(trial.trial_id - 1, 0.0) + spent.ledger_gap_s / starts
-        for trial in trials
-        if trial.source == "model" and trial.attempts and (trial.trial_id - 1) % batch == 0
-    ]
+    measured = {trial.trial_id: trial.measuring_s for trial in trials}
+    waits: list[float] = []
+    for trial in trials:
+        if trial.source == "model" and trial.attempts and (before := trial.trial_id - 1) % batch:
+            waits.append(max(0.0, trial.suggestion_s - (measured.get(before) or 0.0)))
+        elif trial.source == "model" and trial.attempts:
+            reduction_s = reductions.get(before, 0.0)
+            waits.append(trial.suggestion_s + reduction_s + spent.ledger_gap_s / starts)
     return sum(waits) if waits else None
 
 

@@ -55,6 +55,7 @@ def summary(log: Sequence[ev.Event]) -> dict[str, Any]:
         "held_s": spent.held_s,
         "superseded": went.superseded,
         "fallbacks": went.fallbacks,
+        "last_fallback": went.last_fallback,
         "mean_lag": went.mean_lag,
         "honesty": asdict(said) if said else None,
         "opened_at": iso(state.opened_at),

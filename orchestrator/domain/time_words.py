@@ -58,7 +58,8 @@ def _proposals(summary: Mapping[str, Any]) -> Iterator[str]:
     if summary["superseded"]:
         yield f"{summary['superseded']} replaced by better-informed ones while queued"
     if summary["fallbacks"]:
-        yield f"{summary['fallbacks']} space-filling, because the model was late or had none"
+        last = f"; the last: {summary['last_fallback']}" * bool(summary["last_fallback"])
+        yield f"{summary['fallbacks']} space-filling, because the model was late or had none{last}"
 
 
 def _percent(value: float) -> str:

@@ -147,6 +147,13 @@ class Trial:
         object.__setattr__(self, "observation", told)
 
     @property
+    def measuring_s(self) -> float | None:
+        """Seconds from the newest start to the data being safe; None while either is missing."""
+        if self.started_at is None or self.acquired_at is None:
+            return None
+        return self.acquired_at - self.started_at if self.acquired_at >= self.started_at else None
+
+    @property
     def is_terminal(self) -> bool:
         """True when nothing can change it any more."""
         return self.state in TERMINAL
@@ -155,3 +162,8 @@ class Trial:
     def is_revisable(self) -> bool:
         """True while its parameters may still be replaced: it waits, and was never started."""
         return self.state is TrialState.QUEUED and self.attempts == 0
+
+
+def without_model(details: Mapping[str, object]) -> str:
+    """Why a proposal with these details is none of a model; empty when that is not known."""
+    return str(details.get("reason") or details.get("because") or "")

@@ -2,10 +2,11 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.system.lab import answer, results
+from tests.system.lab import answer, labwright, results
 
 LAB = """
 import os, time
@@ -41,6 +42,8 @@ budget: {{trials: 6}}
 optimizer: {{method: {method}, initial_trials: 3, lookahead: {lookahead}}}
 """
 
+REASON = "bad_optimizers:Failing failed: ZeroDivisionError: no way"
+
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Path:
@@ -57,12 +60,28 @@ def lab(tmp_path: Path) -> Path:
 
 def sources(lab: Path, method: str, lookahead: object, **settings: str) -> list[str]:
     """Who proposed each trial of a whole campaign."""
+    done = run(lab, method, lookahead, **settings)
+    return [row["source"] for row in results(lab / "data", done["campaign_id"])]
+
+
+def run(lab: Path, method: str, lookahead: object, **settings: str) -> dict[str, Any]:
+    """What a whole campaign came to."""
     (lab / "campaign.yaml").write_text(CAMPAIGN.format(method=method, lookahead=lookahead))
     path = os.pathsep.join(filter(None, (str(lab), os.environ.get("PYTHONPATH"))))
     where = ("--data-dir", str(lab / "data"))
     done = answer("run", str(lab / "campaign.yaml"), *where, PYTHONPATH=path, **settings)
     assert done["trials"]["measured"] == 6
-    return [row["source"] for row in results(lab / "data", done["campaign_id"])]
+    return done
+
+
+def test_whoever_looks_is_told_why_no_model_has_chosen(lab: Path) -> None:
+    done = run(lab, "failing", 0)
+    assert (done["fallbacks"], done["last_fallback"]) == (3, REASON)
+    where = ("--data-dir", str(lab / "data"))
+    proposed, *_ = answer("why", "5", *where)["history"]
+    assert (proposed["source"], proposed["because"]) == ("fallback", REASON)
+    said = labwright("status", done["campaign_id"], *where).stdout
+    assert REASON in " ".join(said.split())
 
 
 @pytest.mark.parametrize("method", ["hanging", "failing", "deadly"])

@@ -102,14 +102,14 @@ def test_documents_that_have_changed_correct_nothing(lab: Lab) -> None:
     assert "the documents of trial 2 are not in" in error
 
 
-def test_a_campaign_that_runs_is_corrected_so_far(data_dir: Path) -> None:
+def test_a_campaign_is_corrected_while_it_is_paused_and_not_while_it_runs(data_dir: Path) -> None:
     where = ("--data-dir", str(data_dir))
-    running = start("run", "soft", "--trials", "200", *where)
+    start("run", "soft", "--trials", "200", *where)
     wait_for(lambda: live_state(data_dir).count("measured") > 2, "some trials are measured")
     order = ("rereduce", "--with", "simulators.soft.reduce.reduce_branin", "--no-proposals")
-    done = answer(*order, *where)
-    assert done["corrected"] > 2
-    assert running.poll() is None
-    state = live_state(data_dir)
-    wait_for(lambda: live_state(data_dir).count("measured") > state.count("measured"), "it goes on")
+    refused = labwright(*order, *where, code=2)
+    assert "labwright pause" in refused.stderr
+    labwright("pause", *where)
+    wait_for(lambda: not live_state(data_dir).count("running", "acquired"), "nothing runs any more")
+    assert answer(*order, *where)["corrected"] > 2
     labwright("finish", *where)

@@ -360,6 +360,23 @@ def test_a_head_that_was_written_down_finds_what_nothing_else_can(copy: Copy) ->
     assert "written anew, or cut" in first.reason
 
 
+def test_a_table_that_people_read_and_somebody_changed_is_found(copy: Copy) -> None:
+    table = copy.results / "results.csv"
+    rows = table.read_text().splitlines()
+    table.write_text("\n".join([*rows[:-1], rows[-1].replace("model", "person", 1), ""]))
+    (found,) = copy.verify().divergences
+    assert found.what == "results.csv, source of trial 7"
+    assert (found.recorded, found.found) == ("model", "person")
+    table.unlink()
+    (copy.results / "summary.json").unlink()
+    verdict = copy.verify()
+    assert verdict.grade is Grade.BITWISE
+    assert [note.split(":")[0] for note in verdict.notes] == [
+        "no head of this log was kept elsewhere",
+        "there is no table of results to compare with the log",
+    ]
+
+
 def test_the_head_in_the_results_folder_is_compared(copy: Copy) -> None:
     forge(copy)
     kept = (copy.results / "summary.json").read_text()

@@ -25,13 +25,20 @@ def _honesty(*happened: ev.Event, spec: CampaignSpec | None = None) -> Honesty |
     return honesty(state_of(opened(spec), *happened), spec)
 
 
-def test_a_campaign_that_random_points_would_have_beaten_says_so():
-    found = _honesty(*results(1.0), _recording(2))
+def _compared(best: float | None, spec: CampaignSpec | None = None, **changes: Any) -> Honesty:
+    """After one trial that measured the best."""
+    measured = results(9.0 if best is None else best)
+    found = _honesty(*measured, _recording(2, best=best, **changes), spec=spec)
     assert found is not None
+    return found
+
+
+def test_a_campaign_that_random_points_would_have_beaten_says_so():
+    found = _compared(3.1)
     assert found.no_better
     assert found.sentence == (
-        "no better than random so far: best y 3.1, the space-filling reference 3.4 [3.2, 3.9]"
-        " at 24 trials"
+        "no better than random after 24 trials: best y 3.1, a space-filling campaign 3.4 by the"
+        " model (nine in ten 3.2 to 3.9; r2 0.90)"
     )
     assert (found.best, found.reference, found.band) == (3.1, 3.4, (3.2, 3.9))
     assert found.cross_validation == {"y": 0.9}
@@ -42,9 +49,8 @@ def test_a_campaign_that_random_points_would_have_beaten_says_so():
     [(3.4, "no better"), (3.5, "perhaps better"), (3.9, "perhaps better"), (4.0, "better")],
 )
 def test_it_is_better_beyond_the_band_and_perhaps_within(best: float, verdict: str):
-    found = _honesty(_recording(1, best=best))
-    assert found is not None
-    assert found.sentence.startswith(f"{verdict} than random so far")
+    found = _compared(best)
+    assert found.sentence.startswith(f"{verdict} than random after 24 trials")
     assert found.no_better == (verdict == "no better")
 
 
@@ -53,29 +59,43 @@ def test_it_is_better_beyond_the_band_and_perhaps_within(best: float, verdict: s
     [(3.4, "no better"), (3.3, "perhaps better"), (3.2, "perhaps better"), (3.1, "better")],
 )
 def test_when_minimizing_less_is_better(best: float, verdict: str):
-    found = _honesty(_recording(1, best=best), spec=campaign(**MINIMIZE))
-    assert found is not None
-    assert found.sentence.startswith(f"{verdict} than random so far: best y {best} mm")
+    found = _compared(best, campaign(**MINIMIZE))
+    assert found.sentence.startswith(f"{verdict} than random after 24 trials: best y {best} mm")
 
 
 @pytest.mark.parametrize("goal", [{}, MINIMIZE], ids=["maximize", "minimize"])
 def test_something_feasible_is_better_than_nothing(goal: dict[str, Any]):
     nowhere = {"low": None, "median": None, "high": None}
-    found = _honesty(_recording(1, **nowhere), spec=campaign(**goal))
-    assert found is not None
-    assert found.sentence.startswith("better than random so far")
-    assert "reference nothing feasible [nothing feasible, nothing feasible]" in found.sentence
-    found = _honesty(_recording(1, best=None), spec=campaign(**goal))
-    assert found is not None
-    assert found.sentence.startswith("no better than random so far: best y nothing feasible")
+    found = _compared(3.1, campaign(**goal), **nowhere)
+    assert found.sentence.startswith("better than random after 24 trials")
+    assert "campaign nothing feasible" in found.sentence
+    found = _compared(None, campaign(**goal))
+    assert found.sentence.startswith("no better than random after 24 trials: best y nothing feas")
     assert found.best is None
+    found = _compared(None, campaign(**goal), **nowhere)
+    assert found.no_better is None
+    assert found.sentence == (
+        "nothing feasible after 24 trials, and none is expected of so many random points either"
+    )
+
+
+def test_a_model_that_foretells_little_is_no_measure():
+    found = _compared(3.1, r2=0.3)
+    assert found.no_better is None
+    assert found.sentence == (
+        "not to be compared with random after 24 trials: the model foretells y too badly (r2 0.30)"
+    )
+
+
+def test_what_was_recorded_before_a_correction_counts_no_more():
+    assert _honesty(*results(3.3), _recording(2, best=3.1)) is None
 
 
 def test_the_best_informed_proposal_counts():
-    happened = [_recording(1, 20), _recording(2, 22, r2=0.5), _recording(3, 21), proposed(4)]
-    found = _honesty(*happened)
+    recorded = [_recording(2, 20), _recording(3, 22, r2=0.6), _recording(4, 21), proposed(5)]
+    found = _honesty(*results(3.1), *recorded)
     assert found is not None
-    assert (found.trials, found.cross_validation) == (22, {"y": 0.5})
+    assert (found.trials, found.cross_validation) == (22, {"y": 0.6})
 
 
 def test_there_is_none_before_a_model_proposed_nor_from_older_records():

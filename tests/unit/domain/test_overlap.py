@@ -61,9 +61,21 @@ def test_a_sequential_loop_waits_for_reduction_model_and_hand_over():
     assert fraction == 21 / (37 + 21)
 
 
-def test_of_a_batch_only_the_first_waits():
+def test_within_a_batch_a_quick_suggestion_costs_nothing():
     found, _, _ = of(*AHEAD, optimizer={"batch": 2})
     assert found.sequential_idle_s == 7 + 1 + 2
+
+
+def test_within_a_batch_a_loop_waits_for_what_lasts_longer_than_measuring():
+    """Trial 1 was measured in 10 s, and the suggestion for trial 2 took 25 s."""
+    slow = [
+        (at, replace(e, suggestion_s=25.0))
+        if isinstance(e, ev.Proposal) and e.trial_id == 2
+        else (at, e)
+        for at, e in AHEAD
+    ]
+    found, _, _ = of(*slow, optimizer={"batch": 2})
+    assert found.sequential_idle_s == (25 - 10) + (7 + 1 + 2)
 
 
 def test_without_a_model_nothing_is_estimated():

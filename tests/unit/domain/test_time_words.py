@@ -40,11 +40,15 @@ def test_a_loop_without_look_ahead_stands_beside_it():
     )
 
 
+FAILED = {"fallbacks": 1, "last_fallback": "no luck"}
+
+
 def test_how_old_the_proposals_were():
-    told = time_lines({**QUIET, "mean_lag": 0.94, "superseded": 3, "fallbacks": 1})
+    told = time_lines({**QUIET, "mean_lag": 0.94, "superseded": 3, **FAILED})
     assert told[2] == (
         "proposals: 0.9 outcomes behind at the start, on average, 3 replaced by better-informed "
-        "ones while queued, 1 space-filling, because the model was late or had none"
+        "ones while queued, 1 space-filling, because the model was late or had none; "
+        "the last: no luck"
     )
 
 

@@ -78,9 +78,12 @@ def _sequential_idle_s(
     measured = {trial.trial_id: trial.measuring_s for trial in trials}
     waits: list[float] = []
     for trial in trials:
-        if trial.source == "model" and trial.attempts and (before := trial.trial_id - 1) % batch:
+        before = trial.trial_id - 1
+        if trial.source != "model" or not trial.attempts:
+            continue
+        if before % batch:
             waits.append(max(0.0, trial.suggestion_s - (measured.get(before) or 0.0)))
-        elif trial.source == "model" and trial.attempts:
+        else:
             reduction_s = reductions.get(before, 0.0)
             waits.append(trial.suggestion_s + reduction_s + spent.ledger_gap_s / starts)
     return sum(waits) if waits else None

@@ -46,6 +46,8 @@ def main() -> int:
     asked = {key: value for key, value in given.items() if key not in ("name", "json")}
     if unknown := asked.keys() - signature(module.measure).parameters:
         parser.error(f"{options.name} takes no --{min(unknown)}")
+    if hasattr(module, "RESULTS"):
+        asked.setdefault("results", module.RESULTS)
     measured: dict[str, Any] = module.measure(**asked)
     report = {"name": options.name, "machine": machine(), **measured}
     report["passed"] = all(

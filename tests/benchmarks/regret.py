@@ -19,6 +19,8 @@ from tests.benchmarks.peers import METHODS
 from tests.benchmarks.problems import PROBLEMS
 from tests.benchmarks.regret_runs import Results, Run, carry_out, unavailable
 
+RESULTS = Path(__file__).with_name("regret.jsonl")
+"""The runs that were done so far: the table in ``docs/explanations/performance.md`` is theirs."""
 LEAST = 1e-9
 """Smaller regrets are rounding."""
 OURS = ("ours", "ours-ahead")

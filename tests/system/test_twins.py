@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from simulators.twins import twin_module
 from tests.system.lab import answer, labwright, results
 
 TWINS = sorted({point.name for point in entry_points(group="labwright.twins")} - {"soft"})
@@ -14,7 +15,8 @@ TWINS = sorted({point.name for point in entry_points(group="labwright.twins")} -
 @pytest.mark.parametrize("name", TWINS)
 def test_its_campaign_runs(name: str, tmp_path: Path) -> None:
     where = ("--data-dir", str(tmp_path))
-    done = answer("run", name, "--trials", "3", "--seed", "1", *where)
+    pace = {"LABWRIGHT_TIME_COMPRESSION": str(twin_module(name).TIME_COMPRESSION)}
+    done = answer("run", name, "--trials", "3", "--seed", "1", *where, **pace)
     assert done["status"] == "done"
     assert done["trials"]["measured"] + done["trials"]["invalid"] == 3
     first, *_ = results(tmp_path, done["campaign_id"])

@@ -37,6 +37,13 @@ class ActiveFaults:
         """Names of the process variables that read otherwise from moment to moment."""
         return {one.pv for one, _, _ in self._faults if one.fault == "drift"}
 
+    def untripped(self, pv: Pv) -> Value:
+        """Its value as it was before the first trip that holds; as it is when none does."""
+        before = (
+            one for fault, _, one in self._faults if (fault.fault, fault.pv) == ("trip", pv.name)
+        )
+        return next(before, pv.value)
+
     def begin(self, fault: Fault, reads: Value) -> None:
         """It holds from now on; clients have read this value last."""
         self._faults.append((fault, self._now(), reads))
@@ -136,8 +143,8 @@ class FaultCourse:
             task.cancel()
 
     async def _happen(self, fault: Fault) -> None:
-        await self._begin(fault)
         try:
+            await self._begin(fault)
             await self._sleep(fault.for_s)
         finally:
             await asyncio.shield(self._end(fault))

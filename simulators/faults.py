@@ -4,6 +4,7 @@ Times are lab seconds. A planned fault counts from the first put of a client, so
 of the lab shifts none of them.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -169,6 +170,9 @@ def check(fault: Fault, pvs: Sequence[Pv], place: str) -> None:
         raise FaultError(f"{place}.pv: there is no {fault.pv!r}; near are {', '.join(near)}")
     if fault.fault in ON_PUTS and pv.put is None:
         raise FaultError(f"{place}.pv: {fault.pv} is read-only, so {fault.fault} would do nothing")
+    low, high = pv.limits or (-math.inf, math.inf)
+    if fault.to is not None and not low <= fault.to <= high:
+        raise FaultError(f"{place}.to: {fault.to:g} is outside {low:g} to {high:g} of {fault.pv}")
     if fault.fault in ON_VALUES and not isinstance(pv.value, float):
         raise FaultError(f"{place}.pv: {fault.pv} is no real number, so it cannot {fault.fault}")
 

@@ -124,6 +124,11 @@ class _Order(_Text):
         self.order((text.decode() if isinstance(text, bytes) else text).rstrip("\0"))
 
 
+def _like(pv: Pv, value: Any) -> float:
+    """The number in the type of the process variable."""
+    return int(value) if isinstance(pv.value, int) else float(value)
+
+
 async def _text_only(_: float) -> None:
     raise PutRefused(f"{FAULT} takes a text")
 
@@ -270,12 +275,15 @@ class Ioc:
     async def _break(self, fault: Fault) -> None:
         """A fault begins."""
         pv = self._channels[fault.pv].pv if fault.pv else None
-        self._faults.begin(fault, self._faults.read(pv) if pv else "")
+        reads = self._faults.read(pv) if pv else ""
+        if fault.fault == "trip" and pv is not None:
+            reads = self._faults.untripped(pv)
+        self._faults.begin(fault, reads)
         if fault.fault == "lost":
             await self._context.hang_up()
             self._server.cancel()
         if fault.fault == "trip" and pv is not None and fault.to is not None:
-            await pv.accept(fault.to)
+            await pv.accept(_like(pv, fault.to))
         await self._show_fault(fault)
 
     async def _mend(self, fault: Fault) -> None:
@@ -284,8 +292,8 @@ class Ioc:
         before = self._faults.end(fault)
         if fault.fault == "lost" and not self._faults.of("lost"):
             self._found.set()
-        if fault.fault == "trip" and pv is not None:
-            await pv.accept(float(before))
+        if fault.fault == "trip" and pv is not None and not self._faults.of("trip", pv.name):
+            await pv.accept(_like(pv, before))
         await self._show_fault(fault)
 
     async def _show_fault(self, fault: Fault) -> None:
@@ -320,7 +328,7 @@ class Ioc:
         self._step()
         self._moved.set()  # a put that is complete at the end of a move waits for the steps
         try:
-            await pv.accept(int(value) if isinstance(pv.value, int) else value)
+            await pv.accept(_like(pv, value))
             await self._faults.after_put(pv)
         finally:
             await self._publish()

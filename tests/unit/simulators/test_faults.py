@@ -19,6 +19,7 @@ PVS = [
     Pv("A:SP", 1.0, put=put),
     Pv("A:RB", 1.0),
     Pv("A:N", 1, put=put),
+    Pv("A:FAULT", 0.0, limits=(0.0, 5.0), put=put),
 ]
 
 
@@ -39,6 +40,7 @@ PVS = [
         ("- hang", "not 'faults:' or 'random:'"),
         ("random: {seed: 1, mean_s: 60, faults: []}", "random.faults"),
         ("random: {seed: 1, mean_s: 60, faults: [{fault: hang, pv: X, for_s: 1}]}", "no 'X'"),
+        ("faults: [{fault: trip, pv: 'A:FAULT', for_s: 1, to: 9}]", "9 is outside 0 to 5"),
         ("faults: [", "expected"),
     ],
 )
@@ -63,6 +65,17 @@ def test_random_faults_are_the_same_for_the_same_seed_and_do_not_overlap(tmp_pat
     assert min(gaps) >= 0
     assert sum(gaps) / len(gaps) == pytest.approx(60, rel=0.1)
     assert {one.fault for one in first} == {"lost", "nan"}
+
+
+def test_trips_of_one_pv_that_overlap_remember_what_was_before_the_first() -> None:
+    lab = Lab()
+    first, second = (Fault(fault="trip", pv="A:SP", for_s=1, to=to) for to in (5.0, 7.0))
+    lab.faults.begin(first, lab.faults.untripped(lab.pv))
+    lab.pv.post(5.0)
+    lab.faults.begin(second, lab.faults.untripped(lab.pv))
+    lab.pv.post(7.0)
+    assert lab.faults.end(first) == 1.0
+    assert lab.faults.end(second) == 1.0
 
 
 class Lab:

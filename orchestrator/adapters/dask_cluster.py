@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrator.domain.errors import Unusable
 
@@ -51,7 +51,7 @@ def on_cluster(
 
 def _refuse_others(client: "Client", address: str) -> None:
     """Pass when each worker has this version of Labwright."""
-    versions = client.run(_version)
+    versions: Any = client.run(_version)  # its type says that it may be awaited, which it may not
     if not versions:
         raise Unusable(f"the Dask cluster at {address} has no worker; start one there")
     for worker, found in versions.items():

@@ -37,11 +37,12 @@ class Adopted:
         self.devices: dict[str, Any] = {}
         """Adopted devices by name; they may not be connected yet."""
         self._startup: Startup | None = None
+        self._startup_place = ""
         self.engine = self._told("run_engine", self._first_engine)
         """The lab's RunEngine, a plain one when it has none."""
         for index, source in enumerate(instrument.sources):
             self._take(f"from.{index}", source)
-        self.engine = self._told("run_engine", self._last_engine)
+        self.engine = self._told(self._startup_place or "run_engine", self._last_engine)
         self.suspenders = self._told("suspenders", self._suspenders)
         """Those of the instrument file; the RunEngine may have more."""
         self._told("md.required", self._check_metadata)
@@ -59,6 +60,8 @@ class Adopted:
         return names[name]
 
     def _take(self, place: str, source: SourceSpec) -> None:
+        if source.startup:
+            self._startup_place = f"{place}.startup"
         find = self._told(f"{place}.{source.kind}", partial(self._offers, source))
         for position, name in enumerate(source.use):
             device = self._told(f"{place}.use.{position}", partial(find, name))

@@ -18,5 +18,5 @@ def located(instrument: InstrumentSpec, place: str) -> str:
     above = place
     while above and above not in lines:
         above = above.rpartition(".")[0]
-    line = f":{lines[above]}" if above in lines else ""
+    line = f":{lines[above]}" if above else ""
     return f"{file}{line}: {place}"

@@ -1,7 +1,7 @@
 """The EPICS server of a beamline with a startup profile: motor records and plain signals.
 
-``python -m tests.beamline.profile_ioc WITNESS`` prints one line of JSON when clients can connect,
-and writes a line to the witness for each put, on disk before it acts.
+``python -m tests.beamline.profile_ioc WITNESS [PORT]`` prints one line of JSON when clients can
+connect, and writes a line to the witness for each put, on disk before it acts.
 """
 
 import json
@@ -73,4 +73,5 @@ if __name__ == "__main__":
         print(json.dumps(about), flush=True)
 
     fence = Fence(witness=Path(sys.argv[1]))
-    serve(sys.modules["__main__"], name="profile", fence=fence, on_ready=say)
+    port = int(sys.argv[2]) if sys.argv[2:] else None
+    serve(sys.modules["__main__"], name="profile", fence=fence, on_ready=say, port=port)

@@ -9,3 +9,7 @@ def net_intensity(runs):
 
 def mean_det(runs):
     return {"counts": float(runs[0]["primary"]["det"].iloc[-1])}
+
+
+def channel_value(runs):
+    return {"counts": float(runs[0]["primary"]["det-channel-1-value"].iloc[-1])}

@@ -202,6 +202,46 @@ def test_a_device_that_drops_suspends_the_campaign(beamline: Beamline) -> None:
     next(again, None)
 
 
+ASYNC = """
+name: async
+mode: twin
+from: [{factory: tests.beamline.async_devices:make_all, use: [stage, det]}]
+devices:
+  stage: {unit: mm, limits: [-1, 1], tolerance: 0.001, timeout_s: 20}
+baseline: [stage]
+quiet: [{stop: [stage.x, stage.y]}]
+"""
+ASYNC_CAMPAIGN = """
+name: pattern
+instrument: instrument.yaml
+plan: {name: bluesky.plans.count, args: {detectors: [det, stage]}}
+reduce: {call: tests.beamline.reducers.channel_value}
+parameters:
+  x: {device: stage.x, range: [-0.2, 0.2], unit: mm}
+  y: {device: stage.y, range: [-0.2, 0.2], unit: mm}
+objectives: {counts: {goal: maximize}}
+budget: {trials: 3}
+optimizer: {method: sobol, lookahead: 0}
+"""
+
+
+def test_devices_of_ophyd_async(tmp_path: Path) -> None:
+    pytest.importorskip("ophyd_async")
+    lab = Beamline(tmp_path, 0)
+    campaign = lab.write(instrument=ASYNC, campaign=ASYNC_CAMPAIGN)
+    code, said, complaint = finish(lab.run(campaign))
+    assert code == 0, complaint
+    assert json.loads(said)["trials"]["measured"] == 3
+    (row, *_) = results(lab.data_dir, "c")
+    (event,) = [
+        document["data"]
+        for name, document in lab.documents(1)
+        if name == "event" and "det-channel-1-value" in document["data"]
+    ]
+    assert event["stage-x"] == pytest.approx(float(row["x"]))
+    assert float(row["counts"]) == event["det-channel-1-value"] > 0
+
+
 MINI = """
 name: mini
 mode: twin

@@ -1,5 +1,6 @@
 """Makes the devices of an instrument file, connects them, and finds them by dotted name."""
 
+import asyncio
 import inspect
 import logging
 import pkgutil
@@ -40,7 +41,12 @@ class Devices(dict[str, Any]):
 
 
 def load(
-    devices: Mapping[str, Mapping[str, Any]], *, connect_timeout_s: float, time_scale: float = 1.0
+    devices: Mapping[str, Mapping[str, Any]],
+    *,
+    connect_timeout_s: float,
+    time_scale: float = 1.0,
+    ready: Mapping[str, Any] | None = None,
+    loop: asyncio.AbstractEventLoop | None = None,
 ) -> Devices:
     """Make all devices and connect them at the same time.
 
@@ -49,6 +55,8 @@ def load(
             `optional`, and the keys in `PASSED_ON`. A key that is None counts as absent.
         connect_timeout_s: seconds for all of them together.
         time_scale: by which what counts lab time is divided; the time compression of a twin.
+        ready: devices that are there already, by name; they are only connected.
+        loop: runs in another thread; devices of ophyd-async live in it.
 
     Raises:
         DevicesUnavailable: names every required device that failed, and why.
@@ -57,10 +65,11 @@ def load(
     reasons: dict[str, str] = {}
     for name, entry in devices.items():
         try:
-            made[name] = _make(name, entry, time_scale)
+            known = (ready or {}).get(name)
+            made[name] = _make(name, entry, time_scale) if known is None else known
         except Exception as error:  # any class may raise anything, and the others must be heard
             reasons[name] = _reason(error)
-    reasons |= _connect(made, connect_timeout_s)
+    reasons |= _connect(made, connect_timeout_s, loop)
     missing = {name: why for name, why in reasons.items() if devices[name].get("optional")}
     required = {name: why for name, why in reasons.items() if name not in missing}
     for name in made if required else missing:
@@ -150,7 +159,9 @@ def _arguments(found: Any) -> set[str]:
     return names
 
 
-def _connect(made: Mapping[str, Any], timeout_s: float) -> dict[str, str]:
+def _connect(
+    made: Mapping[str, Any], timeout_s: float, loop: asyncio.AbstractEventLoop | None
+) -> dict[str, str]:
     """Wait for all at once; why each that did not connect did not."""
     deadline = time.monotonic() + timeout_s
     reasons: dict[str, str] = {}
@@ -158,12 +169,20 @@ def _connect(made: Mapping[str, Any], timeout_s: float) -> dict[str, str]:
 
     def wait(name: str, device: Any) -> None:
         try:
-            device.wait_for_connection(timeout=max(deadline - time.monotonic(), 0.01))
+            left = max(deadline - time.monotonic(), 0.01)
+            if loop is not None and _is_async(device):
+                asyncio.run_coroutine_threadsafe(device.connect(timeout=left), loop).result(left)
+            else:
+                device.wait_for_connection(timeout=left)
         except Exception as error:  # collected, to be raised together with the others
             reasons[name] = _reason(error)
         done.add(name)
 
-    waiting = {name: each for name, each in made.items() if hasattr(each, "wait_for_connection")}
+    waiting = {
+        name: each
+        for name, each in made.items()
+        if hasattr(each, "wait_for_connection") or (loop is not None and _is_async(each))
+    }
     new_thread = get_cl().thread_class if waiting else threading.Thread
     threads = [new_thread(target=wait, args=item, daemon=True) for item in waiting.items()]
     for thread in threads:
@@ -172,6 +191,11 @@ def _connect(made: Mapping[str, Any], timeout_s: float) -> dict[str, str]:
         thread.join(max(deadline - time.monotonic(), 0.0) + 0.5)
     silent = {name: "did not connect in time" for name in waiting if name not in done}
     return silent | reasons
+
+
+def _is_async(device: Any) -> bool:
+    """True for a device of ophyd-async."""
+    return inspect.iscoroutinefunction(getattr(device, "connect", None))
 
 
 def _near(name: str, names: Any) -> str:

@@ -217,7 +217,7 @@ def reduce_trial(
 
 def _conditions_allow(lab: Lab, campaign_id: str) -> bool:
     """Suspend the campaign while a condition is tripped, and let it go on afterwards."""
-    if not lab.instrument.conditions:
+    if not lab.instrument.may_suspend:
         return True
     tripped = lab.executor.tripped()
     if tripped is not None:

@@ -12,10 +12,11 @@ from typing import Any
 
 from orchestrator.adapters.child import is_proven_dead
 from orchestrator.campaign import execute
+from orchestrator.domain import events as ev
 from orchestrator.domain.envelope import envelope_of
 from orchestrator.domain.errors import LeaseLost, LedgerUnavailable, LogWentBack, Unusable
 from orchestrator.domain.spec import CampaignSpec
-from orchestrator.domain.state import CampaignState, fold
+from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.ports import InstrumentState, Lab
 from orchestrator.recovery import recover
 from orchestrator.storage import go_on_with_room, may_start
@@ -28,6 +29,8 @@ BUSY_S = 60.0
 """Longest time that anything beside a plan may take, waiting for the ledger included."""
 STANDBY_S = 0.05
 """Wait between looks whether the instrument is free."""
+LOST = "a device is lost: "
+"""How the reason begins for which a campaign waits for a device to come back."""
 NO_CAMPAIGN_S = 0.1
 """Wait between looks for a first campaign."""
 
@@ -64,6 +67,7 @@ class Worker:
         self._await_turn()
         lab.announce(BUSY_S)
         lab.reducer.warm_up()
+        lab.announce(BUSY_S + sum(source.timeout_s for source in lab.instrument.sources))
         lab.executor.connect()
         lab.ledger.register(lab.instrument.name, lab.worker, envelope_of(lab.instrument))
         recover(lab, self._beside, standby=self.standby)
@@ -92,6 +96,29 @@ class Worker:
             except LogWentBack as error:
                 log.warning("the next worker looks at what is there: %s", error)
                 self._is_barred = True
+        self._await_devices()
+
+    def _await_devices(self) -> None:
+        """While a device is gone, suspend instead of failing; the next worker connects and goes on.
+
+        A twin that was started anew has another address: nothing comes back at the old one.
+        """
+        lab = self.lab
+        executor = lab.executor
+        while executor.is_reusable and not executor.is_connected and self.stays():
+            lab.announce(BUSY_S)
+            with contextlib.suppress(LedgerUnavailable):
+                for campaign_id in lab.ledger.open_campaigns(lab.instrument.name):
+                    order = ev.Suspended(by="devices", reason=f"{LOST}{executor.observe()}")
+                    lab.ledger.order(campaign_id, order, [CampaignStatus.RUNNING])
+            lab.clock.sleep(IDLE_S)
+
+    def _go_on_connected(self, state: CampaignState) -> None:
+        """Let a campaign go on that waited for a lost device: this worker has connected all."""
+        held = state.status is CampaignStatus.SUSPENDED
+        if held and (state.waiting_for or "").startswith(LOST):
+            order = ev.Resumed(by="devices", reason="all devices are connected again")
+            self.lab.ledger.order(state.campaign_id, order, [CampaignStatus.SUSPENDED])
 
     def _is_fit(self) -> bool:
         """False after an odd end, or when a device has lost its connection."""
@@ -142,7 +169,9 @@ class Worker:
         campaigns = lab.ledger.open_campaigns(name)
         known = {one: self._states[one].last_id for one in campaigns if one in self._states}
         for campaign_id in campaigns:
-            go_on_with_room(lab.ledger, self._follow(campaign_id), lab.outbox.lack)
+            state = self._follow(campaign_id)
+            go_on_with_room(lab.ledger, state, lab.outbox.lack)
+            self._go_on_connected(state)
         if any(self._states[one].last_id != last for one, last in known.items()):
             return  # something happened since the queue was looked at
         if campaigns and not self._is_barred:

@@ -23,8 +23,10 @@ from orchestrator.domain.spec import InstrumentSpec
 from orchestrator.ports import Evidence, PlanRequest, Traces
 
 if TYPE_CHECKING:
+    from orchestrator.adapters.adoption import Adopted
     from orchestrator.adapters.instrument_devices import InstrumentDevices
     from orchestrator.adapters.journal import Journal
+    from orchestrator.adapters.lab_suspenders import Suspensions
     from orchestrator.adapters.preprocessors import Guard
     from orchestrator.adapters.recorder import Publisher, Recorder
     from orchestrator.adapters.run_engine import EngineThread, Execution
@@ -75,27 +77,47 @@ class BlueskyExecutor:
         self._connect_timeout_s = connect_timeout_s
         self._abort_grace_s = abort_grace_s
         self._parts: tuple[InstrumentDevices, EngineThread] | None = None
+        self._lab: tuple[Adopted, Suspensions] | None = None
         self._spoilt = False
 
     def load(self) -> None:
         """See ports.Executor."""
         for module in ("instrument_devices", "run_engine", "trial_plan", "preprocessors"):
             import_module(f"orchestrator.adapters.{module}")
+        import_module("orchestrator.adapters.lab_suspenders")
+        import_module("orchestrator.adapters.adoption")
         import_module("devices.loader")
 
     def connect(self) -> None:
-        """Connect every required device.
+        """Take over what the lab has, and connect every required device.
 
         Raises:
-            DeviceUnavailable: listing all that failed.
+            DeviceUnavailable: listing all that failed, or naming what the lab's code did not give.
         """
+        from orchestrator.adapters.adoption import Adopted, with_read_beside
+        from orchestrator.adapters.engine import record
         from orchestrator.adapters.instrument_devices import InstrumentDevices
+        from orchestrator.adapters.lab_suspenders import Suspensions
         from orchestrator.adapters.run_engine import EngineThread
 
+        lab = Adopted(self._instrument)
+        suspensions = Suspensions(lab.engine, lab.suspenders)
+        self._instrument, adopted = with_read_beside(self._instrument, lab)
         devices = InstrumentDevices(
-            self._instrument, self._instance, self._connect_timeout_s, self._time_scale
+            self._instrument,
+            self._instance,
+            self._connect_timeout_s,
+            self._time_scale,
+            adopted=adopted,
+            suspenders=suspensions.conditions(self._time_scale),
+            loop=lab.engine.loop,
         )
-        self._parts = (devices, EngineThread())
+        record(
+            lab.engine,
+            *map(devices.present, (self._instrument.baseline, self._instrument.monitors)),
+        )
+        self._parts = (devices, EngineThread(lab.engine))
+        self._lab = (lab, suspensions)
 
     def deadline_s(self, request: PlanRequest) -> float:
         """See ports.Executor."""
@@ -116,27 +138,45 @@ class BlueskyExecutor:
 
         self._envelope.check(request.settings)
         devices, engine = self._connected()
-        plan = trial_plan(request, devices, self._instrument.move_order)
+        lab, suspensions = self._lab_parts
+        plan = trial_plan(request, devices, self._instrument.move_order, lab.plan)
         with (
             closing(Recorder(self._data_dir, request.documents, self._publisher)) as recorder,
             closing(self._new_journal(request)) as journal,
         ):
             guard = self._guard(request, journal)
             devices.conditions.watch()
-            guarded: Any = guard.guarded(plan)
-            # Becomes Bluesky's plan_name, unless the plan gives one.
-            guarded.__name__ = getattr(plan, "__name__", request.campaign.plan.name)
-            execution = engine.start(guarded, recorder)
+            suspensions.watch()
+            # The guard is outermost: what the lab's preprocessors add is looked at, too.
+            execution = engine.start(plan, recorder, guard.guarded)
             cause = self._follow(execution, request, order)
             if cause is not None and not execution.done.is_set():
                 raise cause
             if error := self._error(execution, guard, recorder, cause):
+                self._before_suspension()
                 raise error
             return recorder.evidence()
 
     def tripped(self) -> str | None:
         """Why a condition forbids starting now, in one sentence; None when all are good."""
-        return self._connected()[0].conditions.tripped()
+        why = self._connected()[0].conditions.tripped()
+        suspensions = self._lab_parts[1]
+        if why is None and suspensions.after:
+            try:
+                for plan in suspensions.after:
+                    self._beside_trials(plan, "what a suspender wants done before going on")
+            except LabError as error:
+                return str(error)
+            suspensions.is_done()
+        return why
+
+    def _before_suspension(self) -> None:
+        """Do what a suspender that has ended the attempt wants done, such as closing a shutter."""
+        for plan in self._lab_parts[1].before():
+            try:
+                self._beside_trials(plan, "what a suspender wants done")
+            except LabError:
+                log.exception("the campaign is suspended all the same")
 
     def quiet(self) -> None:
         """Do what the instrument file lists under ``quiet``; everything else holds its position."""
@@ -156,14 +196,25 @@ class BlueskyExecutor:
         """
         from orchestrator.adapters.trial_plan import moves
 
-        devices, engine = self._connected()
+        devices, _ = self._connected()
         steps = [item for step in self._instrument.park for item in step.set.items()]
         positions = [(devices.at(path), value) for path, value in steps]
-        plan = self._guard(None).guarded(moves(positions))
-        execution = engine.start(plan, lambda *_: None)
-        if not execution.done.wait(PARK_S):
-            self._interrupt(execution, halt=False)
-            raise PlanFailed(f"parking took longer than {PARK_S:g} s", "deadline")
+        self._beside_trials(moves(positions), "parking")
+
+    def _beside_trials(self, plan: Any, what: str) -> None:
+        """Run a plan that belongs to no trial, under the same guard, whatever has tripped.
+
+        Raises:
+            EnvelopeError: a position is outside the envelope; nothing moved there.
+            PlanFailed: it failed, or took longer than `PARK_S`.
+        """
+        devices, engine = self._connected()
+        with self._lab_parts[1].ignored():
+            messages = plan() if callable(plan) else plan
+            execution = engine.start(messages, lambda *_: None, self._guard(None).guarded)
+            if not execution.done.wait(PARK_S):
+                self._interrupt(execution, halt=False)
+                raise PlanFailed(f"{what} took longer than {PARK_S:g} s", "deadline")
         if execution.error is not None:
             raise failure(execution.error, devices.all)
 
@@ -221,6 +272,12 @@ class BlueskyExecutor:
         if self._parts is None:
             raise PlanFailed("the devices are not connected", "device_disconnected")
         return self._parts
+
+    @property
+    def _lab_parts(self) -> "tuple[Adopted, Suspensions]":
+        if self._lab is None:
+            raise PlanFailed("the devices are not connected", "device_disconnected")
+        return self._lab
 
     @property
     def _journal_file(self) -> Path:
@@ -317,7 +374,7 @@ class BlueskyExecutor:
 
     def _trouble(self, devices: "InstrumentDevices") -> PlanFailed | None:
         """A lost connection, else a condition that has tripped; None when all is well."""
-        trip = devices.conditions.seen
+        trip = devices.conditions.seen or self._lab_parts[1].why
         return self._lost(devices) or (PlanFailed(trip, "interrupted") if trip else None)
 
     def _lost(self, devices: "InstrumentDevices") -> PlanFailed | None:

@@ -4,11 +4,12 @@ import asyncio
 import inspect
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator.adapters.conditions import Condition, Conditions
 from orchestrator.adapters.device_paths import DevicePaths
+from orchestrator.adapters.shared_pvs import refuse_shared
 from orchestrator.domain.errors import DeviceUnavailable, PlanFailed
 from orchestrator.domain.spec import InstrumentSpec
 
@@ -31,20 +32,34 @@ class InstrumentDevices:
         instance: id that the twin's server must give; None asks for none.
         timeout_s: seconds for all connections together.
         time_scale: seconds of lab time in one second.
+        adopted: devices that the lab has made, by name.
+        suspenders: further conditions, as the lab judges them.
+        loop: in which devices of ophyd-async live; None for none of them.
 
     Raises:
         DeviceUnavailable: listing all that failed, or naming a server that is another one.
     """
 
     def __init__(
-        self, instrument: InstrumentSpec, instance: str | None, timeout_s: float, time_scale: float
+        self,
+        instrument: InstrumentSpec,
+        instance: str | None,
+        timeout_s: float,
+        time_scale: float,
+        *,
+        adopted: Mapping[str, Any] | None = None,
+        suspenders: Sequence[Condition] = (),
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self._instrument = instrument
-        found = _loaded(_entries(instrument, instance), timeout_s, time_scale)
+        adopted = adopted or {}
+        entries = _entries(instrument, instance)
+        found = _loaded(entries, timeout_s, time_scale, ready=adopted, loop=loop)
         _check_identity(found.pop(IDENTITY, None), instance)
         signals = {pv: found.pop(pv) for pv in _condition_pvs(instrument)}
         self.all: Mapping[str, Any] = found
         """By name, absent optional ones left out."""
+        refuse_shared(found, instrument)
         self._signals = list(signals.values())
         self.paths = DevicePaths(instrument, found)
         self.conditions = Conditions(
@@ -52,6 +67,7 @@ class InstrumentDevices:
                 Condition(one, signals.get(one.signal) or self._signal(one.signal), time_scale)
                 for one in instrument.conditions
             ]
+            + list(suspenders)
         )
 
     def at(self, path: str) -> Any:
@@ -67,6 +83,10 @@ class InstrumentDevices:
             return resolve(self.all, path)
         except NoSuchDevice as error:
             raise PlanFailed(str(error)) from error
+
+    def present(self, paths: Sequence[str]) -> list[Any]:
+        """The devices at these paths, absent optional ones left out."""
+        return [self.at(path) for path in paths if path.split(".")[0] in self.all]
 
     def named(self, value: Any) -> Any:
         """The same argument of a plan, with devices in place of the texts that name them."""
@@ -88,8 +108,10 @@ class InstrumentDevices:
 
     @property
     def are_connected(self) -> bool:
-        """False when a device or a condition's signal has lost its connection."""
-        held = [*self.all.values(), *self._signals]
+        """False when a required device or a condition's signal has lost its connection."""
+        specs = self._instrument.devices
+        required = [one for name, one in self.all.items() if not specs[name].optional]
+        held = [*required, *self._signals]
         return all(getattr(one, "connected", True) is not False for one in held)
 
     def unrest(self) -> str | None:
@@ -137,13 +159,13 @@ def _pv(name: str, **kwargs: Any) -> dict[str, Any]:
 
 
 def _loaded(
-    entries: Mapping[str, Mapping[str, Any]], timeout_s: float, time_scale: float
+    entries: Mapping[str, Mapping[str, Any]], timeout_s: float, time_scale: float, **more: Any
 ) -> dict[str, Any]:
     from devices.errors import DevicesUnavailable
     from devices.loader import load
 
     try:
-        return load(entries, connect_timeout_s=timeout_s, time_scale=time_scale)
+        return load(entries, connect_timeout_s=timeout_s, time_scale=time_scale, **more)
     except DevicesUnavailable as error:
         raise DeviceUnavailable(str(error)) from error
 

@@ -25,12 +25,21 @@ GIVEN = ("settings", "md")
 """Arguments of a plan that Labwright fills in."""
 
 
+STARTUP = "startup:"
+"""Before the name of a plan that the lab's startup defines: it is found in the worker alone."""
+
+
 def find_plan(name: str) -> Callable[..., Any]:
     """The plan registered under a name, or at a dotted path such as ``bluesky.plans.count``.
 
     Raises:
         Unusable: there is none; the message lists near names.
     """
+    if name.startswith(STARTUP):
+        raise Unusable(
+            f"{name!r} is known in the worker alone, so name its reducer with "
+            "'reduce: {call: mylab.reducers.peak}'"
+        )
     registered = _registered()
     for entry in registered.select(name=name):
         return _loaded(name, entry.load)
@@ -84,6 +93,8 @@ def find_estimate(plan_name: str) -> Callable[..., Any] | None:
     Raises:
         Unusable: there is no such plan.
     """
+    if plan_name.startswith(STARTUP):
+        return None
     plan = inspect.unwrap(find_plan(plan_name))
     return getattr(sys.modules[plan.__module__], f"estimate_{plan.__name__}", None)
 
@@ -116,6 +127,8 @@ def bound(signature: inspect.Signature, values: Mapping[str, Any]) -> inspect.Bo
 
 def plan_problems(campaign: CampaignSpec) -> list[Problem]:
     """Everything in a campaign that does not fit its plan and reducer."""
+    if campaign.plan.name.startswith(STARTUP):
+        return list(_outcome_problems(campaign))
     try:
         plan = find_plan(campaign.plan.name)
     except Unusable as error:

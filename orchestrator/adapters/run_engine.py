@@ -1,7 +1,8 @@
 """A RunEngine in a thread of its own, which can be interrupted and never hangs its owner."""
 
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any
 
@@ -12,9 +13,15 @@ from bluesky.run_engine import (
 from bluesky.utils import Msg
 
 from orchestrator.adapters.document_validation import compile_validators
+from orchestrator.adapters.engine import make_unattended, new_engine
 from orchestrator.domain.errors import PlanFailed
 
 Sink = Callable[[str, Mapping[str, Any]], None]
+
+Messages = Generator[Msg, Any, Any]
+
+Watch = Callable[[Messages], Messages]
+"""What stands between all messages and the RunEngine, those of its preprocessors included."""
 
 _RETRY_S = 0.02
 
@@ -22,9 +29,10 @@ _RETRY_S = 0.02
 class Execution:
     """One plan on its way through the RunEngine."""
 
-    def __init__(self, plan: Generator[Msg, Any, Any], sink: Sink) -> None:
+    def __init__(self, plan: Messages, sink: Sink, watch: Watch | None = None) -> None:
         self.plan = plan
         self.sink = sink
+        self.watch = watch
         self.done = threading.Event()
         """Set when the RunEngine has let go of the plan, clean-up included."""
         self.error: BaseException | None = None
@@ -35,14 +43,16 @@ class EngineThread:
     """Runs one plan at a time.
 
     ``stop`` of the RunEngine is never used: it records an unfinished run as a success.
+
+    Args:
+        engine: the lab's RunEngine, which must be idle; None for a plain one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, engine: RunEngine | None = None) -> None:
         compile_validators()
         self._queue: SimpleQueue[Execution] = SimpleQueue()
-        self._engine = RunEngine(
-            {}, context_managers=[], during_task=None, call_returns_result=True
-        )
+        self._engine = engine or new_engine()
+        make_unattended(self._engine)
         self._engine.subscribe(self._emit)
         self._current: Execution | None = None
         self._thread = threading.Thread(target=self._work, name="RunEngine", daemon=True)
@@ -58,15 +68,18 @@ class EngineThread:
         """The event loop in which devices that need one live."""
         return self._engine.loop
 
-    def start(self, plan: Generator[Msg, Any, Any], sink: Sink) -> Execution:
+    def start(self, plan: Messages, sink: Sink, watch: Watch | None = None) -> Execution:
         """Begin to run a plan; its documents go to ``sink``.
+
+        ``watch`` sees each message before the RunEngine does, also those that the lab's own
+        preprocessors add.
 
         Raises:
             PlanFailed: an earlier plan has not ended.
         """
         if not self.is_idle:
             raise PlanFailed(f"the RunEngine is not free: it is {self._engine.state}")
-        self._current = execution = Execution(plan, sink)
+        self._current = execution = Execution(plan, sink, watch)
         self._queue.put(execution)
         return execution
 
@@ -82,13 +95,24 @@ class EngineThread:
         while True:
             execution = self._queue.get()
             try:
-                self._engine(execution.plan)
+                with self._watched(execution.watch):
+                    self._engine(execution.plan)
             except BaseException as error:  # noqa: B036 - it goes to whoever waits for the plan
                 execution.error = error
             if self._engine.state == "paused":  # nobody is there to resume
                 self._engine.abort("paused")
             self._current = None
             execution.done.set()
+
+    @contextmanager
+    def _watched(self, watch: Watch | None) -> Iterator[None]:
+        """Make it the last preprocessor, which is the outermost, for one plan."""
+        before = self._engine.preprocessors
+        self._engine.preprocessors = [*before, *([] if watch is None else [watch])]
+        try:
+            yield
+        finally:
+            self._engine.preprocessors = before
 
     def _emit(self, name: str, document: Mapping[str, Any]) -> None:
         if self._current is not None:

@@ -12,7 +12,13 @@ from orchestrator.adapters.plain_words import finding_of, is_consequence
 from orchestrator.adapters.plain_yaml import Document, Lines, Unreadable, dotted, parsed
 from orchestrator.domain.consistency import campaign_findings, instrument_findings
 from orchestrator.domain.errors import Problem, SpecError, Unusable, near
-from orchestrator.domain.spec import INCONSISTENT, CampaignSpec, InstrumentSpec, TableTwinSpec
+from orchestrator.domain.spec import (
+    INCONSISTENT,
+    CampaignSpec,
+    InstrumentSpec,
+    SourceSpec,
+    TableTwinSpec,
+)
 
 MOST_BYTES = 256 * 1024
 
@@ -33,7 +39,7 @@ def read_campaign(file: Path) -> tuple[CampaignSpec, Lines]:
 def read_instrument(file: Path) -> tuple[InstrumentSpec, Lines]:
     """The instrument file as a model, and the line of each of its keys.
 
-    The paths of a twin's table and its header are absolute in the model.
+    Paths in it are absolute in the model: of a twin's table and its header, of startup scripts.
 
     Raises:
         SpecError: with every problem found in the file.
@@ -52,7 +58,32 @@ def read_instrument(file: Path) -> tuple[InstrumentSpec, Lines]:
             raise SpecError(str(file), problems)
         found = {name: str(path) for name, path in paths.items()}
         instrument = instrument.model_copy(update={"twin": TableTwinSpec.from_data(found)})
-    return instrument, lines
+    return _with_sources(instrument, file, lines), lines
+
+
+def _with_sources(instrument: InstrumentSpec, file: Path, lines: Lines) -> InstrumentSpec:
+    """The instrument with sources that can be found from any folder.
+
+    Raises:
+        SpecError: one is not there.
+    """
+    problems: list[Problem] = []
+    sources: list[SourceSpec] = []
+    for index, source in enumerate(instrument.sources):
+        changed = {"file": str(file.resolve())}
+        written = source.happi or source.startup
+        if written is not None:
+            path = (file.parent / Path(written).expanduser()).resolve()
+            changed[source.kind] = str(path)
+            is_there = path.exists() if source.startup else path.is_file()
+            if not is_there:
+                place = f"from.{index}.{source.kind}"
+                message = f"there is nothing at {str(path)!r}"
+                problems.append(Problem(place, message, line_of(lines, place)))
+        sources.append(source.model_copy(update=changed))
+    if problems:
+        raise SpecError(str(file), problems)
+    return instrument.model_copy(update={"sources": tuple(sources)}) if sources else instrument
 
 
 def line_of(lines: Lines, place: str) -> int | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bluesky.utils import Msg
 
-from orchestrator.adapters.plan_catalog import bound, find_plan
+from orchestrator.adapters.plan_catalog import STARTUP, bound, find_plan
 from orchestrator.domain.errors import PlanFailed, Unusable
 from orchestrator.ports import PlanRequest
 
@@ -14,17 +14,23 @@ if TYPE_CHECKING:
     from orchestrator.adapters.instrument_devices import InstrumentDevices
 
 Messages = Generator[Msg, Any, Any]
+PlanFinder = Callable[[str], Callable[..., Any]]
 
 
 def trial_plan(
-    request: PlanRequest, devices: "InstrumentDevices", move_order: Iterable[str]
+    request: PlanRequest,
+    devices: "InstrumentDevices",
+    move_order: Iterable[str],
+    of_startup: PlanFinder | None = None,
 ) -> Messages:
     """A fresh plan, with devices for their names and settings in the order of moves.
+
+    ``of_startup`` finds plans of the lab's startup; None when there is none.
 
     Raises:
         PlanFailed: the campaign does not fit the plan, or names no device.
     """
-    plan = _found(request.campaign.plan.name)
+    plan = _found(request.campaign.plan.name, of_startup)
     values = {name: devices.named(value) for name, value in request.campaign.plan.args.items()}
     values |= request.arguments
     settings = {
@@ -58,7 +64,9 @@ def _trial(
     return (yield from plan(*arguments.args, **arguments.kwargs))
 
 
-def _found(name: str) -> Callable[..., Any]:
+def _found(name: str, of_startup: PlanFinder | None) -> Callable[..., Any]:
+    if of_startup is not None and name.startswith(STARTUP):
+        return of_startup(name.removeprefix(STARTUP))
     try:
         return find_plan(name)
     except Unusable as error:

@@ -7,6 +7,7 @@ together with all others.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard, cast
 
+from orchestrator.domain.adoption import adoption_findings, with_adopted
 from orchestrator.domain.errors import near
 from orchestrator.domain.expressions import Inequality, inequality
 
@@ -42,7 +43,8 @@ def instrument_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
     for index, condition in enumerate(_list(data.get("conditions"))):
         if _is_mapping(condition):
             yield from _condition_findings(("conditions", index), condition)
-    devices = data.get("devices")
+    yield from adoption_findings(data)
+    devices = with_adopted(data).get("devices")
     if _is_mapping(devices):
         for place, path in _named_devices(data):
             if path.split(".")[0] not in devices:
@@ -166,8 +168,9 @@ def _condition_findings(place: Place, condition: Mapping[str, Any]) -> Iterator[
 
 def _named_devices(data: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     """Every place that names a device, with the name."""
-    for index, path in enumerate(_list(data.get("move_order"))):
-        yield ("move_order", index), str(path)
+    for key in ("move_order", "baseline", "monitors"):
+        for index, path in enumerate(_list(data.get(key))):
+            yield (key, index), str(path)
     for index, step in enumerate(_list(data.get("quiet"))):
         for position, path in enumerate(_list(_mapping(step).get("stop"))):
             yield ("quiet", index, "stop", position), str(path)

@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from orchestrator.domain.adoption import with_adopted
 from orchestrator.domain.consistency import Finding, campaign_findings, instrument_findings
 from orchestrator.domain.expressions import Inequality, bound_on, inequality
 
@@ -62,6 +63,13 @@ def _an_inequality(text: str) -> str:
     return text
 
 
+def _a_reference(text: str) -> str:
+    if text.count(":") > 1:
+        raise ValueError(f"{text!r} has more than one ':'; write module:name")
+    _a_path(text.replace(":", "."))
+    return text
+
+
 def _a_bound(text: str) -> str:
     bound_on("x", text)
     return text
@@ -87,6 +95,8 @@ def _a_time(text: str) -> str:
 Name = Annotated[str, AfterValidator(_a_name)]
 DottedPath = Annotated[str, AfterValidator(_a_path)]
 Slug = Annotated[str, AfterValidator(_a_slug)]
+Reference = Annotated[str, AfterValidator(_a_reference)]
+"""``module:name``, ``module.name``, or a name of the startup."""
 InequalityText = Annotated[str, AfterValidator(_an_inequality)]
 BoundText = Annotated[str, AfterValidator(_a_bound)]
 TimeText = Annotated[str, AfterValidator(_a_time)]
@@ -327,11 +337,42 @@ class CampaignSpec(_Strict):
         return self
 
 
+class SourceSpec(_Strict):
+    """Where devices come from that the lab has already: exactly one of three places."""
+
+    factory: Reference | None = None
+    """Dotted path of a function that gives devices, or of a module with factories or devices."""
+    happi: str | None = None
+    """JSON database of happi; relative to the instrument file."""
+    startup: str | None = None
+    """Script, or folder of scripts that run in the order of their names; likewise."""
+    use: tuple[Name, ...] = Field(min_length=1)
+    """Names of the devices that the instrument needs; all others are left alone."""
+    timeout_s: PositiveFloat = 60.0
+    """Seconds of wall time that making the devices may take."""
+    file: str | None = None
+    """The instrument file, for messages; filled in when that is read."""
+
+    @property
+    def kind(self) -> Literal["factory", "happi", "startup"]:
+        """Which of the three it is."""
+        return "factory" if self.factory else "happi" if self.happi else "startup"
+
+
+class MetadataSpec(_Strict):
+    """What the lab knows of a measurement: it goes into the start document of every run."""
+
+    from_: Literal["RE.md"] = Field(default="RE.md", alias="from")
+    """The metadata of the lab's RunEngine."""
+    required: tuple[str, ...] = ()
+    """Keys without which no trial starts."""
+
+
 class DeviceSpec(_Strict):
     """One ophyd device of the instrument."""
 
-    class_: str = Field(alias="class")
-    """Dotted path to an ophyd or ophyd-async class."""
+    class_: str | None = Field(default=None, alias="class")
+    """Dotted path to an ophyd or ophyd-async class; None for one that comes from the lab."""
     prefix: str | None = None
     """Start of its PV names; None for a device without PVs."""
     kwargs: dict[Name, Any] = Field(default_factory=dict)
@@ -406,7 +447,19 @@ class InstrumentSpec(_Strict):
     mode: Literal["twin", "real"]
     twin: Twin | None = None
     """The simulated counterpart; None when the devices live inside the worker."""
+    sources: tuple[SourceSpec, ...] = Field(default=(), alias="from")
+    """Where devices come from that the lab has already."""
     devices: dict[Name, DeviceSpec] = Field(min_length=1)
+    """By name, those from ``sources`` among them."""
+    run_engine: Reference | None = None
+    """Function that gives the lab's RunEngine; None for the startup's, else for a plain one."""
+    baseline: tuple[DottedPath, ...] = ()
+    """Devices that are read before and after each run."""
+    monitors: tuple[DottedPath, ...] = ()
+    """Signals that are recorded during each run."""
+    suspenders: Reference | None = None
+    """The lab's suspenders, or a function that gives them, beside those of its RunEngine."""
+    md: MetadataSpec | None = None
     constraints: tuple[InequalityText, ...] = ()
     """Joint limits on settings, over dotted device names."""
     move_order: tuple[DottedPath, ...] = ()
@@ -418,10 +471,21 @@ class InstrumentSpec(_Strict):
     """How a second driver is kept out: a lock of this host, the EPICS server of a twin, nothing
     (twins only)."""
 
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Self:
+        """As for every model; each device that a source gives has an entry afterwards."""
+        return super().from_data(with_adopted(data))
+
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
         _refuse("InstrumentSpec", instrument_findings(self.to_data()))
         return self
+
+    @property
+    def may_suspend(self) -> bool:
+        """False when nothing can suspend a campaign but a lost device."""
+        engine = self.run_engine or any(source.startup for source in self.sources)
+        return bool(self.conditions or self.suspenders or engine)
 
     def limits(self, path: str) -> tuple[float, float] | None:
         """Limits of the device at a dotted path; None when the file gives none.

@@ -8,7 +8,7 @@ from orchestrator.domain.spec import CampaignSpec, InstrumentSpec, ParameterSpec
 
 def disagreements(campaign: CampaignSpec, instrument: InstrumentSpec) -> list[Problem]:
     """Every place in the campaign file that does not fit the instrument."""
-    problems: list[Problem] = []
+    problems = list(_plan_problems(campaign, instrument))
     bound: dict[str, ParameterSpec] = {}
     for name, parameter in campaign.parameters.items():
         problems += _shared(name, parameter, bound)
@@ -18,6 +18,13 @@ def disagreements(campaign: CampaignSpec, instrument: InstrumentSpec) -> list[Pr
                 f"parameters.{name}", parameter.device, parameter, instrument
             )
     return problems
+
+
+def _plan_problems(campaign: CampaignSpec, instrument: InstrumentSpec) -> Iterator[Problem]:
+    has_startup = any(source.startup for source in instrument.sources)
+    if campaign.plan.name.startswith("startup:") and not has_startup:
+        message = f"instrument {instrument.name!r} has no startup under 'from'"
+        yield Problem("plan.name", message)
 
 
 def _shared(

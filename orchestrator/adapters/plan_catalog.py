@@ -88,8 +88,11 @@ def find_estimate(plan_name: str) -> Callable[..., Any] | None:
     return getattr(sys.modules[plan.__module__], f"estimate_{plan.__name__}", None)
 
 
-def declared_outcomes(reducer: Callable[..., Any]) -> Mapping[str, str] | None:
-    """Units by outcome as the reducer declares them; None when it declares nothing."""
+def declared_outcomes(reducer: Callable[..., Any]) -> Mapping[str, str | None] | None:
+    """Units by outcome as the reducer declares them; None when it declares nothing.
+
+    A unit that is None depends on the instrument.
+    """
     return getattr(reducer, "outcomes", None)
 
 
@@ -185,7 +188,9 @@ def _outcome_problems(campaign: CampaignSpec) -> Iterator[Problem]:
         place = f"objectives.{name}" if objective else "constraints.outcomes"
         if name not in declared:
             yield Problem(place, f"the reducer gives no outcome {name!r}{near(name, declared)}")
-        elif objective and objective.unit is not None and objective.unit != declared[name]:
+        elif objective and not None in (objective.unit, declared[name]) and (
+            objective.unit != declared[name]
+        ):
             message = f"is {objective.unit!r}, but the reducer gives {declared[name]!r}"
             yield Problem(f"{place}.unit", message)
 

@@ -65,8 +65,6 @@ def test_the_right_types_pass():
 def test_what_wants_a_device_or_has_no_annotation_takes_anything():
     assert not found(axis="stage.x", detectors=["camera"], free={"any": "thing"}, other="text")
     assert not found(worded="x")
-        axis="stage.x", detectors=["camera"], free={"any": "thing"}, worded="x", other="text"
-    )
 
 
 def test_parameters_are_looked_at_too():

@@ -86,7 +86,7 @@ class Shutter(Device):
             status.set_finished()
 
     def _check_order(self, target: int) -> None:
-        """pyepics acknowledges a put that was refused, too: what stands on the server counts."""
+        """The server has what was ordered: pyepics also acknowledges a put that was refused."""
         ordered = int(self.command.get())
         if ordered != target:
             raise MoveFailed(

@@ -6,10 +6,11 @@ from typing import Any, TypeVar, cast
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def outcomes(**units: str) -> Callable[[Function], Function]:
-    """Declare the outcomes of a reducer by name, each with its unit (``""`` for none).
+def outcomes(**units: str | None) -> Callable[[Function], Function]:
+    """Declare the outcomes of a reducer by name, each with its unit.
 
-    The declaration is a dictionary in the attribute ``outcomes`` of the reducer. Code that would
+    A unit is ``""`` for none, and None where the devices of the instrument decide. The
+    declaration is a dictionary in the attribute ``outcomes`` of the reducer. Code that would
     rather not import this module sets that attribute itself.
     """
 

@@ -116,7 +116,7 @@ def until_stable(
     for _ in range(max(window, math.ceil(timeout_s / interval_s))):
         values.append(float((yield from bps.rd(signal))))
         last = values[-window:]
-        if len(last) == window and _is_stable(last, relative_std):
+        if len(last) == window and is_stable(last, relative_std):
             return
         yield from bps.sleep(interval_s)
     raise TimeoutError(
@@ -176,6 +176,7 @@ def _residence_time(settings: Mapping[Any, float], *, needed: bool) -> float:
     )
 
 
-def _is_stable(values: Sequence[float], relative_std: float) -> bool:
+def is_stable(values: Sequence[float], relative_std: float) -> bool:
+    """True when values scatter no more than this, their standard deviation relative to the mean."""
     mean = statistics.fmean(values)
     return statistics.stdev(values) <= relative_std * abs(mean)

@@ -26,6 +26,7 @@ class SetpointPair:
         on_set: called after each accepted setpoint, also of the same value.
         resolution: the readback comes to rest on a whole multiple of this, the one next to the
             setpoint; the tolerance must be half of it or more. 0: exactly on the setpoint.
+        rest: where a 1 to `:STOP` sends it, whether it moves or not; None holds it instead.
 
     Raises:
         ValueError: the tolerance is below half the resolution.
@@ -44,6 +45,7 @@ class SetpointPair:
         tau: float,
         on_set: Callable[[], None],
         resolution: float = 0.0,
+        rest: float | None = None,
     ) -> None:
         if tolerance < resolution / 2:
             raise ValueError(f"{prefix}: tolerance {tolerance} is below half of {resolution}")
@@ -52,6 +54,7 @@ class SetpointPair:
         self._tau = tau
         self._on_set = on_set
         self._locked = locked
+        self._rest = rest
         self._setpoint = Pv(
             f"{prefix}:SP", start, unit, f"{what}: setpoint", limits=limits, put=self._put
         )
@@ -60,7 +63,7 @@ class SetpointPair:
             f"{prefix}:STOP",
             0,
             "",
-            f"{what}: 1 holds at the readback",
+            f"{what}: 1 holds at the readback" if rest is None else f"{what}: 1 sets {rest:g}",
             (0, 1),
             put=self._put_stop,
             anyone=True,
@@ -106,7 +109,9 @@ class SetpointPair:
         self._move_to(self.readback)
 
     async def _put_stop(self, value: float) -> None:
-        if value and self.moving:
+        if value and self._rest is not None:
+            self._go(self._rest)
+        elif value and self.moving:
             self._go(self.readback)
         self._stop.post(0)
 

@@ -11,6 +11,7 @@ from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 from typing import Any
 
+from orchestrator.adapters.plan_annotations import annotation_problems
 from orchestrator.domain.errors import PlanFailed, Problem, Unusable
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.together import near
@@ -99,8 +100,11 @@ def find_estimate(plan_name: str) -> Callable[..., Any] | None:
     return getattr(sys.modules[plan.__module__], f"estimate_{plan.__name__}", None)
 
 
-def declared_outcomes(reducer: Callable[..., Any]) -> Mapping[str, str] | None:
-    """Units by outcome as the reducer declares them; None when it declares nothing."""
+def declared_outcomes(reducer: Callable[..., Any]) -> Mapping[str, str | None] | None:
+    """Units by outcome as the reducer declares them; None when it declares nothing.
+
+    A unit that is None depends on the instrument.
+    """
     return getattr(reducer, "outcomes", None)
 
 
@@ -167,6 +171,7 @@ def _call_problems(campaign: CampaignSpec, plan: Callable[..., Any]) -> Iterator
     signature = inspect.signature(plan)
     places = {name: f"plan.args.{name}" for name in campaign.plan.args} | parameters
     yield from _argument_problems(signature, {*places, *GIVEN}, places)
+    yield from annotation_problems(plan, campaign.plan.args, campaign.parameters)
 
 
 def _argument_problems(
@@ -198,7 +203,11 @@ def _outcome_problems(campaign: CampaignSpec) -> Iterator[Problem]:
         place = f"objectives.{name}" if objective else "constraints.outcomes"
         if name not in declared:
             yield Problem(place, f"the reducer gives no outcome {name!r}{near(name, declared)}")
-        elif objective and objective.unit is not None and objective.unit != declared[name]:
+        elif (
+            objective
+            and None not in (objective.unit, declared[name])
+            and (objective.unit != declared[name])
+        ):
             message = f"is {objective.unit!r}, but the reducer gives {declared[name]!r}"
             yield Problem(f"{place}.unit", message)
 

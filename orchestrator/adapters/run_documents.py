@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.adapters.durable import make_folder, sync_folder
 from orchestrator.adapters.plain import number, to_json
+from orchestrator.adapters.run_arrays import StoredArray, dataset, stored
 from orchestrator.domain.errors import PlanFailed, ReductionError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
 
 _NUMERIC = ("number", "integer", "array")
 
@@ -128,7 +130,7 @@ class Stream:
         for key, about in self.data_keys.items():
             values = [data.get(key) for _, _, data in rows]
             numeric = about.get("dtype") in _NUMERIC
-            columns[key] = [number(value) for value in values] if numeric else values
+            columns[key] = _cells([number(value) for value in values] if numeric else values)
         index = pd.Index([seq_num for seq_num, _, _ in rows], name="seq_num")
         table = pd.DataFrame(columns, index=index)
         units = {key: about.get("units") for key, about in self.data_keys.items()}
@@ -136,11 +138,24 @@ class Stream:
         return table
 
 
+def _cells(values: list[Any]) -> Any:
+    """A column in which arrays stay what they are: each in one cell, not yet read."""
+    if not any(isinstance(value, StoredArray) for value in values):
+        return values
+    import numpy as np
+
+    cells = np.empty(len(values), dtype=object)
+    for index, value in enumerate(values):
+        cells[index] = value
+    return cells
+
+
 class Run:
     """One run, complete from its start to its stop document.
 
     ``run["primary"]`` is the table of a stream: a row for each event, a column for each data key
-    and ``time`` (Unix seconds), indexed by ``seq_num``.
+    and ``time`` (Unix seconds), indexed by ``seq_num``. An array in it is read when it is looked
+    at. ``run.dataset("primary")`` is the same stream as an ``xarray.Dataset``.
     """
 
     def __init__(self, start: Mapping[str, Any]) -> None:
@@ -159,9 +174,18 @@ class Run:
         Raises:
             KeyError: there is none of this name; the message lists those there are.
         """
-        if name not in self._streams:
-            raise KeyError(f"{name!r} is no stream of this run; there are {list(self._streams)}")
-        return self._streams[name].table
+        return self._known(name).table
+
+    def dataset(self, name: str) -> "xr.Dataset":
+        """A stream along ``seq_num``; arrays get further dimensions, and are read when needed.
+
+        A variable's ``attrs["units"]`` is its unit, where its device states one.
+
+        Raises:
+            KeyError: as for the table.
+        """
+        stream = self._known(name)
+        return dataset(stream.rows, stream.data_keys)
 
     def __contains__(self, name: object) -> bool:
         return name in self._streams
@@ -169,6 +193,11 @@ class Run:
     def stream(self, name: str) -> Stream:
         """The stream of this name, empty when it is new."""
         return self._streams.setdefault(name, Stream())
+
+    def _known(self, name: str) -> Stream:
+        if name not in self._streams:
+            raise KeyError(f"{name!r} is no stream of this run; there are {list(self._streams)}")
+        return self._streams[name]
 
 
 def read_runs(path: Path) -> list[Run]:
@@ -180,8 +209,8 @@ def read_runs(path: Path) -> list[Run]:
     runs: dict[str, Run] = {}
     streams: dict[str, Stream] = {}
     try:
-        for name, document in read_documents(path):
-            _take(name, document, runs, streams)
+        for offset, name, document in _located(path):
+            _take(name, document, runs, streams, (path, offset))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ReductionError(f"{path} cannot be read: {error!r}") from error
     if not runs:
@@ -194,7 +223,11 @@ def read_runs(path: Path) -> list[Run]:
 
 
 def _take(
-    name: str, document: Mapping[str, Any], runs: dict[str, Run], streams: dict[str, Stream]
+    name: str,
+    document: Mapping[str, Any],
+    runs: dict[str, Run],
+    streams: dict[str, Stream],
+    place: tuple[Path, int],
 ) -> None:
     match name:
         case "start":
@@ -207,10 +240,12 @@ def _take(
             streams[document["uid"]] = stream
         case "event":
             stream = streams[document["descriptor"]]
-            stream.add(document["seq_num"], document["time"], document["data"])
+            data = stored(document["data"], stream.data_keys, *place)
+            stream.add(document["seq_num"], document["time"], data)
         case "event_page":
-            for seq_num, time, data in page_rows(document):
-                streams[document["descriptor"]].add(seq_num, time, data)
+            stream = streams[document["descriptor"]]
+            for row, (seq_num, time, data) in enumerate(page_rows(document)):
+                stream.add(seq_num, time, stored(data, stream.data_keys, *place, row))
         case _:
             pass  # references to files outside: a reducer that needs them reads them itself
 
@@ -224,7 +259,15 @@ def page_rows(page: Mapping[str, Any]) -> Iterator[tuple[int, float, dict[str, A
 
 def read_documents(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each document in the file with its name, as it was written."""
+    for _, name, document in _located(path):
+        yield name, document
+
+
+def _located(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """Each document with the place where its line begins, in bytes."""
+    offset = 0
     with path.open("rb") as file:
         for line in file:
             name, document = json.loads(line)
-            yield name, document
+            yield offset, name, document
+            offset += len(line)

@@ -7,7 +7,7 @@ import sys
 from cyclopts import CycloptsError
 
 # To import a family registers its verbs; this order is that of the answer to an unknown verb.
-from orchestrator.cli import run, status, look, order, mend, verify, rehearse, serve  # noqa: F401  # isort: skip
+from orchestrator.cli import run, status, look, order, mend, verify, rehearse, new, serve  # noqa: F401  # isort: skip
 from orchestrator.cli.common import app
 from orchestrator.domain.errors import ExitCode, LabError
 

@@ -1,0 +1,130 @@
+"""A motor that moves in one go while a signal is watched: a scan without stops."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ophyd import Component, Device, EpicsMotor, EpicsSignalRO, FormattedComponent, Kind, Signal
+from ophyd.status import DeviceStatus
+
+from devices.errors import DeviceError, MoveFailed
+
+Samples = list[tuple[float, float]]
+"""Time stamp of the server, Unix seconds, and value."""
+
+
+class Flyer(Device):
+    """Moves its axis to `stop_at` at one speed, and takes down each value of a signal on the way.
+
+    Each sample has the position that the axis had at the time of its value, from the readbacks
+    before and after it; time stamps are the server's, so both records belong in one IOC or into
+    IOCs with the same time. What comes before the first readback of the flight is left out.
+
+    Args:
+        prefix: name of the motor record.
+        name: of the device; data keys are `{name}_axis` and `{name}_signal`.
+        signal: PV that is watched.
+        speed: of the flight, in the axis' unit per second; None takes the motor's own. It is set
+            when the flyer is staged, and set back when unstaged.
+        tolerance: how far from `stop_at` the flight may end, in the axis' unit.
+        timeout_s: seconds after which a flight fails.
+    """
+
+    axis: Any = Component(EpicsMotor, "", kind=Kind.omitted)
+    stop_at: Any = Component(Signal, value=0.0, kind=Kind.config)
+    signal: Any = FormattedComponent(
+        EpicsSignalRO, "{_signal_pv}", kind=Kind.omitted, auto_monitor=True
+    )
+
+    def __init__(
+        self,
+        prefix: str,
+        *,
+        name: str,
+        signal: str,
+        speed: float | None = None,
+        tolerance: float = 1e-3,
+        timeout_s: float = 300.0,
+        **kwargs: Any,
+    ) -> None:
+        self._signal_pv = signal
+        super().__init__(prefix, name=name, **kwargs)
+        self.tolerance = tolerance
+        self.timeout_s = timeout_s
+        if speed is not None:
+            self.stage_sigs["axis.velocity"] = speed
+        self._positions: Samples = []
+        self._values: Samples = []
+        self._flight: Any = None
+
+    def kickoff(self) -> DeviceStatus:
+        """Start the flight; the status is done at once.
+
+        Raises:
+            DeviceError: it is flying already.
+            LimitError: `stop_at` is outside the limits of the axis; nothing moves.
+        """
+        if self._flight is not None:
+            raise DeviceError(f"{self.name} is flying already")
+        target = float(self.stop_at.get())
+        self.axis.check_value(target)
+        self._positions, self._values = [], []
+        self.axis.user_readback.subscribe(self._at, run=False)
+        self.signal.subscribe(self._saw, run=False)
+        self._flight = self.axis.move(target, wait=False, timeout=self.timeout_s)
+        started = DeviceStatus(self)
+        started.set_finished()
+        return started
+
+    def complete(self) -> DeviceStatus:
+        """The status is done when the axis has arrived; it fails when it stopped elsewhere.
+
+        Raises:
+            DeviceError: it is not flying.
+        """
+        if self._flight is None:
+            raise DeviceError(f"{self.name} is not flying")
+        status = DeviceStatus(self, timeout=self.timeout_s)
+        self._flight.add_callback(lambda flight: self._land(flight, status))
+        return status
+
+    def describe_collect(self) -> dict[str, Any]:
+        """Data keys of the stream `primary`."""
+        axis = self.axis.describe()[self.axis.name]
+        return {"primary": {self.axis.name: axis, **self.signal.describe()}}
+
+    def collect(self) -> Iterator[dict[str, Any]]:
+        """One event for each value of the signal during the flight."""
+        import numpy as np
+
+        if not self._positions:
+            return
+        times, positions = np.array(self._positions).T
+        for at, value in self._values:
+            if times[0] <= at <= times[-1]:
+                position = float(np.interp(at, times, positions))
+                data = {self.axis.name: position, self.signal.name: value}
+                yield {"time": at, "data": data, "timestamps": dict.fromkeys(data, at)}
+
+    def stop(self, *, success: bool = False) -> None:
+        """Stop the axis where it is; writes nothing when it does not move."""
+        if self.axis.moving:
+            self.axis.stop(success=success)
+
+    def _at(self, *, value: Any, timestamp: float, **_: Any) -> None:
+        self._positions.append((timestamp, float(value)))
+
+    def _saw(self, *, value: Any, timestamp: float, **_: Any) -> None:
+        self._values.append((timestamp, float(value)))
+
+    def _land(self, flight: Any, status: DeviceStatus) -> None:
+        self.axis.user_readback.clear_sub(self._at)
+        self.signal.clear_sub(self._saw)
+        self._flight = None
+        error = flight.exception()
+        stands, target = float(self.axis.position), float(self.stop_at.get())
+        if error is None and abs(stands - target) > self.tolerance:
+            error = MoveFailed(f"{self.name}: the flight to {target} ended on {stands}")
+        if error is None:
+            status.set_finished()
+        else:
+            status.set_exception(error)

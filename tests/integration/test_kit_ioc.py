@@ -1,0 +1,299 @@
+"""Slits, mirror pair, shutter, counter, pump and flyer over real Channel Access.
+
+Run as a program, this file is the client: `python THIS_FILE SCENARIO` prints one JSON line.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.beamline.kit_ioc import DARK, HEIGHT, PEAK, WIDTH
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
+
+
+# ------------------------------------------------------------------------- server
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    command = [sys.executable, "-m", "tests.beamline.kit_ioc"]
+    with subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE) as process:
+        try:
+            yield json.loads(process.stdout.readline())["port"]
+        finally:
+            process.kill()
+
+
+def client(scenario: str, port: int) -> Any:
+    environment = {name: v for name, v in os.environ.items() if not name.startswith("EPICS_")}
+    environment |= {
+        "EPICS_CA_ADDR_LIST": "127.0.0.1",
+        "EPICS_CA_AUTO_ADDR_LIST": "NO",
+        "EPICS_CA_SERVER_PORT": str(port),
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [sys.executable, __file__, scenario]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, text=True, capture_output=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+# ------------------------------------------------------------------------- client
+
+
+def connected(made: Any) -> Any:
+    made.wait_for_connection(timeout=10)
+    return made
+
+
+def failed(status: Any) -> str:
+    """What a status failed with."""
+    try:
+        status.wait(20)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "it succeeded"
+
+
+def refused(action: Any, *args: Any) -> str:
+    try:
+        action(*args)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "it was not refused"
+
+
+def test_slits_are_driven_by_gap_and_centre(port):
+    answer = client("slits", port)
+    assert answer["start"] == [1.0, 0.5]
+    assert answer["blades"] == [[-1.5, 2.5], [-0.5, 3.5]], "after a gap of 4, after a centre of 1.5"
+    assert answer["read"] == {"slits_gap": 4.0, "slits_centre": 1.5}
+    assert answer["units"] == "mm"
+    assert answer["crossed"] == "LimitError: slits: a gap of -1 mm is none"
+    assert answer["far"].startswith("LimitError")
+    assert answer["stands"] == [4.0, 1.5], "neither refusal has moved anything"
+
+
+def scenario_slits() -> Any:
+    from devices import Slits
+
+    slits = connected(Slits("K:SLIT", name="slits"))
+    answer: dict[str, Any] = {"start": list(slits.position), "blades": []}
+    for axis, value in ((slits.gap, 4.0), (slits.centre, 1.5)):
+        axis.set(value).wait(20)
+        answer["blades"].append([slits.lower.position, slits.upper.position])
+    reading = slits.read()
+    answer["read"] = {key: reading[key]["value"] for key in ("slits_gap", "slits_centre")}
+    answer["units"] = slits.gap.describe()["slits_gap"]["units"]
+    answer["crossed"] = refused(slits.gap.set, -1)
+    answer["far"] = refused(slits.centre.set, 19)
+    return answer | {"stands": list(slits.position)}
+
+
+def test_a_mirror_pair_is_driven_by_pitch_and_difference(port):
+    answer = client("mirror_pair", port)
+    assert answer == {"mirrors": [[3.0, 3.0], [3.25, 2.75]], "position": [3.0, 0.5]}
+
+
+def scenario_mirror_pair() -> Any:
+    from devices import MirrorPair
+
+    pair = connected(MirrorPair("K:PAIR", name="pair"))
+    mirrors = []
+    for axis, value in ((pair.pitch, 3.0), (pair.difference, 0.5)):
+        axis.set(value).wait(20)
+        mirrors.append([pair.first.position, pair.second.position])
+    return {"mirrors": mirrors, "position": list(pair.position)}
+
+
+def test_a_shutter_opens_and_closes_and_is_closed_by_a_bad_end(port):
+    answer = client("shutter", port)
+    assert answer["opened"] == {"shutter": 1}
+    assert answer["after_success"] == 1
+    assert answer["after_failure"] == 0
+    assert answer["half"] == "LimitError: shutter: 0.5 is neither 1 (open) nor 0 (closed)"
+    assert "ordered to 1, but the server has 0" in answer["changed"]
+
+
+def scenario_shutter() -> Any:
+    from devices import Shutter
+
+    shutter = connected(Shutter("K:SHUT", name="shutter"))
+    shutter.set(1).wait(10)
+    answer = {"opened": {key: one["value"] for key, one in shutter.read().items()}}
+    shutter.stop(success=True)
+    answer["after_success"] = shutter.position
+    shutter.stop()
+    deadline = time.monotonic() + 10
+    while shutter.position and time.monotonic() < deadline:
+        time.sleep(0.01)
+    answer["after_failure"] = shutter.position
+    answer["half"] = refused(shutter.set, 0.5)
+    opening = shutter.set(1)
+    while not shutter.command.get():
+        time.sleep(0.001)
+    shutter.command.put(0)
+    answer["changed"] = failed(opening)
+    shutter.set(0).wait(10)
+    return answer
+
+
+def test_a_counter_counts_as_long_as_it_is_told(port):
+    answer = client("counter", port)
+    rates = answer["rates"]
+    assert [seconds for seconds, _ in rates] == [1.0, 4.0]
+    for seconds, rate in rates:
+        assert abs(rate - DARK) < 5 * (DARK / seconds) ** 0.5
+    assert answer["whole"]
+    assert answer["hints"] == ["counter_rate"]
+    assert answer["units"] == "1/s"
+    assert answer["configuration"] == {"counter_preset": 4.0}
+
+
+def scenario_counter() -> Any:
+    from devices import CountingDetector
+
+    counter = connected(CountingDetector("K:CNT", name="counter"))
+    rates, whole = [], True
+    for seconds in (1.0, 4.0):
+        counter.preset.set(seconds).wait(10)
+        counter.trigger().wait(10)
+        reading = {key: one["value"] for key, one in counter.read().items()}
+        rates.append([reading["counter_seconds"], reading["counter_rate"]])
+        whole = whole and reading["counter_counts"].is_integer()
+    return {
+        "rates": rates,
+        "whole": whole,
+        "hints": counter.hints["fields"],
+        "units": counter.describe()["counter_rate"]["units"],
+        "configuration": {k: v["value"] for k, v in counter.read_configuration().items()},
+    }
+
+
+def test_a_pump_flows_on_after_success_and_stops_after_failure(port):
+    answer = client("pump", port)
+    assert answer["flow"] == pytest.approx(6.0, abs=0.02)
+    assert answer["after_success"] == pytest.approx(6.0, abs=0.02)
+    assert answer["after_failure"] == 0.0
+    assert answer["total"] > 0
+    assert answer["units"] == ["mL/min", "mL"]
+    assert answer["stopped"].startswith("Stopped: pump: stopped on the way to 9.0")
+
+
+def scenario_pump() -> Any:
+    from devices import FlowPump
+
+    pump = connected(FlowPump("K:PUMP", name="pump", tolerance=0.02, timeout_s=20))
+    pump.set(6.0).wait(20)
+    answer: dict[str, Any] = {"flow": pump.position}
+    pump.stop(success=True)
+    answer["after_success"] = pump.position
+    on_the_way = pump.set(9.0)
+    while pump.position < 6.5:
+        time.sleep(0.001)
+    pump.stop()
+    answer["stopped"] = failed(on_the_way)
+    deadline = time.monotonic() + 10
+    while pump.position and time.monotonic() < deadline:
+        time.sleep(0.01)
+    answer["after_failure"] = pump.position
+    keys = pump.describe()
+    answer["units"] = [keys["pump"]["units"], keys["pump_total"]["units"]]
+    return answer | {"total": pump.total.get()}
+
+
+INSTRUMENT = {
+    "name": "kit",
+    "mode": "twin",
+    "devices": {
+        "shutter": {"class": "devices.Shutter", "prefix": "K:SHUT", "limits": [0, 1]},
+        "x": {"class": "ophyd.EpicsMotor", "prefix": "K:X", "limits": [-15, 15], "tolerance": 1e-3},
+        "counter": {"class": "devices.CountingDetector", "prefix": "K:CNT"},
+        "flyer": {
+            "class": "devices.Flyer",
+            "prefix": "K:X",
+            "limits": [-15, 15],
+            "tolerance": 1e-3,
+            "kwargs": {"signal": "K:CNT:RATE", "speed": 2.0},
+        },
+        "slits": {
+            "class": "devices.Slits",
+            "prefix": "K:SLIT",
+            "limits": [-15, 15],
+            "tolerance": 1e-3,
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("plan", ["fly_scan", "scan_peak"])
+def test_a_trial_scans_the_peak(port, plan):
+    answer = client(f"trial_{plan}", port)
+    for name, truth in {"centre": PEAK, "width": WIDTH, "height": HEIGHT}.items():
+        mean, sem, unit = answer["outcomes"][name]
+        # The error of the fit knows nothing of when a value and its readback were published.
+        late = 0.02 if plan == "fly_scan" else 0.0
+        assert mean == pytest.approx(truth, abs=5 * sem + late)
+        assert unit == ("1/s" if name == "height" else "mm")
+    assert answer["readings"] >= 21
+    assert answer["velocity"] == 5.0, "the speed of the flight was taken back"
+
+
+def scenario_trial(plan: str, **args: Any) -> Any:
+    from orchestrator.adapters.bluesky_executor import BlueskyExecutor
+    from orchestrator.adapters.reducer import DocumentReducer
+    from orchestrator.adapters.run_documents import read_runs
+    from orchestrator.domain.envelope import envelope_of
+    from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
+    from orchestrator.ports import PlanRequest
+
+    instrument = InstrumentSpec.model_validate_json(json.dumps(INSTRUMENT))
+    spec = {
+        "name": "kit",
+        "instrument": "kit",
+        "plan": {"name": f"plans.{plan}.{plan}", "args": {"start": -4, "stop": 8, **args}},
+        "parameters": {"gap": {"device": "slits.gap", "range": [0, 5], "unit": "mm"}},
+        "objectives": {"height": {"goal": "maximize"}},
+        "budget": {"trials": 1},
+    }
+    campaign = CampaignSpec.model_validate_json(json.dumps(spec))
+    with tempfile.TemporaryDirectory() as folder:
+        executor = BlueskyExecutor(instrument, envelope_of(instrument), Path(folder), time_scale=10)
+        executor.connect()
+        settings = {"shutter": 1, "slits.gap": 2.5}
+        request = PlanRequest(campaign, settings, {}, {"trial_id": 1}, "runs/1.jsonl", 40)
+        evidence = executor.run(request, lambda: None)
+        reduction = DocumentReducer(Path(folder)).reduce(campaign, evidence.documents)
+        (run,) = read_runs(Path(folder) / evidence.documents)
+        devices = executor._connected()[0].all
+        return {
+            "outcomes": {n: [o.mean, o.sem, o.unit] for n, o in reduction.outcomes.items()},
+            "readings": len(run["primary"]),
+            "velocity": devices["x"].velocity.get(use_monitor=False),
+        }
+
+
+def scenario_trial_fly_scan() -> Any:
+    return scenario_trial("fly_scan", flyer="flyer")
+
+
+def scenario_trial_scan_peak() -> Any:
+    return scenario_trial("scan_peak", axis="x", detector="counter")
+
+
+if __name__ == "__main__":
+    print(json.dumps(globals()[f"scenario_{sys.argv[1]}"]()), flush=True)
+    os._exit(0)  # threads of Channel Access need not be waited for

@@ -51,6 +51,15 @@ def moves(positions: Iterable[tuple[Any, Any]]) -> Messages:
         yield Msg("wait", None, group="settings")
 
 
+def actions(steps: Iterable[tuple[Any, float | None]]) -> Messages:
+    """Set (and wait for) or stop (None) one after another."""
+    for device, value in steps:
+        if value is None:
+            yield Msg("stop", device)
+        else:
+            yield from moves([(device, value)])
+
+
 def _trial(
     plan: Callable[..., Any], arguments: inspect.BoundArguments, settings: Mapping[Any, Any]
 ) -> Messages:

@@ -181,13 +181,14 @@ def _named_devices(data: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     for index, step in enumerate(_list(data.get("quiet"))):
         for position, path in enumerate(_list(_mapping(step).get("stop"))):
             yield ("quiet", index, "stop", position), str(path)
-    for place, step in _setting_steps(data):
-        for path in _mapping(step.get("set")):
-            yield (*place, "set", path), path
-    for index, condition in enumerate(_list(data.get("conditions"))):
-        for key, number, step in _actions(_mapping(condition)):
-            for position, path in enumerate(_list(step.get("stop"))):
-                yield ("conditions", index, key, number, "stop", position), str(path)
+    yield from (
+        ((*place, "set", path), path)
+        for place, step in _setting_steps(data)
+        for path in _mapping(step.get("set"))
+    )
+    for place, step in _action_steps(data):
+        for position, path in enumerate(_list(step.get("stop"))):
+            yield (*place, "stop", position), str(path)
     for index, text in enumerate(_list(data.get("constraints"))):
         rule = _rule(text)
         for name in rule.coefficients if rule else ():
@@ -198,6 +199,10 @@ def _setting_steps(data: Mapping[str, Any]) -> Iterator[tuple[Place, Mapping[str
     """Every step that may set devices: of parking, and of conditions."""
     for index, step in enumerate(_list(data.get("park"))):
         yield ("park", index), _mapping(step)
+    yield from _action_steps(data)
+
+
+def _action_steps(data: Mapping[str, Any]) -> Iterator[tuple[Place, Mapping[str, Any]]]:
     for index, condition in enumerate(_list(data.get("conditions"))):
         for key, number, step in _actions(_mapping(condition)):
             yield ("conditions", index, key, number), step

@@ -59,7 +59,7 @@ class Envelope:
             return f"{path} = {value!r} is no number"
         if isinstance(value, float) and not math.isfinite(value):
             return f"{path} = {value!r} is not finite"
-        limit = self._limit(path)
+        limit = self.limit(path)
         if limit is None:
             return f"{path} has no limits in the instrument file, so it may not be set"
         if not limit.low <= value <= limit.high:
@@ -68,8 +68,8 @@ class Envelope:
             )
         return None
 
-    def _limit(self, path: str) -> Limit | None:
-        """Of the nearest thing above, or the thing itself, that has one."""
+    def limit(self, path: str) -> Limit | None:
+        """Limit of a dotted path, or of the nearest thing above it that has one."""
         while (limit := self.limits.get(path)) is None and "." in path:
             path = path.rpartition(".")[0]
         return limit

@@ -98,7 +98,9 @@ class Whereabouts:
         moving = [name for name in targets if stand.get(name) != targets[name]]
         if len(moving) > MOST_ORDERED or not self._names <= stand.keys() | set(targets):
             return None
-        return next((one for one in permutations(moving) if self._passes(one, stand, targets)), None)
+        return next(
+            (one for one in permutations(moving) if self._passes(one, stand, targets)), None
+        )
 
     def _passes(
         self, names: Sequence[str], stand: Mapping[str, float], targets: Mapping[str, float]
@@ -119,7 +121,7 @@ class Whereabouts:
     ) -> str:
         place = ", ".join(f"{name} = {value:g}" for name, value in corner.items())
         ends = {name: self._at[name][-1] for name in rule.coefficients} | dict(targets)
-        if not rule.holds(ends) and not rule.holds(ends | _of(wanted, ends)):
+        if not rule.holds(ends) and not rule.holds(ends | _of(wanted, ends) | dict(targets)):
             return f"{rule.text!r} does not hold at {place}"
         sentence = f"{rule.text!r} would not hold on the way, at {place}"
         passing = self.order({**_of(wanted, self._names), **targets})

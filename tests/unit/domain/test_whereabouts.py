@@ -74,7 +74,9 @@ def test_corners_suffice(seed):
     names = ["a", "b", "c"]
     for _ in range(50):
         factors = [rng.choice([-2, -1, 1, 3]) for _ in names]
-        terms = " + ".join(f"{factor} * {name}" for factor, name in zip(factors, names, strict=True))
+        terms = " + ".join(
+            f"{factor} * {name}" for factor, name in zip(factors, names, strict=True)
+        )
         rule = inequality(f"{terms} <= {rng.uniform(-1, 4)}")
         old = {name: rng.uniform(-1, 1) for name in names}
         new = {name: rng.uniform(-1, 1) for name in names}

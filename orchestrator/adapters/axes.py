@@ -38,6 +38,8 @@ def aims(path: str, device: Any, message: Msg) -> list[Aim]:
     if len(values) > 1:
         raise EnvelopeError([f"{path} is set to {values!r}: one value is right"])
     if isinstance(values[0], Mapping):
+        if unknown := [name for name in values[0] if not hasattr(device, str(name))]:
+            raise EnvelopeError([f"{path} has no axes {unknown}"])
         return [(f"{path}.{name}", plain(number)) for name, number in values[0].items()]
     return [(path, plain(values[0]))]
 

@@ -80,7 +80,8 @@ class Guard:
         self._where = Whereabouts(terms.envelope.constraints)
         self._wanted = _numbers(terms.settings)
         self._sent: dict[Hashable, dict[str, float]] = defaultdict(dict)
-        self._stood: dict[str, float] = {}
+        self._going: tuple[str, float] | None = None
+        """The axis that is set in steps, and the length of the last one."""
         self._exposing = False
         self._pending: dict[Hashable, dict[Any, float]] = defaultdict(dict)
         self._timeouts: dict[Hashable, list[float | None]] = defaultdict(list)
@@ -145,6 +146,9 @@ class Guard:
     def _after(self, message: Msg, response: Any) -> Messages:
         if message.command == "unstage":
             self._note("unstaged", message.obj)
+        if message.command == "set" and self._going is not None:
+            self._reserve(*self._going)
+            self._going = None
         if message.command == "wait" and response is not False:
             self._unchecked |= self._pending.pop(_group(message), {})
             for axis, target in self._sent.pop(_group(message), {}).items():
@@ -193,15 +197,13 @@ class Guard:
         device, group = message.obj, _group(message)
         path = self._path(device)
         axes = aims(path, device, message)
-        moved = yield from self._judged([*axes, *real_aims(device, message, self._path)])
+        yield from self._sending(axes, group)
+        yield from self._sending(real_aims(device, message, self._path), group)
         value = message.args[0] if message.args else message.kwargs.get("value")
         number = plain(value)
         single = float(number) if isinstance(number, (int, float)) else None
         spec = self._paths.spec(path)
         self._spend(path, message.command, abs(single or 0.0))
-        self._sent[group] |= moved
-        for axis, target in moved.items():
-            self._where.send(axis, target)
         self._timeouts[group].append(spec.timeout_s)
         if single is not None:
             self._pending[group][device] = self._moved[device] = single
@@ -209,6 +211,13 @@ class Guard:
         if spec.max_step is not None or spec.max_rate is not None:
             yield from self._approached(path, device, single)
         return message
+
+    def _sending(self, axes: Iterable[Aim], group: Hashable) -> Messages:
+        """Let them go, if they may; until the group is waited for they may be anywhere between."""
+        moved = yield from self._judged(axes)
+        self._sent[group] |= moved
+        for axis, target in moved.items():
+            self._where.send(axis, target)
 
     def _judged(self, axes: Iterable[Aim]) -> Generator[Msg, Any, dict[str, float]]:
         """The constrained axes among these; all of them may go where they are sent.
@@ -238,33 +247,34 @@ class Guard:
         if target is None:
             raise EnvelopeError([f"{path} has a largest step, so it is set one axis at a time"])
         step = spec.max_step or spec.max_rate or math.inf
-        at = self._stood.get(path)
-        if at is None:
-            places = yield from stands(device, spec.tolerance)
-            at = max(places, key=lambda place: abs(place - target))
+        places = yield from stands(device, spec.tolerance)
+        at = max(places, key=lambda place: abs(place - target))
         if not math.isfinite(at):
             raise EnvelopeError([f"{path} reads {at}, so how far it would go is not known"])
-        count = math.ceil(abs(target - at) / step * (1 - 1e-12))
+        count = max(1, math.ceil(abs(target - at) / step * (1 - 1e-12)))
+        length = abs(target - at) / count
         for number in range(1, count):
             place = at + (target - at) * number / count
             if breach := self._terms.envelope.breach(path, place):
                 raise EnvelopeError([breach])
-            yield from self._paced(path, abs(target - at) / count)
+            yield from self._paced(path)
             yield Msg("set", device, place, group=_OWN)
-            self._stood[path] = place
+            self._reserve(path, length)
             yield Msg("wait", None, group=_OWN, timeout=spec.timeout_s or self._terms.wait_s)
-        yield from self._paced(path, abs(target - at) / max(count, 1))
-        self._stood[path] = target
+        yield from self._paced(path)
+        self._going = path, length
 
-    def _paced(self, path: str, distance: float) -> Messages:
-        """Wait until the axis may be set again, and reserve the time for this distance."""
-        rate = self._paths.spec(path).max_rate
-        if rate is None:
-            return
-        paces, now = self._terms.paces, time.monotonic()
-        if (left := paces.get(path, now) - now) > 0:
+    def _paced(self, path: str) -> Messages:
+        """Wait until the axis may be set again; parts of one device share their time."""
+        ready = self._terms.paces.get(path.split(".")[0], -math.inf)
+        if (left := ready - time.monotonic()) > 0:
             yield Msg("sleep", None, left)
-        paces[path] = max(now, paces.get(path, now)) + distance / rate / self._terms.time_scale
+
+    def _reserve(self, path: str, length: float) -> None:
+        """The axis has just been set: from now on its way there takes its time."""
+        if (rate := self._paths.spec(path).max_rate) is not None:
+            takes_s = length / rate / self._terms.time_scale
+            self._terms.paces[path.split(".")[0]] = time.monotonic() + takes_s
 
     def _spend(self, path: str, command: str, size: float = 0.0) -> None:
         if self._terms.budgets is not None and (spends := self._paths.spec(path).spends):
@@ -299,10 +309,9 @@ class Guard:
                 yield Msg("stop", device)
                 continue
             message = yield from self._set(Msg("set", device, value, group=_OWN))
-            yield message
+            yield from self._after(message, (yield message))
             message = self._wait(Msg("wait", None, group=_OWN))
-            response = yield message
-            yield from self._after(message, response)
+            yield from self._after(message, (yield message))
 
     def _begin_exposure(self) -> None:
         if self._terms.hold_s is not None and self._terms.conditions and not self._exposing:
@@ -369,13 +378,14 @@ class Guard:
 
     def _limited(self, signals: Iterable[tuple[Any, Any]]) -> Messages:
         """Refuse a breach of limits; what has no limits is not the envelope's business here."""
-        paths = ((self._paths.path(signal), value) for signal, value in signals)
+        limits = self._terms.envelope.limits
+        paths = ((self._paths.path(signal), plain(value)) for signal, value in signals)
         found = [
-            (path, number)
+            (path, value)
             for path, value in paths
             if path is not None
             and self._terms.envelope.limit(path) is not None
-            and isinstance(number := plain(value), (int, float))
+            and (path in limits or not isinstance(value, str))  # a part's choice, such as a mode
         ]
         moved = yield from self._judged(found)
         for axis, target in moved.items():

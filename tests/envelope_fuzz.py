@@ -298,58 +298,77 @@ class Counter(Device):
 def wild(devices: list[Any], seed: int) -> Any:
     """Some good and some wrong messages; errors do not keep it from going on."""
     rng = random.Random(seed)
-    x, y, heater, mirror, det = devices
-    targets = {
-        x: (-5, 10),
-        y: (-5, 10),
-        x.setpoint: (-5, 10),
-        heater: (20, 120),
-        mirror.height: (-3, 3),
-        mirror.tilt: (-2, 2),
-        mirror.left: (-3, 3),
-        mirror: (-3, 3),
-        det.gain: (1, 5),
-    }
-
-    def value(device: Any) -> Any:
-        low, high = targets[device]
-        if device is mirror:
-            one, other = rng.uniform(low, high), rng.uniform(-2, 2)
-            return rng.choice([[one, other], {"tilt": other}, {"height": one, "tilt": other}])
-        wide = rng.choice([0, 0, 0, 0.3]) * (high - low)
-        if rng.random() < 0.08:
-            return rng.choice(ODD)
-        return rng.uniform(low - wide, high + wide)
-
-    def message() -> Any:
-        device = rng.choice(list(targets))
-        match rng.randrange(9):
-            case 0 | 1 | 2:
-                yield from bps.abs_set(device, value(device), wait=True)
-            case 3 | 4:
-                yield Msg("set", device, value(device), group="together")
-            case 5:
-                yield from bps.wait("together")
-            case 6:
-                yield Msg("configure", det, {"gain": value(det.gain)})
-            case 7:
-                yield Msg("kickoff", det, gain=value(det.gain))
-            case _:
-                det.stage_sigs = {"gain": value(det.gain)}
-                yield Msg("stage", det)
-                yield Msg("unstage", det)
+    draw = _Draw(rng, devices)
 
     @bpp.run_decorator()
     def inner() -> Any:
         for _ in range(rng.randint(2, 10)):
             try:
-                yield from message()
+                yield from draw.message()
             except Exception:
                 if rng.random() < 0.1:
                     raise
-        yield from bps.trigger_and_read([det])
+        yield from bps.trigger_and_read([draw.det])
 
     yield from inner()
+
+
+class _Draw:
+    """Random messages to these devices."""
+
+    def __init__(self, rng: random.Random, devices: list[Any]) -> None:
+        x, y, heater, self._mirror, self.det = devices
+        self._rng = rng
+        self._targets = {
+            x: (-5, 10),
+            y: (-5, 10),
+            x.setpoint: (-5, 10),
+            heater: (20, 120),
+            self._mirror.height: (-3, 3),
+            self._mirror.tilt: (-2, 2),
+            self._mirror.left: (-3, 3),
+            self._mirror: (-3, 3),
+        }
+
+    def message(self) -> Any:
+        """One message, or some that belong together."""
+        device = self._rng.choice(list(self._targets))
+        match self._rng.randrange(10):
+            case 0 | 1 | 2 | 3:
+                yield from bps.abs_set(device, self._value(device), wait=True)
+            case 4 | 5 | 6:
+                yield Msg("set", device, self._value(device), group="together")
+            case 7:
+                yield from bps.wait("together")
+            case _:
+                yield from self._gain(self._odd_or(1, 5))
+
+    def _gain(self, gain: Any) -> Any:
+        """A gain, in one of the ways in which plans write signals."""
+        match self._rng.randrange(4):
+            case 0:
+                yield Msg("set", self.det.gain, gain, group="together")
+            case 1:
+                yield Msg("configure", self.det, {"gain": gain})
+            case 2:
+                yield Msg("kickoff", self.det, gain=gain)
+            case _:
+                self.det.stage_sigs = {"gain": gain}
+                yield Msg("stage", self.det)
+                yield Msg("unstage", self.det)
+
+    def _value(self, device: Any) -> Any:
+        low, high = self._targets[device]
+        if device is not self._mirror:
+            return self._odd_or(low, high)
+        one, other = self._odd_or(low, high), self._odd_or(-2, 2)
+        return self._rng.choice([[one, other], {"tilt": other}, {"height": one, "tilt": other}])
+
+    def _odd_or(self, low: float, high: float) -> Any:
+        if self._rng.random() < 0.08:
+            return self._rng.choice(ODD)
+        wide = self._rng.choice([0, 0, 0, 0.3]) * (high - low)
+        return self._rng.uniform(low - wide, high + wide)
 
 
 class Unguarded:

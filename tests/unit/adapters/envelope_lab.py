@@ -121,20 +121,26 @@ def _one(command: str, device: Any = None, value: Any = None) -> Any:
             yield Msg("set", device, value, group="together")
         case "wait":
             yield from bps.wait("together")
-        case "configure":
-            yield Msg("configure", device, value)
-        case "kickoff":
-            yield Msg("kickoff", device, **(value or {}))
-        case "stage":
-            yield Msg("stage", device)
         case "trigger":
             yield from bps.trigger(device, wait=True)
-        case "two":
-            yield Msg("set", device, *value)
         case "sleep":
             yield from bps.sleep(device)
+        case _:
+            yield _message(command, device, value)
+
+
+def _message(command: str, device: Any, value: Any) -> Msg:
+    match command:
+        case "kickoff":
+            return Msg("kickoff", device, **value)
+        case "two":
+            return Msg("set", device, *value)
         case "prepare":
-            yield Msg("prepare", device, Flight(*value))
+            return Msg("prepare", device, Flight(*value))
+        case "stage":
+            return Msg("stage", device)
+        case _:
+            return Msg(command, device, value)
 
 
 class Flight:

@@ -171,6 +171,12 @@ class Witness:
         with self._lock:
             self._at[name] = {value}
 
+    def never_came(self, name: str, value: Any, instead: Any) -> None:
+        """The axis was sent elsewhere before it came here."""
+        with self._lock:
+            if name in self._at and isinstance(value, (int, float)) and value != instead:
+                self._at[name].discard(value)
+
     def _step(self, value: float) -> None:
         before, came, length = self._heater
         now = time.monotonic()
@@ -208,6 +214,7 @@ class Axis(Device):
         self.setpoint.put(starts)
         self.readback.put(starts)
         self._told = 0
+        self._waiting: list[Status] = []
         if name != "heater":
             WITNESS.begin(name, starts)
         self.setpoint.subscribe(lambda value, **_: self._witnessed(value), run=False)
@@ -220,19 +227,25 @@ class Axis(Device):
     def _witnessed(self, value: Any) -> None:
         self._told += 1
         WITNESS.command(self.name, value)
+        threading.Timer(0.001, self._arrive, [self._told, value]).start()
 
     def set(self, value: float) -> Status:
         """Go there."""
         status = Status(self)
-        self.setpoint.put(value)
-        threading.Timer(0.001, self._arrive, [self._told, value, status]).start()
+        self._waiting.append(status)
+        self.setpoint.put(value, force=True)
         return status
 
-    def _arrive(self, told: int, value: float, status: Status) -> None:
-        if self._told == told and isinstance(value, (int, float)):
+    def _arrive(self, told: int, value: Any) -> None:
+        if self._told != told:
+            WITNESS.never_came(self.name, value, self.setpoint.get())
+            return
+        if isinstance(value, (int, float)):
             self.readback.put(value)
             WITNESS.arrived(self.name, value)
-        status.set_finished()
+        waiting, self._waiting = self._waiting, []
+        for status in waiting:
+            status.set_finished()
 
 
 class Leg(SoftPositioner):

@@ -212,10 +212,12 @@ class Guard:
             yield from self._approached(path, device, single)
         return message
 
-    def _sending(self, axes: Iterable[Aim], group: Hashable) -> Messages:
+    def _sending(self, axes: list[Aim], group: Hashable) -> Messages:
         """Let them go, if they may; until the group is waited for they may be anywhere between."""
         moved = yield from self._judged(axes)
-        self._sent[group] |= moved
+        # A setpoint written directly is done long before its axis is there.
+        paths = {path for path, _ in axes}
+        self._sent[group] |= {axis: target for axis, target in moved.items() if axis in paths}
         for axis, target in moved.items():
             self._where.send(axis, target)
 

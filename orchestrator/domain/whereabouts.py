@@ -57,8 +57,9 @@ class Whereabouts:
         self._at[axis] = (*self._at.get(axis, ()), target)
 
     def arrive(self, axis: str, target: float) -> None:
-        """The axis is there."""
-        self._at[axis] = (target,)
+        """The axis is there, unless it was sent elsewhere meanwhile."""
+        if self._at[axis][-1] == target:
+            self._at[axis] = (target,)
 
     def breaches(
         self, targets: Mapping[str, float], wanted: Mapping[str, float] | None = None

@@ -152,6 +152,13 @@ def test_a_setpoint_that_is_written_directly_is_the_axis(lab_with):
         do(lab, ["set", "x.setpoint", 3])
 
 
+def test_a_setpoint_that_is_written_directly_does_not_mean_that_the_axis_is_there(lab_with):
+    lab = lab_with(JOINT, devices={"y": {**AXIS, "kwargs": {"starts": 8.0}}})
+    with pytest.raises(EnvelopeError, match="on its way"):
+        do(lab, ["set", "y.setpoint", 1], ["set", "x", 8])
+    assert told("x") == []
+
+
 # Steps and rates.
 
 

@@ -42,6 +42,16 @@ def test_an_axis_on_its_way_counts_as_at_both_ends():
     assert len(list(axes.breaches({"x": 2.5}))) == 1
 
 
+def test_what_was_sent_elsewhere_meanwhile_is_not_there():
+    axes = standing(x=1, y=8)
+    axes.send("y", 0.0)
+    axes.send("y", 1.0)
+    axes.arrive("y", 0.0)
+    assert len(list(axes.breaches({"x": 9.0}))) == 1
+    axes.arrive("y", 1.0)
+    assert list(axes.breaches({"x": 9.0})) == []
+
+
 def test_no_order_is_named_when_none_would_pass():
     axes = standing("x + y <= 10", "x + y >= 9", x=1, y=9)
     (told, *_) = axes.breaches({"x": 9.0}, {"x": 9.0, "y": 1.0})

@@ -133,7 +133,7 @@ class BlueskyExecutor:
 
         self._envelope.check(request.settings)
         devices, engine = self._connected()
-        plan = trial_plan(request, devices, self._instrument.move_order)
+        plan = trial_plan(request, devices, self._instrument)
         with (
             closing(Recorder(self._data_dir, request.documents, self._publisher)) as recorder,
             closing(self._new_journal(request)) as journal,

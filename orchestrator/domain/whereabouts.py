@@ -90,10 +90,17 @@ class Whereabouts:
                 continue
             yield self._sentence(rule, corner, targets, wanted or {})
 
-    def order(self, targets: Mapping[str, float]) -> tuple[str, ...] | None:
+    def order(
+        self, targets: Mapping[str, float], fixed: Sequence[str] = ()
+    ) -> tuple[str, ...] | None:
         """An order in which the axes can go to their targets one by one; None when none is found.
 
-        Those in motion count as where they were sent last.
+        The order of the targets is tried first. Those in motion count as where they were sent
+        last, and those that are there already are left out.
+
+        Args:
+            targets: of the axes.
+            fixed: axes that keep this order among each other.
         """
         stand = {name: values[-1] for name, values in self._at.items()}
         moving = [name for name in targets if stand.get(name) != targets[name]]

@@ -128,13 +128,24 @@ def test_a_joint_limit_knows_what_the_plan_does_not_move(lab_with):
 
 def test_moves_that_would_cross_a_joint_limit_are_refused_with_the_order_that_passes(lab_with):
     start = {"y": {**AXIS, "kwargs": {"starts": 8.0}}}
-    lab = lab_with(JOINT, devices=start)
+    lab = lab_with({**JOINT, "move_order": ["x", "y"]}, devices=start)
     with pytest.raises(EnvelopeError, match=r"at x = 8, y = 8; .*'move_order: \[y, x\]'"):
         do(lab, settings={"x": 8, "y": 1})
     assert TOLD == []
     lab = lab_with({**JOINT, "move_order": ["y", "x"]}, devices=start)
     do(lab, settings={"x": 8, "y": 1})
     assert TOLD[:2] == [("y", 1), ("x", 8)]
+
+
+def test_an_order_that_the_file_leaves_open_is_one_that_passes(lab_with):
+    lab = lab_with(JOINT)
+    for x, y in ((8, 1), (1, 8), (9, 1)):
+        do(lab, settings={"x": x, "y": y})
+    assert [one for one in TOLD if one[0] != "det"] == [
+        *(("x", 8), ("y", 1)),
+        *(("x", 1), ("y", 8)),
+        *(("y", 1), ("x", 9)),
+    ]
 
 
 def test_axes_in_motion_together_may_be_anywhere(lab_with):

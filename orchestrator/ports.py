@@ -453,7 +453,10 @@ class Executor(Protocol):
         ...
 
     def deadline_s(self, request: PlanRequest) -> float:
-        """Seconds after which this plan counts as hung; at most ``request.deadline_s``.
+        """Seconds after which this plan counts as hung.
+
+        At most ``request.deadline_s``, and beside that the time for which steps or a condition may
+        hold it.
 
         Raises:
             PlanFailed: the plan's own estimate raised.
@@ -473,7 +476,7 @@ class Executor(Protocol):
         ...
 
     def tripped(self) -> str | None:
-        """Why a condition forbids starting now, in one sentence; None when all are good."""
+        """Why a condition or a budget forbids starting now, in one sentence; None if none does."""
         ...
 
     def quiet(self) -> None:

@@ -14,6 +14,7 @@ WHAT_ENDS = {
     StopRule.STALLED: "no improvement for long",
     StopRule.BEAM_HOURS: "the budget of beam hours",
     StopRule.DEADLINE: "the deadline",
+    StopRule.CONDITION: "a condition that stayed tripped",
 }
 PARTS = {"waits_s": "waiting", "moves_s": "moves", "readings_s": "readings"}
 

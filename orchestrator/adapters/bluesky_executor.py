@@ -24,6 +24,7 @@ from orchestrator.ports import Evidence, PlanRequest, Traces
 
 if TYPE_CHECKING:
     from orchestrator.adapters.adoption import Adopted
+    from orchestrator.adapters.budgets import Budgets
     from orchestrator.adapters.instrument_devices import InstrumentDevices
     from orchestrator.adapters.journal import Journal
     from orchestrator.adapters.lab_suspenders import Suspensions
@@ -38,6 +39,12 @@ POLL_S = 0.2
 
 PARK_S = 1800.0
 """Longest time that parking may take."""
+
+ACTION_S = 120.0
+"""Longest time that what conditions list for a trip may take."""
+
+HOLD_S = 3600.0
+"""How long a condition without ``fail_after_s`` may hold a plan that may not be repeated."""
 
 
 class BlueskyExecutor:
@@ -78,6 +85,8 @@ class BlueskyExecutor:
         self._abort_grace_s = abort_grace_s
         self._parts: tuple[InstrumentDevices, EngineThread] | None = None
         self._lab: tuple[Adopted, Suspensions] | None = None
+        self._budgets: Budgets | None = None
+        self._paces: dict[str, float] = {}
         self._spoilt = False
 
     def load(self) -> None:
@@ -89,14 +98,16 @@ class BlueskyExecutor:
         import_module("devices.loader")
 
     def connect(self) -> None:
-        """Take over what the lab has, and connect every required device.
+        """Take over what the lab has, connect, and compare the servers' limits with the envelope.
 
         Raises:
             DeviceUnavailable: listing all that failed, or naming what the lab's code did not give.
         """
         from orchestrator.adapters.adoption import Adopted, with_read_beside
+        from orchestrator.adapters.budgets import Budgets
         from orchestrator.adapters.engine import record
         from orchestrator.adapters.instrument_devices import InstrumentDevices
+        from orchestrator.adapters.ioc_limits import compare
         from orchestrator.adapters.lab_suspenders import Suspensions
         from orchestrator.adapters.run_engine import EngineThread
 
@@ -112,18 +123,24 @@ class BlueskyExecutor:
             suspenders=suspensions.conditions(self._time_scale),
             loop=lab.engine.loop,
         )
+        compare(devices.all, self._instrument, self._envelope)
         record(
             lab.engine,
             *map(devices.present, (self._instrument.baseline, self._instrument.monitors)),
         )
+        name = f"{self._instrument.name}-{self._instrument.mode}.jsonl"
+        self._budgets = Budgets(self._data_dir / "budgets" / name, self._instrument.budgets)
         self._parts = (devices, EngineThread(lab.engine))
         self._lab = (lab, suspensions)
 
     def deadline_s(self, request: PlanRequest) -> float:
         """See ports.Executor."""
-        from orchestrator.adapters.plan_deadline import plan_deadline
+        from orchestrator.adapters.plan_deadline import plan_deadline, steps_s
 
-        return plan_deadline(request, self._instrument, self._time_scale)
+        deadline_s = plan_deadline(request, self._instrument, self._time_scale)
+        holds_s = self._hold_s(request) if self._instrument.conditions else None
+        ramps_s = steps_s(request.settings, self._instrument, self._time_scale)
+        return deadline_s + ramps_s + (holds_s or 0.0)
 
     def run(self, request: PlanRequest, order: Callable[[], str | None]) -> Evidence:
         """Run one fresh plan to its end and give its documents, already safe on disk.
@@ -139,12 +156,14 @@ class BlueskyExecutor:
         self._envelope.check(request.settings)
         devices, engine = self._connected()
         lab, suspensions = self._lab_parts
-        plan = trial_plan(request, devices, self._instrument.move_order, lab.plan)
+        plan = trial_plan(request, devices, self._instrument, lab.plan)
         with (
             closing(Recorder(self._data_dir, request.documents, self._publisher)) as recorder,
             closing(self._new_journal(request)) as journal,
         ):
             guard = self._guard(request, journal)
+            if trip := devices.conditions.tripped():
+                raise PlanFailed(trip, "interrupted")
             devices.conditions.watch()
             suspensions.watch()
             # The guard is outermost: what the lab's preprocessors add is looked at, too.
@@ -152,23 +171,25 @@ class BlueskyExecutor:
             cause = self._follow(execution, request, order)
             if cause is not None and not execution.done.is_set():
                 raise cause
-            if error := self._error(execution, guard, recorder, cause):
+            if error := self._error(execution, guard, request, recorder, cause):
                 self._before_suspension()
+                self._act_on_trip(error)
                 raise error
             return recorder.evidence()
 
     def tripped(self) -> str | None:
-        """Why a condition forbids starting now, in one sentence; None when all are good."""
-        why = self._connected()[0].conditions.tripped()
+        """Why a condition or a budget forbids starting now, in one sentence; None if none does."""
+        trip = self._connected()[0].conditions.tripped()
         suspensions = self._lab_parts[1]
-        if why is None and suspensions.after:
+        if trip is None and suspensions.after:
             try:
                 for plan in suspensions.after:
                     self._beside_trials(plan, "what a suspender wants done before going on")
             except LabError as error:
                 return str(error)
             suspensions.is_done()
-        return why
+        lack = self._budgets.lack() if self._budgets else None
+        return "; ".join(filter(None, (trip, lack))) or None
 
     def _before_suspension(self) -> None:
         """Do what a suspender that has ended the attempt wants done, such as closing a shutter."""
@@ -201,22 +222,35 @@ class BlueskyExecutor:
         positions = [(devices.at(path), value) for path, value in steps]
         self._beside_trials(moves(positions), "parking")
 
-    def _beside_trials(self, plan: Any, what: str) -> None:
+    def _beside_trials(self, plan: Any, what: str, longest_s: float = PARK_S) -> None:
         """Run a plan that belongs to no trial, under the same guard, whatever has tripped.
 
         Raises:
             EnvelopeError: a position is outside the envelope; nothing moved there.
-            PlanFailed: it failed, or took longer than `PARK_S`.
+            PlanFailed: it failed, or took longer than ``longest_s``.
         """
         devices, engine = self._connected()
         with self._lab_parts[1].ignored():
-            messages = plan() if callable(plan) else plan
+            messages: Any = plan() if callable(plan) else plan
             execution = engine.start(messages, lambda *_: None, self._guard(None).guarded)
-            if not execution.done.wait(PARK_S):
+            if not execution.done.wait(longest_s):
                 self._interrupt(execution, halt=False)
-                raise PlanFailed(f"{what} took longer than {PARK_S:g} s", "deadline")
+                raise PlanFailed(f"{what} took longer than {longest_s:g} s", "deadline")
         if execution.error is not None:
             raise failure(execution.error, devices.all)
+
+    def _act_on_trip(self, error: LabError) -> None:
+        """Do what the conditions list for their trip, once the plan has ended because of it."""
+        from orchestrator.adapters.trial_plan import actions
+
+        interrupted = isinstance(error, PlanFailed) and error.reason == "interrupted"
+        steps = self._connected()[0].conditions.on_trip() if interrupted else []
+        if not steps or not self.is_reusable:
+            return
+        try:
+            self._beside_trials(actions(steps), "what a condition lists for its trip", ACTION_S)
+        except LabError:  # the interruption is what the attempt failed by
+            log.exception("what a condition lists for its trip failed")
 
     def observe(self) -> str | None:
         """Look without moving: None when every device answers and stands still, else why not."""
@@ -296,7 +330,13 @@ class BlueskyExecutor:
         """A guard for one plan; without a request for a plan that belongs to no trial."""
         from orchestrator.adapters.preprocessors import Guard, Terms
 
+        devices = self._connected()[0]
         terms = Terms(
+            at=devices.at,
+            conditions=devices.conditions if request else None,
+            hold_s=self._hold_s(request) if request else None,
+            budgets=self._budgets,
+            paces=self._paces,
             envelope=self._envelope,
             settings=request.settings if request else {},
             metadata=request.metadata if request else {},
@@ -304,7 +344,14 @@ class BlueskyExecutor:
             wait_s=(request.deadline_s if request else PARK_S) + self._abort_grace_s,
             time_scale=self._time_scale,
         )
-        return Guard(self._connected()[0].paths, terms, journal)
+        return Guard(devices.paths, terms, journal)
+
+    def _hold_s(self, request: PlanRequest) -> float | None:
+        """How long a tripped condition may hold this plan; None ends it at once."""
+        if self._may_be_repeated(request):
+            return None
+        known = [one.fail_after_s for one in self._instrument.conditions]
+        return min((one for one in known if one is not None), default=HOLD_S)
 
     def _follow(
         self, execution: "Execution", request: PlanRequest, order: Callable[[], str | None]
@@ -350,6 +397,7 @@ class BlueskyExecutor:
         self,
         execution: "Execution",
         guard: "Guard",
+        request: PlanRequest,
         recorder: "Recorder",
         cause: ExecutionError | None,
     ) -> LabError | None:
@@ -360,8 +408,11 @@ class BlueskyExecutor:
             return (self._lost(devices) if cause.reason == "interrupted" else None) or cause
         if recorder.error is not None or isinstance(guard.failure, EnvelopeError):
             return recorder.error or guard.failure
-        devices.conditions.tripped()
-        if trouble := self._trouble(devices):
+        repeatable = self._may_be_repeated(request)
+        if repeatable:
+            devices.conditions.tripped()
+        # A plan that was held has been told by its guard which trips spoilt an exposure.
+        if trouble := self._trouble(devices) if repeatable else self._lost(devices):
             return trouble
         if guard.failure is not None or execution.error is None:
             return guard.failure

@@ -3,10 +3,10 @@
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from orchestrator.domain.spec import ConditionSpec
+from orchestrator.domain.spec import ActionStep, ConditionSpec
 
 INVALID = 3
 """EPICS alarm severity of a value that means nothing."""
@@ -30,6 +30,8 @@ class Condition:
         self._wait_s = spec.wait_s / time_scale
         self._tripped = False
         self._good_since: float | None = None
+        self._stamp: float | None = None
+        """Unix time that came with the newest value; None when it has none."""
         self._lock = threading.Lock()
         signal.subscribe(self._on_value, run=False)
         if "meta" in getattr(signal, "event_types", ()):
@@ -40,9 +42,20 @@ class Condition:
         try:
             value = _fresh(self._signal)
             severity = getattr(self._signal, "alarm_severity", None)
+            self._stamp = getattr(self._signal, "timestamp", None)
         except Exception as error:  # timeouts, lost connections, and whatever a lab's class raises
             return self._judged(f"{self._spec.signal} does not answer ({type(error).__name__})")
         return self._judged(self._fault(value, severity))
+
+    @property
+    def spec(self) -> ConditionSpec:
+        """What the instrument file says."""
+        return self._spec
+
+    def look(self) -> None:
+        """Note it when the newest value has become too old: no news tells of that."""
+        if (fault := self._stale()) is not None:
+            self._judged(fault)
 
     def watch(self) -> None:
         """Forget earlier trips and note the next; one that still lasts is not forgotten."""
@@ -74,6 +87,8 @@ class Condition:
             return f"{name} reads {value!r}, no number"
         if not math.isfinite(number):
             return f"{name} reads {number}"
+        if (old := self._stale()) is not None:
+            return old
         shown = f"{name} is {number:g} {spec.unit}".rstrip()
         if spec.suspend_above is not None and number > spec.suspend_above:
             return f"{shown}, above {spec.suspend_above:g}"
@@ -85,7 +100,20 @@ class Condition:
             return f"{shown}, not yet above {spec.resume_above:g}"
         return None
 
-    def _on_value(self, value: Any = None, severity: Any = None, **_: Any) -> None:
+    def _stale(self) -> str | None:
+        longest = self._spec.stale_after_s
+        if longest is None:
+            return None
+        if self._stamp is None:
+            return f"{self._spec.signal} has no time stamp"
+        if (age := time.time() - self._stamp) > longest:
+            return f"{self._spec.signal} is {age:.0f} s old, more than {longest:g}"
+        return None
+
+    def _on_value(
+        self, value: Any = None, severity: Any = None, timestamp: Any = None, **_: Any
+    ) -> None:
+        self._stamp = timestamp
         fault = self._fault(value, severity)
         if fault is not None:
             self._judged(fault)
@@ -95,11 +123,23 @@ class Condition:
             self._judged(f"{self._spec.signal} is disconnected")
 
 
-class Conditions:
-    """All conditions of an instrument."""
+Action = tuple[Any, float | None]
+"""A device, and the value that it is set to; None stops it."""
 
-    def __init__(self, conditions: Sequence[Condition]) -> None:
+
+class Conditions:
+    """All conditions of an instrument.
+
+    Args:
+        conditions: each of them.
+        at: gives the device at a dotted path, for their actions.
+    """
+
+    def __init__(self, conditions: Sequence[Condition], at: Callable[[str], Any]) -> None:
         self._conditions = tuple(conditions)
+        self._at = at
+        # A worker before this one may have acted on a trip, and died.
+        self._acted = [one for one in conditions if one.spec.on_resume]
 
     def tripped(self) -> str | None:
         """Why an attempt must not start now, or was not good at its end; None when all are good."""
@@ -114,7 +154,28 @@ class Conditions:
     @property
     def seen(self) -> str | None:
         """The trips since ``watch``; None when there were none."""
+        for one in self._conditions:
+            one.look()
         return "; ".join(one.seen for one in self._conditions if one.seen) or None
+
+    def on_trip(self) -> list[Action]:
+        """What is to be done because of the trips since ``watch``, once for each suspension."""
+        new = [one for one in self._conditions if one.seen and one not in self._acted]
+        self._acted += new
+        return [step for one in new for step in self._actions(one.spec.on_trip)]
+
+    def on_resume(self) -> list[Action]:
+        """What is to be done before a plan goes on or begins; nothing once ``resumed``."""
+        return [step for one in self._acted for step in self._actions(one.spec.on_resume)]
+
+    def resumed(self) -> None:
+        """All of that has been done."""
+        self._acted = []
+
+    def _actions(self, steps: Sequence[ActionStep]) -> Iterator[Action]:
+        for step in steps:
+            yield from ((self._at(path), None) for path in step.stop)
+            yield from ((self._at(path), value) for path, value in step.set.items())
 
 
 def _fresh(signal: Any) -> Any:

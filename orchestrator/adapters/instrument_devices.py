@@ -67,7 +67,8 @@ class InstrumentDevices:
                 Condition(one, signals.get(one.signal) or self._signal(one.signal), time_scale)
                 for one in instrument.conditions
             ]
-            + list(suspenders)
+            + list(suspenders),
+            self.at,
         )
 
     def at(self, path: str) -> Any:

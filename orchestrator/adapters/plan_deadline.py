@@ -1,6 +1,7 @@
 """By when a plan must be done: its own estimate, and the time-outs of the devices it uses."""
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from orchestrator.adapters.plan_catalog import find_estimate
@@ -66,6 +67,25 @@ def plan_estimate(
     except Exception as error:  # a lab's own code may raise anything
         message = f"{estimate.__name__} raised {type(error).__name__}: {error}"
         raise PlanFailed(message) from error
+
+
+def steps_s(paths: Iterable[str], instrument: InstrumentSpec, time_scale: float) -> float:
+    """Seconds that steps may add to moves across the whole limits of each device."""
+    total = 0.0
+    for path in paths:
+        device, limits = instrument.devices.get(path.split(".")[0]), instrument.limits(path)
+        if (
+            device is None
+            or limits is None
+            or (device.max_step is None and device.max_rate is None)
+        ):
+            continue
+        span = limits[1] - limits[0]
+        step = device.max_step or device.max_rate or span
+        timeout_s = UNSTATED_S if device.timeout_s is None else device.timeout_s
+        total += math.ceil(span / step) * (timeout_s + device.settle_s / time_scale)
+        total += span / device.max_rate / time_scale if device.max_rate else 0.0
+    return total
 
 
 def _timeouts(paths: Any, instrument: InstrumentSpec) -> Iterator[float]:

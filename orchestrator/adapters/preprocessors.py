@@ -6,20 +6,24 @@ with where the devices say they are.
 
 import logging
 import math
+import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from inspect import iscoroutinefunction
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from bluesky.utils import Msg
 
+from orchestrator.adapters.axes import Aim, aims, flight_aims, plain, read, real_aims, stands
+from orchestrator.adapters.budgets import Budgets
+from orchestrator.adapters.conditions import Action, Conditions
 from orchestrator.adapters.device_paths import DevicePaths
 from orchestrator.adapters.journal import Journal
 from orchestrator.adapters.readings import position
 from orchestrator.domain.envelope import Envelope
 from orchestrator.domain.errors import EnvelopeError, LabError, PlanFailed
 from orchestrator.domain.trial import ParameterValue
+from orchestrator.domain.whereabouts import Whereabouts
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +49,22 @@ class Terms:
     """Timeout of a wait that has none, in seconds."""
     time_scale: float
     """Seconds of lab time in one second: sleeps are divided by it."""
+    at: Callable[[str], Any]
+    """The device at a dotted path."""
+    conditions: Conditions | None = None
+    """Whose actions are due; None for moves that belong to no attempt."""
+    hold_s: float | None = None
+    """Longest time that a tripped condition may hold the plan; None does not hold it."""
+    budgets: Budgets | None = None
+    paces: dict[str, float] = field(default_factory=dict[str, float])
+    """When each axis may be set again, by the monotonic clock: kept from plan to plan."""
+
+
+_ACTS = frozenset({"set", "trigger", "kickoff", "prepare", "stage", "configure"})
+"""What a plan that may not be repeated waits with while a condition is tripped."""
+
+_OWN = "the guard's own"
+"""Group of moves that the plan did not ask for."""
 
 
 class Guard:
@@ -57,34 +77,43 @@ class Guard:
         self._paths = paths
         self._terms = terms
         self._journal = journal
-        self._targets: dict[str, Any] = dict(terms.settings)
+        self._where = Whereabouts(terms.envelope.constraints)
+        self._wanted = _numbers(terms.settings)
+        self._sent: dict[Hashable, dict[str, float]] = defaultdict(dict)
+        self._going: tuple[str, float] | None = None
+        """The axis that is set in steps, and the length of the last one."""
+        self._exposing = False
         self._pending: dict[Hashable, dict[Any, float]] = defaultdict(dict)
         self._timeouts: dict[Hashable, list[float | None]] = defaultdict(list)
         self._moved: dict[Any, float] = {}
         self._unchecked: dict[Any, float] = {}
         self._bundling: set[Hashable] = set()
         self._on: Mapping[str, Callable[[Msg], Msg]] = {
-            "set": self._set,
             "trigger": self._acting,
-            "kickoff": self._acting,
-            "prepare": self._acting,
-            "stage": self._stage,
-            "configure": self._configure,
             "sleep": self._sleep,
             "wait": self._wait,
             "open_run": self._open_run,
             "subscribe": self._subscribe,
             "create": self._create,
-            "save": self._close_bundle,
+            "collect": self._end_exposure,
+            "save": self._save,
             "drop": self._close_bundle,
             "pause": self._unattended,
             "input": self._unattended,
+        }
+        self._on_motion: Mapping[str, Callable[[Msg], Messages]] = {
+            "set": self._set,
+            "kickoff": self._flight,
+            "prepare": self._flight,
+            "stage": self._stage,
+            "configure": self._configure,
         }
 
     def guarded(self, plan: Messages) -> Messages:
         """The same plan, watched. An error is thrown into it first, so that it can clean up."""
         response: Any = None
         error: BaseException | None = None
+        yield from self._resumed()
         while True:
             try:
                 message = plan.send(response) if error is None else plan.throw(error)
@@ -93,7 +122,7 @@ class Guard:
                 return end.value
             error = response = None
             try:
-                message = self._admitted(message)
+                message = yield from self._admitted(message)
                 response = yield message
                 yield from self._after(message, response)
             except GeneratorExit:
@@ -102,12 +131,14 @@ class Guard:
             except BaseException as caught:  # noqa: B036 - whatever it is, the plan hears of it
                 error = caught
 
-    def _admitted(self, message: Msg) -> Msg:
-        look = self._on.get(message.command)
-        if look is None:
-            return message
+    def _admitted(self, message: Msg) -> Messages:
         try:
-            return look(message)
+            if self._terms.hold_s is not None and message.command in _ACTS:
+                yield from self._held()
+            if (motion := self._on_motion.get(message.command)) is not None:
+                return (yield from motion(message))
+            look = self._on.get(message.command)
+            return message if look is None else look(message)
         except LabError as refusal:
             self.failure = self.failure or refusal
             raise
@@ -115,8 +146,13 @@ class Guard:
     def _after(self, message: Msg, response: Any) -> Messages:
         if message.command == "unstage":
             self._note("unstaged", message.obj)
+        if message.command == "set" and self._going is not None:
+            self._reserve(*self._going)
+            self._going = None
         if message.command == "wait" and response is not False:
             self._unchecked |= self._pending.pop(_group(message), {})
+            for axis, target in self._sent.pop(_group(message), {}).items():
+                self._where.arrive(axis, target)
         if self._unchecked and not self._bundling:
             moves, self._unchecked = self._unchecked, {}
             yield from self._settled(moves)
@@ -136,17 +172,17 @@ class Guard:
         for device, target in moves.items():
             path = self._path(device)
             spec = self._paths.spec(path)
-            if spec.tolerance is None or spec.readback == "none":
+            if spec.tolerance is None or not self._is_verified(path):
                 continue
-            stands = math.nan
+            found = math.nan
             for look in range(LOOKS):
                 if look:
                     yield Msg("sleep", None, LOOK_S)
-                stands = position(device, (yield from _read(device)))
-                if abs(stands - target) <= spec.tolerance:
+                found = position(device, (yield from read(device)))
+                if abs(found - target) <= spec.tolerance:
                     break
             else:
-                message = f"{path} was set to {target} but reads {stands} {spec.unit}".rstrip()
+                message = f"{path} was set to {target} but reads {found} {spec.unit}".rstrip()
                 self.failure = self.failure or PlanFailed(message, "not_in_position")
                 raise self.failure
 
@@ -157,20 +193,140 @@ class Guard:
             raise EnvelopeError([f"{name} is no device of this instrument"])
         return path
 
-    def _set(self, message: Msg) -> Msg:
+    def _set(self, message: Msg) -> Messages:
         device, group = message.obj, _group(message)
         path = self._path(device)
+        axes = aims(path, device, message)
+        yield from self._sending(axes, group)
+        yield from self._sending(real_aims(device, message, self._path), group)
         value = message.args[0] if message.args else message.kwargs.get("value")
-        axes = dict(_axes(path, device, value))
-        for name, number in axes.items():
-            self._targets[name] = number
-            if breach := self._terms.envelope.breach(name, number):
+        number = plain(value)
+        single = float(number) if isinstance(number, (int, float)) else None
+        spec = self._paths.spec(path)
+        self._spend(path, message.command, abs(single or 0.0))
+        self._timeouts[group].append(spec.timeout_s)
+        if single is not None:
+            self._pending[group][device] = self._moved[device] = single
+        self._note("set", device, to=dict(axes))
+        if spec.max_step is not None or spec.max_rate is not None:
+            yield from self._approached(path, device, single)
+        return message
+
+    def _sending(self, axes: list[Aim], group: Hashable) -> Messages:
+        """Let them go, if they may; until the group is waited for they may be anywhere between."""
+        moved = yield from self._judged(axes)
+        # A setpoint written directly is done long before its axis is there.
+        paths = {path for path, _ in axes}
+        self._sent[group] |= {axis: target for axis, target in moved.items() if axis in paths}
+        for axis, target in moved.items():
+            self._where.send(axis, target)
+
+    def _judged(self, axes: Iterable[Aim]) -> Generator[Msg, Any, dict[str, float]]:
+        """The constrained axes among these; all of them may go where they are sent.
+
+        Raises:
+            EnvelopeError: one may not.
+        """
+        envelope, found = self._terms.envelope, list(axes)
+        breaches = [told for path, value in found if (told := envelope.breach(path, value))]
+        moved = {} if breaches else self._constrained(found)
+        for name in self._where.unknown(moved) if moved else ():
+            device = self._terms.at(name)
+            tolerance = self._paths.spec(name).tolerance
+            self._where.place(name, (yield from stands(device, tolerance)))
+        breaches += self._where.breaches(moved, self._wanted) if moved else ()
+        if breaches:
+            raise EnvelopeError(breaches)
+        return moved
+
+    def _constrained(self, axes: Iterable[Aim]) -> dict[str, float]:
+        found = ((self._where.axis(path), value) for path, value in axes)
+        return {axis: float(value) for axis, value in found if axis is not None}
+
+    def _approached(self, path: str, device: Any, target: float | None) -> Messages:
+        """Go towards the target in steps that are small and late enough; the last one is left."""
+        spec = self._paths.spec(path)
+        if target is None:
+            raise EnvelopeError([f"{path} has a largest step, so it is set one axis at a time"])
+        step = spec.max_step or spec.max_rate or math.inf
+        places = yield from stands(device, spec.tolerance)
+        at = max(places, key=lambda place: abs(place - target))
+        if not math.isfinite(at):
+            raise EnvelopeError([f"{path} reads {at}, so how far it would go is not known"])
+        count = max(1, math.ceil(abs(target - at) / step * (1 - 1e-12)))
+        length = abs(target - at) / count
+        for number in range(1, count):
+            place = at + (target - at) * number / count
+            if breach := self._terms.envelope.breach(path, place):
                 raise EnvelopeError([breach])
-        self._terms.envelope.check(self._targets)
-        self._timeouts[group].append(self._paths.spec(path).timeout_s)
-        if isinstance(number := _plain(value), (int, float)):
-            self._pending[group][device] = self._moved[device] = float(number)
-        self._note("set", device, to=axes)
+            yield from self._paced(path)
+            yield Msg("set", device, place, group=_OWN)
+            self._reserve(path, length)
+            yield Msg("wait", None, group=_OWN, timeout=spec.timeout_s or self._terms.wait_s)
+        yield from self._paced(path)
+        self._going = path, length
+
+    def _paced(self, path: str) -> Messages:
+        """Wait until the axis may be set again; parts of one device share their time."""
+        ready = self._terms.paces.get(path.split(".")[0], -math.inf)
+        if (left := ready - time.monotonic()) > 0:
+            yield Msg("sleep", None, left)
+
+    def _reserve(self, path: str, length: float) -> None:
+        """The axis has just been set: from now on its way there takes its time."""
+        if (rate := self._paths.spec(path).max_rate) is not None:
+            takes_s = length / rate / self._terms.time_scale
+            self._terms.paces[path.split(".")[0]] = time.monotonic() + takes_s
+
+    def _spend(self, path: str, command: str, size: float = 0.0) -> None:
+        if self._terms.budgets is not None and (spends := self._paths.spec(path).spends):
+            self._terms.budgets.spend(path, spends, command, size)
+
+    def _held(self) -> Messages:
+        """Stand still while a condition is tripped: nothing is sent twice, and nothing is lost."""
+        conditions, longest = self._terms.conditions, self._terms.hold_s
+        if conditions is None or longest is None or self.failure is not None:
+            return  # after a failure the plan cleans up, and must not be kept from it
+        reason, give_up = conditions.tripped(), time.monotonic() + longest
+        if reason is None:
+            return
+        log.warning("the plan waits where it stands: %s", reason)
+        while (reason := conditions.tripped()) is not None:
+            yield from self._acted(conditions.on_trip())
+            if time.monotonic() > give_up:
+                raise PlanFailed(f"{reason}; waited {longest:g} s in vain", "interrupted")
+            yield Msg("sleep", None, LOOK_S)
+        yield from self._resumed()
+        log.warning("the plan goes on: all conditions are good again")
+
+    def _resumed(self) -> Messages:
+        if (conditions := self._terms.conditions) is not None:
+            yield from self._acted(conditions.on_resume())
+            conditions.resumed()
+
+    def _acted(self, actions: Iterable[Action]) -> Messages:
+        """Do what the instrument file lists; each step is looked at like the plan's own."""
+        for device, value in actions:
+            if value is None:
+                yield Msg("stop", device)
+                continue
+            message = yield from self._set(Msg("set", device, value, group=_OWN))
+            yield from self._after(message, (yield message))
+            message = self._wait(Msg("wait", None, group=_OWN))
+            yield from self._after(message, (yield message))
+
+    def _begin_exposure(self) -> None:
+        if self._terms.hold_s is not None and self._terms.conditions and not self._exposing:
+            self._terms.conditions.watch()
+            self._exposing = True
+
+    def _end_exposure(self, message: Msg) -> Msg:
+        """A trip since it began spoils it; the plan goes on, for it may have to clean up."""
+        if self._exposing and (conditions := self._terms.conditions) is not None:
+            self._exposing = False
+            conditions.tripped()
+            if (trip := conditions.seen) is not None:
+                self.failure = self.failure or PlanFailed(trip, "interrupted")
         return message
 
     def _acting(self, message: Msg) -> Msg:
@@ -178,8 +334,20 @@ class Guard:
         triggered = message.command == "trigger"
         timeout = self._paths.spec(path).timeout_s if triggered else None
         self._timeouts[_group(message)].append(timeout)
+        if message.command != "prepare":
+            self._spend(path, "trigger")
+            self._begin_exposure()
         self._note(message.command, message.obj)
         return message
+
+    def _flight(self, message: Msg) -> Messages:
+        """A kickoff or its preparation: where it says that it goes must be allowed."""
+        path = self._path(message.obj)
+        values = [*message.args, *message.kwargs.values()]
+        flights = [aim for value in values for aim in flight_aims(path, value)]
+        yield from self._judged(flights)
+        yield from self._limited(_named(message.obj, message.kwargs))
+        return self._acting(message)
 
     def _note(self, command: str, device: Any, **details: Any) -> None:
         if self._journal is None:
@@ -191,35 +359,39 @@ class Guard:
             self._journal = None  # refused once: what cleans up afterwards must not be
             raise
 
-    def _stage(self, message: Msg) -> Msg:
+    def _stage(self, message: Msg) -> Messages:
         self._path(message.obj)
         self._timeouts[_group(message)].append(None)
+        signals = list(_stage_sigs(message.obj))
+        yield from self._limited(signals)
         staged: dict[str, Any] = {}
-        for signal, value in _stage_sigs(message.obj):
-            self._limited(signal, value)
+        for signal, _ in signals:
             if (path := self._paths.path(signal)) is not None and self._journal is not None:
-                staged[path] = _plain(signal.get())
+                staged[path] = plain(signal.get())
         self._note("stage", message.obj, staged=staged)
         return message
 
-    def _configure(self, message: Msg) -> Msg:
+    def _configure(self, message: Msg) -> Messages:
         self._path(message.obj)
-        values = dict(*message.args[:1])
-        for name, value in {**values, **message.kwargs}.items():
-            self._limited(getattr(message.obj, name, None), value)
+        values = {**dict(*message.args[:1]), **message.kwargs}
+        yield from self._limited(_named(message.obj, values))
         self._note("configure", message.obj)
         return message
 
-    def _limited(self, device: Any, value: Any) -> None:
+    def _limited(self, signals: Iterable[tuple[Any, Any]]) -> Messages:
         """Refuse a breach of limits; what has no limits is not the envelope's business here."""
-        path = self._paths.path(device)
-        if path is None or self._paths.spec(path).limits is None:
-            return
-        number = _plain(value)
-        if isinstance(number, (int, float)) and (
-            breach := self._terms.envelope.breach(path, number)
-        ):
-            raise EnvelopeError([breach])
+        limits = self._terms.envelope.limits
+        paths = ((self._paths.path(signal), plain(value)) for signal, value in signals)
+        found = [
+            (path, value)
+            for path, value in paths
+            if path is not None
+            and self._terms.envelope.limit(path) is not None
+            and (path in limits or not isinstance(value, str))  # a part's choice, such as a mode
+        ]
+        moved = yield from self._judged(found)
+        for axis, target in moved.items():
+            self._where.send(axis, target)
 
     def _sleep(self, message: Msg) -> Msg:
         return message._replace(args=(message.args[0] / self._terms.time_scale,))
@@ -234,7 +406,15 @@ class Guard:
         return message._replace(kwargs={**message.kwargs, "timeout": timeout})
 
     def _open_run(self, message: Msg) -> Msg:
-        return message._replace(kwargs={**message.kwargs, **self._terms.metadata})
+        metadata = dict(self._terms.metadata)
+        if unverified := [path for path in self._terms.settings if not self._is_verified(path)]:
+            metadata["not_verified"] = unverified
+        return message._replace(kwargs={**message.kwargs, **metadata})
+
+    def _is_verified(self, path: str) -> bool:
+        """True when arrival is compared with a readback."""
+        spec = self._paths.spec(path)
+        return spec.tolerance is not None and spec.readback != "none"
 
     def _subscribe(self, message: Msg) -> Msg:
         function, *rest = message.args
@@ -243,6 +423,9 @@ class Guard:
     def _create(self, message: Msg) -> Msg:
         self._bundling.add(message.run)
         return message
+
+    def _save(self, message: Msg) -> Msg:
+        return self._close_bundle(self._end_exposure(message))
 
     def _close_bundle(self, message: Msg) -> Msg:
         self._bundling.discard(message.run)
@@ -258,27 +441,17 @@ def _group(message: Msg) -> Hashable:
     return message.kwargs.get("group")
 
 
-def _plain(value: Any) -> Any:
-    """A Python number for a numpy scalar."""
-    return value.item() if getattr(value, "shape", None) == () else value
+def _numbers(settings: Mapping[str, ParameterValue]) -> dict[str, float]:
+    return {
+        path: float(value)
+        for path, value in settings.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
 
 
-def _axes(path: str, device: Any, value: Any) -> Iterator[tuple[str, Any]]:
-    """Each axis that a set moves, with its value."""
-    if isinstance(value, Mapping):
-        yield from ((f"{path}.{name}", _plain(number)) for name, number in value.items())
-    elif isinstance(value, Sequence) and hasattr(device, "pseudo_positioners"):
-        axes = zip(device.pseudo_positioners, value, strict=False)
-        yield from ((f"{path}.{axis.attr_name}", _plain(number)) for axis, number in axes)
-    else:
-        yield path, _plain(value)
-
-
-def _read(device: Any) -> Messages:
-    """A reading that is part of no event; directly where that is possible, which is faster."""
-    if iscoroutinefunction(device.read):
-        return (yield Msg("read", device))
-    return device.read()
+def _named(device: Any, values: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    """Parts of a device by the names of their attributes, with the values that they will get."""
+    return [(getattr(device, name, None), value) for name, value in values.items()]
 
 
 def _stage_sigs(device: Any) -> Iterator[tuple[Any, Any]]:

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from bluesky.utils import Msg
 
+from orchestrator.adapters.order_of_moves import ordered
 from orchestrator.adapters.plan_catalog import STARTUP, bound, find_plan
 from orchestrator.domain.errors import PlanFailed, Unusable
+from orchestrator.domain.spec import InstrumentSpec
 from orchestrator.ports import PlanRequest
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ PlanFinder = Callable[[str], Callable[..., Any]]
 def trial_plan(
     request: PlanRequest,
     devices: "InstrumentDevices",
-    move_order: Iterable[str],
+    instrument: InstrumentSpec,
     of_startup: PlanFinder | None = None,
 ) -> Messages:
     """A fresh plan, with devices for their names and settings in the order of moves.
@@ -34,7 +36,8 @@ def trial_plan(
     values = {name: devices.named(value) for name, value in request.campaign.plan.args.items()}
     values |= request.arguments
     settings = {
-        devices.at(path): value for path, value in _ordered(request.settings, move_order).items()
+        devices.at(path): value
+        for path, value in ordered(request.settings, instrument, devices.at).items()
     }
     signature = inspect.signature(plan)
     if "md" in signature.parameters:
@@ -57,6 +60,15 @@ def moves(positions: Iterable[tuple[Any, Any]]) -> Messages:
         yield Msg("wait", None, group="settings")
 
 
+def actions(steps: Iterable[tuple[Any, float | None]]) -> Messages:
+    """Set (and wait for) or stop (None) one after another."""
+    for device, value in steps:
+        if value is None:
+            yield Msg("stop", device)
+        else:
+            yield from moves([(device, value)])
+
+
 def _trial(
     plan: Callable[..., Any], arguments: inspect.BoundArguments, settings: Mapping[Any, Any]
 ) -> Messages:
@@ -71,8 +83,3 @@ def _found(name: str, of_startup: PlanFinder | None) -> Callable[..., Any]:
         return find_plan(name)
     except Unusable as error:
         raise PlanFailed(str(error)) from error
-
-
-def _ordered(settings: Mapping[str, Any], move_order: Iterable[str]) -> dict[str, Any]:
-    first = [path for path in move_order if path in settings]
-    return {path: settings[path] for path in dict.fromkeys([*first, *settings])}

@@ -49,7 +49,8 @@ def instrument_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
         for place, path in _named_devices(data):
             if path.split(".")[0] not in devices:
                 yield place, f"{path!r} is no device of this instrument{near(path, devices)}"
-        yield from _park_findings(data, devices)
+        yield from _set_findings(data, devices)
+        yield from _spending_findings(data, devices)
 
 
 def _parameter_findings(place: Place, parameter: Mapping[str, Any]) -> Iterator[Finding]:
@@ -164,6 +165,15 @@ def _condition_findings(place: Place, condition: Mapping[str, Any]) -> Iterator[
     if high is not None and low is not None and low >= high:
         message = f"{low} is not below 'suspend_above: {high}', so no value would ever be good"
         yield (*place, keys[2]), message
+    for key, index, step in _actions(condition):
+        if bool(step.get("stop")) == bool(step.get("set")):
+            yield (*place, key, index), "needs exactly one of 'stop' and 'set'"
+
+
+def _actions(condition: Mapping[str, Any]) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
+    for key in ("on_trip", "on_resume"):
+        for index, step in enumerate(_list(condition.get(key))):
+            yield key, index, _mapping(step)
 
 
 def _named_devices(data: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
@@ -174,26 +184,65 @@ def _named_devices(data: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     for index, step in enumerate(_list(data.get("quiet"))):
         for position, path in enumerate(_list(_mapping(step).get("stop"))):
             yield ("quiet", index, "stop", position), str(path)
-    for index, step in enumerate(_list(data.get("park"))):
-        for path in _mapping(_mapping(step).get("set")):
-            yield ("park", index, "set", path), path
+    yield from (
+        ((*place, "set", path), path)
+        for place, step in _setting_steps(data)
+        for path in _mapping(step.get("set"))
+    )
+    for place, step in _action_steps(data):
+        for position, path in enumerate(_list(step.get("stop"))):
+            yield (*place, "stop", position), str(path)
     for index, text in enumerate(_list(data.get("constraints"))):
         rule = _rule(text)
         for name in rule.coefficients if rule else ():
             yield ("constraints", index), name
 
 
-def _park_findings(data: Mapping[str, Any], devices: Mapping[str, Any]) -> Iterator[Finding]:
+def _setting_steps(data: Mapping[str, Any]) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+    """Every step that may set devices: of parking, and of conditions."""
     for index, step in enumerate(_list(data.get("park"))):
-        for path, value in _mapping(_mapping(step).get("set")).items():
-            place = ("park", index, "set", path)
+        yield ("park", index), _mapping(step)
+    yield from _action_steps(data)
+
+
+def _action_steps(data: Mapping[str, Any]) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+    for index, condition in enumerate(_list(data.get("conditions"))):
+        for key, number, step in _actions(_mapping(condition)):
+            yield ("conditions", index, key, number), step
+
+
+def _set_findings(data: Mapping[str, Any], devices: Mapping[str, Any]) -> Iterator[Finding]:
+    for start, step in _setting_steps(data):
+        for path, value in _mapping(step.get("set")).items():
+            place = (*start, "set", path)
             device = devices.get(path.split(".")[0])
-            position, limits = _number(value), _mapping(device).get("limits")
+            position, limits = _number(value), _limits(_mapping(device), path)
             edges = _pair(limits)
             if device is not None and limits is None:
                 yield place, f"{path!r} has no limits in this file, so it may not be set"
             elif position is not None and edges and not edges[0] <= position <= edges[1]:
                 yield place, f"{value} leaves the limits {list(edges)} of device {path!r}"
+
+
+def _limits(device: Mapping[str, Any], path: str) -> object:
+    """The limits of a part: those of the nearest thing above it that has some."""
+    axes, axis = _mapping(device.get("axes")), path.partition(".")[2]
+    while axis and axis not in axes:
+        axis = axis.rpartition(".")[0]
+    return axes[axis] if axis else device.get("limits")
+
+
+def _spending_findings(data: Mapping[str, Any], devices: Mapping[str, Any]) -> Iterator[Finding]:
+    budgets = _mapping(data.get("budgets"))
+    for device, entry in devices.items():
+        for name in _mapping(_mapping(entry).get("spends")):
+            if name not in budgets:
+                place = ("devices", device, "spends", name)
+                yield place, f"{name!r} is no budget of this instrument{near(name, budgets)}"
+    for name, budget in budgets.items():
+        reserve, limit = (_number(_mapping(budget).get(key)) for key in ("reserve", "limit"))
+        if reserve is not None and limit is not None and reserve > limit:
+            yield ("budgets", name, "reserve"), f"{reserve} is above 'limit: {limit}'"
 
 
 def _rules(data: Mapping[str, Any], kind: str) -> list[tuple[int, Inequality]]:

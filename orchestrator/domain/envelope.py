@@ -59,7 +59,7 @@ class Envelope:
             return f"{path} = {value!r} is no number"
         if isinstance(value, float) and not math.isfinite(value):
             return f"{path} = {value!r} is not finite"
-        limit = self.limits.get(path) or self.limits.get(path.split(".")[0])
+        limit = self.limit(path)
         if limit is None:
             return f"{path} has no limits in the instrument file, so it may not be set"
         if not limit.low <= value <= limit.high:
@@ -67,6 +67,12 @@ class Envelope:
                 f"{path} = {value!r} is outside [{limit.low}, {limit.high}] {limit.unit}".rstrip()
             )
         return None
+
+    def limit(self, path: str) -> Limit | None:
+        """Limit of a dotted path, or of the nearest thing above it that has one."""
+        while (limit := self.limits.get(path)) is None and "." in path:
+            path = path.rpartition(".")[0]
+        return limit
 
     def check(self, settings: Mapping[str, object]) -> None:
         """Pass when all settings together are allowed.
@@ -92,11 +98,12 @@ class Envelope:
 
 def envelope_of(instrument: InstrumentSpec) -> Envelope:
     """The envelope that an instrument file states."""
-    limits = {
-        name: Limit(device.limits[0], device.limits[1], device.unit)
-        for name, device in instrument.devices.items()
-        if device.limits is not None
-    }
+    limits: dict[str, Limit] = {}
+    for name, device in instrument.devices.items():
+        parts = {f"{name}.{axis}": bounds for axis, bounds in device.axes.items()}
+        for path, bounds in ({name: device.limits} | parts).items():
+            if bounds is not None:
+                limits[path] = Limit(bounds[0], bounds[1], device.unit)
     return Envelope(instrument.name, limits, instrument.constraints)
 
 

@@ -368,6 +368,17 @@ class MetadataSpec(_Strict):
     """Keys without which no trial starts."""
 
 
+class SpendSpec(_Strict):
+    """What a device takes out of a budget, in the budget's unit."""
+
+    trigger: Annotated[float, Field(ge=0)] = 0.0
+    """By each trigger or kickoff."""
+    set: Annotated[float, Field(ge=0)] = 0.0
+    """By each set, whatever the value."""
+    per_unit: Annotated[float, Field(ge=0)] = 0.0
+    """By each set, times the value's size: 1 for a pump that is set to the volume to dispense."""
+
+
 class DeviceSpec(_Strict):
     """One ophyd device of the instrument."""
 
@@ -380,6 +391,16 @@ class DeviceSpec(_Strict):
     unit: str = ""
     limits: Bounds | None = None
     """Lowest and highest setting allowed, in ``unit``; None only for what is never set."""
+    axes: dict[DottedPath, Bounds] = Field(default_factory=dict)
+    """Limits of single parts, such as the real motors of pseudo axes, in place of ``limits``."""
+    ioc_must_agree: bool = False
+    """True: the worker starts only while the IOC's own limits allow no more than these."""
+    max_step: PositiveFloat | None = None
+    """Largest change of the setpoint at once, in ``unit``: farther moves go in steps; None: any."""
+    max_rate: PositiveFloat | None = None
+    """Largest change of the setpoint, in ``unit`` per second of lab time; None: any."""
+    spends: dict[Name, SpendSpec] = Field(default_factory=dict)
+    """By budget of the instrument: what using this device takes out of it."""
     tolerance: Annotated[float, Field(ge=0)] | None = None
     """Largest distance of the readback from the setpoint that counts as there; None: any."""
     settle_s: Annotated[float, Field(ge=0)] = 0.0
@@ -395,6 +416,13 @@ class DeviceSpec(_Strict):
     """``person``: after a crash someone must look before the instrument is used again."""
 
 
+class ActionStep(_Strict):
+    """One step of what is done when a condition trips or is good again: either key, not both."""
+
+    stop: tuple[DottedPath, ...] = ()
+    set: dict[DottedPath, float] = Field(default_factory=dict)
+
+
 class ConditionSpec(_Strict):
     """A signal that suspends a campaign while it is out of its range. It protects nothing."""
 
@@ -405,7 +433,30 @@ class ConditionSpec(_Strict):
     resume_above: float | None = None
     wait_s: Annotated[float, Field(ge=0)] = 0.0
     """Seconds that the signal must be good again before the campaign goes on."""
+    stale_after_s: PositiveFloat | None = None
+    """A value whose time stamp is older counts as tripped, in seconds; None: of any age."""
+    fail_after_s: PositiveFloat | None = None
+    """Tripped for so many seconds, it fails the campaign; None: it is waited for without end."""
+    on_trip: tuple[ActionStep, ...] = ()
+    """Done when it interrupts or holds a plan."""
+    on_resume: tuple[ActionStep, ...] = ()
+    """Done before a plan goes on or begins after that, and before the first plan of a worker."""
     unit: str = ""
+
+
+class InstrumentBudgetSpec(_Strict):
+    """Something that is used up: a dose, a reagent."""
+
+    limit: PositiveFloat
+    unit: str = ""
+    reserve: Annotated[float, Field(ge=0)] = 0.0
+    """No trial starts with less than this left."""
+    since: TimeText | None = None
+    """ISO time of the last refill: what was spent before does not count; None: everything does."""
+
+    def since_s(self) -> float:
+        """The last refill in Unix seconds; 0 for none."""
+        return 0.0 if self.since is None else _time(self.since).timestamp()
 
 
 class QuietStep(_Strict):
@@ -465,6 +516,8 @@ class InstrumentSpec(_Strict):
     move_order: tuple[DottedPath, ...] = ()
     """Devices that are set first, in this order; the others follow as the campaign lists them."""
     conditions: tuple[ConditionSpec, ...] = ()
+    budgets: dict[Name, InstrumentBudgetSpec] = Field(default_factory=dict)
+    """What the instrument may use up in all campaigns together, by name."""
     quiet: tuple[QuietStep, ...] = ()
     park: tuple[ParkStep, ...] = ()
     gate: Literal["flock", "fence_pv", "none"] = "flock"
@@ -490,10 +543,18 @@ class InstrumentSpec(_Strict):
     def limits(self, path: str) -> tuple[float, float] | None:
         """Limits of the device at a dotted path; None when the file gives none.
 
-        The limits of ``stage`` hold for each of its axes, ``stage.x`` among them.
+        The limits of ``stage`` hold for each of its axes, ``stage.x`` among them, unless ``axes``
+        gives it limits of its own.
         """
-        device = self.devices.get(path) or self.devices.get(path.split(".")[0])
-        return device.limits if device else None
+        name, _, axis = path.partition(".")
+        device = self.devices.get(name)
+        if device is None:
+            return None
+        while axis:
+            if axis in device.axes:
+                return device.axes[axis]
+            axis = axis.rpartition(".")[0]
+        return device.limits
 
     def unit(self, path: str) -> str:
         """Unit of the device at a dotted path; empty when it has none."""

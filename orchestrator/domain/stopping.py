@@ -35,6 +35,7 @@ class StopRule(StrEnum):
     STALLED = "stalled_for"
     BEAM_HOURS = "beam_hours"
     DEADLINE = "deadline"
+    CONDITION = "fail_after_s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,21 @@ def _reasons(
     deadline = spec.budget.deadline_s()
     if deadline is not None and now >= deadline:
         yield Verdict(done, "deadline reached", rules.DEADLINE)
+    if (patience := _patience_s(state)) is not None and now - (state.held_since or now) >= patience:
+        reason = f"suspended for {patience:g} s: {state.waiting_for}"
+        yield Verdict(failed, reason, rules.CONDITION)
+
+
+def _patience_s(state: CampaignState) -> float | None:
+    """How long the conditions that suspend the campaign now are waited for; None without end."""
+    if state.status is not CampaignStatus.SUSPENDED:
+        return None
+    found = (
+        condition.get("fail_after_s")
+        for condition in state.instrument_spec.get("conditions", ())
+        if condition["signal"] in (state.waiting_for or "")
+    )
+    return min((seconds for seconds in found if seconds is not None), default=None)
 
 
 def _in_a_row(state: CampaignState, *states: TrialState) -> int:

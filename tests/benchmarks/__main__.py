@@ -25,6 +25,7 @@ NAMES = (
     "suggest",
     "regret",
     "twins",
+    "envelope",
 )
 
 

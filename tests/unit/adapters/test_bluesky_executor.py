@@ -435,20 +435,6 @@ def test_trip_ends_a_long_plan_at_once(pressure_lab):
     assert caught.value.reason == "interrupted"
 
 
-def test_trip_lets_a_plan_that_consumes_sample_end(pressure_lab):
-    lab = pressure_lab
-
-    def order():
-        pressure(lab).put(9)
-
-    args = {"detector": "bench.det", "seconds": 300}
-    request = lab.request(f"{HERE}.sleeps", args, policy={"consumes_sample": True})
-    with pytest.raises(PlanFailed) as caught:
-        lab.executor.run(request, order)
-    assert caught.value.reason == "interrupted"
-    assert lab.stop_document()["exit_status"] == "success"  # nothing was cut short
-
-
 def test_trip_of_an_earlier_trial_does_not_count(pressure_lab):
     lab = pressure_lab
     pressure(lab).put(9)

@@ -1,0 +1,112 @@
+"""What an instrument has used up: doses, reagents. It outlives the worker and its campaigns.
+
+An amount is on disk before the command that spends it: after a crash too much may be counted,
+never too little.
+"""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.adapters.durable import make_folder, sync_folder
+from orchestrator.domain.errors import PlanFailed
+from orchestrator.domain.spec import InstrumentBudgetSpec, SpendSpec
+
+SPENT = "budget_spent"
+"""The reason of an attempt that would have needed more than is left."""
+
+
+class Budgets:
+    """The budgets of one instrument.
+
+    Args:
+        path: file of what was spent: a line of JSON for each amount.
+        specs: by name, as the instrument file has them.
+    """
+
+    def __init__(self, path: Path, specs: Mapping[str, InstrumentBudgetSpec]) -> None:
+        self._path = path
+        self._specs = specs
+        self._spent = dict.fromkeys(specs, 0.0)
+        self._needed = dict.fromkeys(specs, 0.0)
+        for entry in _entries(path):
+            spec = specs.get(entry["budget"])
+            if spec is not None and entry["at"] >= spec.since_s():
+                self._spent[entry["budget"]] += entry["amount"]
+
+    def left(self, name: str) -> float:
+        """What may still be spent, in the budget's unit."""
+        return self._specs[name].limit - self._spent[name]
+
+    def lack(self) -> str | None:
+        """Why no trial may start: too little is left; None when there is enough of all."""
+        short = [self._short(name) for name in self._specs]
+        return "; ".join(filter(None, short)) or None
+
+    def spend(self, path: str, spends: Mapping[str, SpendSpec], command: str, size: float) -> None:
+        """Write down what a command of a device will take, before it is given.
+
+        Args:
+            path: dotted name of the device.
+            spends: of the device.
+            command: ``set``, ``trigger`` or ``kickoff``.
+            size: of the value that it is set to; 0 for a command without one.
+
+        Raises:
+            PlanFailed: that would be more than is left, or it cannot be written.
+        """
+        amounts = {
+            name: one.set + one.per_unit * size if command == "set" else one.trigger
+            for name, one in spends.items()
+        }
+        for name, amount in amounts.items():
+            if self._spent[name] + amount > self._specs[name].limit:
+                self._needed[name] = amount
+                unit = self._specs[name].unit
+                needs = f"{command} of {path} takes {amount:g} {unit}".rstrip()
+                raise PlanFailed(f"{needs}, but {self._rest(name)}", SPENT)
+        for name, amount in amounts.items():
+            if amount:
+                self._write(name, amount, path)
+                self._spent[name] += amount
+
+    def _short(self, name: str) -> str | None:
+        spec, left = self._specs[name], self.left(name)
+        if left <= 0 or left < max(spec.reserve, self._needed[name]):
+            return f"{self._rest(name)}; refill it, and write 'since' in the instrument file"
+        return None
+
+    def _rest(self, name: str) -> str:
+        spec = self._specs[name]
+        return f"{max(self.left(name), 0.0):g} of {spec.limit:g} {spec.unit}".rstrip() + (
+            f" is left of budget {name}"
+        )
+
+    def _write(self, name: str, amount: float, path: str) -> None:
+        entry = {"at": time.time(), "budget": name, "amount": amount, "device": path}
+        try:
+            make_folder(self._path.parent)
+            with self._path.open("ab") as file:
+                # On a line of its own: after a power cut the last one may have no end.
+                file.write(b"\n" + json.dumps(entry).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            sync_folder(self._path.parent)
+        except OSError as error:
+            text = f"{self._path}, which counts what is spent, cannot be written: {error}"
+            raise PlanFailed(text, "documents_not_saved") from error
+
+
+def _entries(path: Path) -> Iterator[dict[str, Any]]:
+    """All amounts; a line that was not written to its end was never followed by its command."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            yield json.loads(line)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.domain.events import (
     Acquired,
+    Answered,
+    Asked,
     CampaignEvent,
     Corrected,
     Ended,
@@ -175,6 +177,25 @@ class Ledger(Protocol):
 
         Raises:
             LeaseLost: the lease is no longer this worker's.
+        """
+        ...
+
+    def ask(self, lease: Lease, asked: Asked) -> str | None:
+        """Record that the plan waits for a person, once for each ``asked.question``.
+
+        Gives the answer; None while there is none: ask again. A further question of the attempt
+        takes the place of the one before it.
+
+        Raises:
+            LeaseLost: the lease is no longer this worker's, or its trial is not running.
+        """
+        ...
+
+    def answer(self, campaign_id: str, answered: Answered) -> bool:
+        """Record a person's answer to the question that a running plan waits with.
+
+        False, and no change, when that question does not wait; the last answer, sent again, is
+        True and changes nothing.
         """
         ...
 
@@ -437,6 +458,10 @@ class Traces:
     """What signals held before staging changed them, by dotted name, in the order to put back."""
 
 
+Ask = Callable[[int, str], str | None]
+"""Puts a plan's question (its number from 1, its text) to people; None while nobody answered."""
+
+
 class Executor(Protocol):
     """Owns the devices of one instrument and runs plans on them."""
 
@@ -460,10 +485,14 @@ class Executor(Protocol):
         """
         ...
 
-    def run(self, request: PlanRequest, order: Callable[[], str | None]) -> Evidence:
+    def run(
+        self, request: PlanRequest, order: Callable[[], str | None], ask: Ask | None = None
+    ) -> Evidence:
         """Run one fresh plan to its end and give its documents, already safe on disk.
 
         ``order`` is asked several times a second; ``aborting`` or ``halting`` stop the plan.
+        ``ask`` likewise, while the plan waits for a person; PlanFailed that it raises ends the
+        plan. Without it a plan that wants an answer fails.
 
         Raises:
             EnvelopeError: a setting is outside the envelope; nothing moved.

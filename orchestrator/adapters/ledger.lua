@@ -8,7 +8,8 @@
 -- A trial is kept as fields '<id>:state', ':attempts', ':crashes', ':grants', ':fence',
 -- ':failed' (fence of the last failed attempt), ':unreduced' (what the reducer failed with last),
 -- ':resolved' (how it was decided last), ':corrected' (its last correction), ':proposal', ':revision'
--- (how often that was replaced). The campaign keeps 'remark:<key>' for each remark that is in its log,
+-- (how often that was replaced), ':question' (the newest of its running attempt), ':answer' (to it),
+-- ':answered' (the last answer of any attempt). The campaign keeps 'remark:<key>' for each remark that is in its log,
 -- and 'chain' and 'last', the hash and the id of its newest entry.
 -- A proposal stays the text that Python wrote: Lua's JSON would cut the last digits of floats.
 -- Answers: {'ok', ...}; {'no', why} changes nothing; {'lost', why} means the lease is gone.
@@ -159,8 +160,31 @@ function ops.start(id, fence, worker)
   if state ~= 'leased' then return { 'lost', 'trial is ' .. state } end
   local attempt = redis.call('HINCRBY', trials, id .. ':attempts', 1)
   set(id, 'state', 'running')
+  redis.call('HDEL', trials, id .. ':question', id .. ':answer')
   emit('started', '{}', 'trial_id', id, 'attempt', tostring(attempt), 'fence', fence)
   return { 'ok', tostring(attempt) }
+end
+
+-- The plan waits for a person; gives the answer as soon as there is one.
+function ops.ask(id, fence, worker, question, data)
+  if not holds(id, fence, worker) or get(id, 'state') ~= 'running' then return { 'lost', 'lease' } end
+  if get(id, 'question') ~= question then
+    set(id, 'question', question)
+    redis.call('HDEL', trials, id .. ':answer')
+    emit('asked', data)
+  end
+  return { 'ok', get(id, 'answer') }
+end
+
+function ops.answer(id, question, text, data)
+  if get(id, 'answered') == data then return { 'ok' } end
+  local state = get(id, 'state')
+  if state ~= 'running' or get(id, 'question') ~= question or get(id, 'answer') then
+    return { 'no', state or 'unknown trial' }
+  end
+  redis.call('HSET', trials, id .. ':answer', text, id .. ':answered', data)
+  emit('answered', data)
+  return { 'ok' }
 end
 
 function ops.renew(worker, fence, ttl, deadline)

@@ -37,6 +37,12 @@ class _Campaign:
     grants: dict[int, int] = field(default_factory=dict[int, int])
     failed: dict[int, int] = field(default_factory=dict[int, int])
     corrected: dict[int, ev.Corrected] = field(default_factory=dict[int, ev.Corrected])
+    asked: dict[int, str] = field(default_factory=dict[int, str])
+    """The newest question of a trial's running attempt."""
+    answers: dict[int, ev.Answered] = field(default_factory=dict[int, ev.Answered])
+    """The answer to it."""
+    answered: dict[int, ev.Answered] = field(default_factory=dict[int, ev.Answered])
+    """The last answer of any attempt."""
     resolved: dict[int, ev.Acquired | ev.Failed] = field(
         default_factory=dict[int, ev.Acquired | ev.Failed]
     )
@@ -230,8 +236,38 @@ class MemoryLedger:
                 raise LeaseLost(f"trial {lease.trial_id} is {trial.state}")
             attempt = trial.attempts + 1
             started = ev.Started(trial_id=lease.trial_id, attempt=attempt, fence=lease.fence)
+            campaign.asked.pop(lease.trial_id, None)
+            campaign.answers.pop(lease.trial_id, None)
             self._append(campaign, started)
             return attempt
+
+    def ask(self, lease: Lease, asked: ev.Asked) -> str | None:
+        """See ports.Ledger."""
+        with self._changed:
+            campaign, trial = self._held(lease)
+            if trial.state is not TrialState.RUNNING:
+                raise LeaseLost(f"trial {lease.trial_id} is {trial.state}")
+            if campaign.asked.get(lease.trial_id) != asked.question:
+                campaign.asked[lease.trial_id] = asked.question
+                campaign.answers.pop(lease.trial_id, None)
+                self._append(campaign, asked)
+            answer = campaign.answers.get(lease.trial_id)
+            return None if answer is None else answer.text
+
+    def answer(self, campaign_id: str, answered: ev.Answered) -> bool:
+        """See ports.Ledger."""
+        with self._changed:
+            campaign, number = self._get(campaign_id), answered.trial_id
+            if campaign.answered.get(number) == answered:
+                return True
+            trial = campaign.state.trials.get(number)
+            if trial is None or trial.question is None:
+                return False
+            if trial.question.question != answered.question:
+                return False
+            campaign.answers[number] = campaign.answered[number] = answered
+            self._append(campaign, answered)
+            return True
 
     def renew(
         self,

@@ -205,6 +205,16 @@ class RedisLedger:
         """See ports.Ledger."""
         return int(self._held(lease, "start")[1])
 
+    def ask(self, lease: Lease, asked: ev.Asked) -> str | None:
+        """See ports.Ledger."""
+        reply = self._held(lease, "ask", asked.question, ev.to_json(asked))
+        return reply[1] if len(reply) > 1 else None
+
+    def answer(self, campaign_id: str, answered: ev.Answered) -> bool:
+        """See ports.Ledger."""
+        args = (answered.trial_id, answered.question, answered.text, ev.to_json(answered))
+        return self._on(campaign_id, "answer", *args)[0] == "ok"
+
     def renew(
         self,
         instrument: str,

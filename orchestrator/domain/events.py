@@ -108,6 +108,29 @@ class Started(TrialEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(TrialEvent):
+    """The running plan waits for a person's answer."""
+
+    question: str
+    """Unique in the campaign: ``<trial>-<fence>-<number>``, the number from 1 in each attempt."""
+    text: str
+
+    @property
+    def reason(self) -> str:
+        """What a person is called for."""
+        return self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered(TrialEvent):
+    """A person answered; the plan goes on with the text."""
+
+    question: str
+    text: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseExpired(TrialEvent):
     """The worker of this trial died or fell silent; ``moved`` tells whether it had started."""
 
@@ -292,6 +315,8 @@ _TYPES: dict[str, type[Event]] = {
     "superseded": Superseded,
     "leased": Leased,
     "started": Started,
+    "asked": Asked,
+    "answered": Answered,
     "lease_expired": LeaseExpired,
     "failed": Failed,
     "acquired": Acquired,

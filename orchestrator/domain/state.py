@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import IllegalTransition
-from orchestrator.domain.trial import TERMINAL, Trial, TrialState, check_transition
+from orchestrator.domain.trial import TERMINAL, Question, Trial, TrialState, check_transition
 
 
 class CampaignStatus(StrEnum):
@@ -35,6 +35,8 @@ class CampaignStatus(StrEnum):
 OVER = frozenset(
     {CampaignStatus.DONE, CampaignStatus.STOPPED, CampaignStatus.ABORTED, CampaignStatus.FAILED}
 )
+
+HELD = frozenset({CampaignStatus.PAUSED, CampaignStatus.SUSPENDED, CampaignStatus.NEEDS_PERSON})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class CampaignState:
     first_start: float | None = None
     """Time of the first start of any trial."""
     held_since: float | None = None
-    """While paused, suspended or waiting for a person: since when."""
+    """While paused, suspended or waiting for a person, a plan's question included: since when."""
     held_s: float = 0.0
     """Seconds so held since the first start, the present hold left out."""
 
@@ -82,6 +84,11 @@ class CampaignState:
         """Number of the next trial, from 1."""
         return len(self.trials) + 1
 
+    @property
+    def asking(self) -> Trial | None:
+        """The trial whose plan waits for a person's answer; None when none does."""
+        return asking(self.live)
+
     def count(self, *states: TrialState) -> int:
         """How many trials are in one of these states."""
         return sum(self.tally.get(state, 0) for state in states)
@@ -94,6 +101,11 @@ class CampaignState:
         """The trials in one of these states, oldest first."""
         among = self.live if TERMINAL.isdisjoint(states) else self.trials
         return [trial for trial in among.values() if trial.state in states]
+
+
+def asking(live: Mapping[int, Trial]) -> Trial | None:
+    """The one of these trials whose plan waits for a person's answer; None when none does."""
+    return next((trial for trial in live.values() if trial.question is not None), None)
 
 
 def fold(log: Iterable[ev.Event], state: CampaignState | None = None) -> CampaignState:
@@ -117,9 +129,10 @@ def fold(log: Iterable[ev.Event], state: CampaignState | None = None) -> Campaig
                 first_start = changes.get("first_start", before.first_start)
                 changes["first_start"] = event.at if first_start is None else first_start
         else:
-            now = {**_held_of(before), **changes}
-            _check_order(event, now)
-            changes |= _campaign_changes(event) | _holding(event, now)
+            _check_order(event, {**_held_of(before), **changes})
+            changes |= _campaign_changes(event)
+        waits = asking(before.live if trials is None else trials.live) is not None
+        changes |= _holding(event.at, {**_held_of(before), **changes}, waits)
     if trials is not None:
         changes |= {"trials": trials.by_id, "live": trials.live}
         changes |= {"tally": trials.tally, "measured": trials.measured}
@@ -192,15 +205,19 @@ def _check_order(event: ev.Event, now: Mapping[str, Any]) -> None:
         )
 
 
-def _holding(event: ev.Event, now: Mapping[str, Any]) -> dict[str, Any]:
-    """How pausing, suspending and going on change the held time."""
-    if isinstance(event, (ev.Paused, ev.Suspended, ev.NeedsPerson)):
-        return {"held_since": event.at if now["held_since"] is None else now["held_since"]}
-    if not isinstance(event, ev.CampaignEvent) or now["held_since"] is None:
+def _holding(at: float, now: Mapping[str, Any], waits: bool) -> dict[str, Any]:
+    """How the held time changes at ``at``: held is who is paused, suspended, or waits for a person.
+
+    ``waits`` tells whether a running plan does.
+    """
+    is_held = waits or now["status"] in HELD
+    if is_held == (now["held_since"] is not None):
         return {}
+    if is_held:
+        return {"held_since": at}
     seconds = 0.0
     if now["first_start"] is not None:
-        seconds = event.at - max(now["held_since"], now["first_start"])
+        seconds = at - max(now["held_since"], now["first_start"])
     return {"held_since": None, "held_s": now["held_s"] + max(0.0, seconds)}
 
 
@@ -270,6 +287,8 @@ def trial_after(event: ev.TrialEvent, trials: Mapping[int, Trial]) -> Trial:
     old = trials[event.trial_id]
     if isinstance(event, ev.Corrected):
         return _corrected(event, old)
+    if isinstance(event, (ev.Asked, ev.Answered)):
+        return _questioned(event, old)
     if isinstance(event, ev.Superseded):
         if not old.is_revisable or event.revision != old.revision + 1:
             raise IllegalTransition(
@@ -279,7 +298,7 @@ def trial_after(event: ev.TrialEvent, trials: Mapping[int, Trial]) -> Trial:
         return replace(old, revision=event.revision, **_proposal(event))
     new = _CHANGES[type(event)](event, old)
     check_transition(old.trial_id, old.state, new.state)
-    return new
+    return new if new.question is None else replace(new, question=None)  # nobody waits any more
 
 
 def _proposal(event: ev.Proposal) -> dict[str, Any]:
@@ -344,6 +363,16 @@ def _corrected(event: ev.Corrected, old: Trial) -> Trial:
     if old.state is not TrialState.MEASURED:
         raise IllegalTransition(f"trial {old.trial_id} is {old.state}: nothing to correct")
     return replace(old, outcomes=event.outcomes)
+
+
+def _questioned(event: ev.Asked | ev.Answered, old: Trial) -> Trial:
+    if old.state is not TrialState.RUNNING:
+        raise IllegalTransition(f"trial {old.trial_id} is {old.state}: no plan of it can ask")
+    if isinstance(event, ev.Asked):
+        return replace(old, question=Question(event.question, event.text, event.at))
+    if old.question is None or old.question.question != event.question:
+        raise IllegalTransition(f"event {event.id} answers {event.question!r}: not what is asked")
+    return replace(old, question=None)
 
 
 def _ended_as(state: TrialState) -> Callable[[Any, Trial], Trial]:

@@ -70,6 +70,8 @@ class CampaignAudit:
             told = (trial.state, trial.attempts, trial.crashes, trial.fence, trial.revision)
             found = (kept.state, kept.attempts, kept.crashes, kept.fence, kept.revision)
             assert found == told, f"trial {number} is stored as {found}, events say {told}"
+            asked = trial.question.question if trial.question else None
+            assert kept.question == asked, f"trial {number} asks {kept.question}, not {asked}"
             assert kept.grants == self.grants[number], f"trial {number}: {kept.grants} leases"
             idle = kept.grants - kept.attempts
             assert 0 <= idle <= most_grants, f"trial {number}: {idle} leases without a start"
@@ -170,6 +172,8 @@ class Audit:
                 self._end_lease(name, number)
             case ev.Failed() | ev.Acquired() if old and old.state in _ON_THE_INSTRUMENT:
                 self._end_lease(name, number)
+            case ev.Asked() | ev.Answered():
+                self._is_under(name, number)
             case _:
                 pass
         _follow_queue(campaign, event)

@@ -84,6 +84,8 @@ def _deeds() -> Iterator[Deed]:
     someone, died = ["holder"] * 4 + [*WORKERS], [None, None, None, "holder", *WORKERS]
     yield from some(8, "acquire", campaign=_CAMPAIGN, worker=WORKERS, floored=_FREELY, ttl=_TTL)
     yield from some(9, "start", back=_BACK)
+    yield from some(3, "ask", back=_BACK, number=[1, 1, 2])
+    yield from some(3, "answer", campaign=_CAMPAIGN, pick=_PICK, off=[0, 0, 0, 1], text=["", "yes"])
     yield from some(6, "acquired", back=_BACK)
     yield from some(4, "fail", back=_BACK, then=_THEN, crash=_FREELY, afterwards=_AFTERWARDS)
     yield from some(1, "remark", back=_BACK, key=["u", "v", "w"], late=_FREELY)
@@ -380,6 +382,33 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         if self._by(lease, lambda rig, _: rig.ledger.start(lease), is_due=True):
             self.claimed = max(self.claimed, lease.fence)
+
+    def ask(self, back: int, number: int) -> None:
+        if (lease := self._lease(back)) is None:
+            return
+        question = f"{lease.trial_id}-{lease.fence}-{number}"
+        asked = ev.Asked(trial_id=lease.trial_id, question=question, text="loaded?")
+        is_due = self.is_in(lease.campaign_id, lease.trial_id, TrialState.RUNNING)
+        self._by(lease, lambda rig, _: rig.ledger.ask(lease, asked), is_due=is_due)
+
+    def answer(self, campaign: str, pick: int, off: int, text: str) -> None:
+        number = self.pick(campaign, pick, TrialState.RUNNING)
+        trial = self.state(campaign).trials.get(number)
+        open_one = trial.question.question if trial and trial.question else f"{number}-1-1"
+        question = open_one if not off else f"{number}-0-1"
+        event = ev.Answered(trial_id=number, question=question, text=text, by="me")
+        said = [one for one in map(_bare, self._log(campaign)) if isinstance(one, ev.Answered)]
+        due = trial is not None and trial.question is not None and not off
+        before = self.seen()
+        reply = self.send(
+            lambda rig, _: rig.ledger.answer(campaign, event), again=True, alike=True
+        )
+        if due:
+            assert reply.value, f"trial {number} asks, and the answer was not taken"
+            assert self.state(campaign).trials[number].question is None, "it waits still"
+        else:
+            assert not reply.value or event in said, f"trial {number} asks nothing: {reply.value}"
+            assert self.seen() == before, "nothing was asked, and something changed"
 
     def acquired(self, back: int) -> None:
         if (lease := self._lease(back)) is None:

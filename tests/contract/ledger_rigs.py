@@ -33,6 +33,8 @@ class StoredTrial:
     """Fence of the last attempt that was reported as failed."""
     revision: int
     """How often its parameters were replaced."""
+    question: str | None = None
+    """What its plan waits to be told; None when it waits for nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,13 @@ def _stored_trial(name: str, trials: Mapping[str, str]) -> StoredTrial:
         fence=None if fence is None else int(fence),
         failed=None if failed is None else int(failed),
         revision=int(trials.get(f"{name}:revision", "0")),
+        question=_open_question(name, trials),
     )
+
+
+def _open_question(name: str, trials: Mapping[str, str]) -> str | None:
+    waits = trials[f"{name}:state"] == "running" and f"{name}:answer" not in trials
+    return trials.get(f"{name}:question") if waits else None
 
 
 class MemoryRig:
@@ -208,6 +216,7 @@ class MemoryRig:
                         fence=trial.fence,
                         failed=campaign.failed.get(number),
                         revision=trial.revision,
+                        question=self._open_question(campaign, trial),
                     )
                     for number, trial in campaign.state.trials.items()
                 },
@@ -216,6 +225,10 @@ class MemoryRig:
         }
         news = {name: self.ledger.events(name, known.get(name, "0")) for name in stored}
         return Look(stored, self.ledger.instrument(INSTRUMENT), news)
+
+    def _open_question(self, campaign: Any, trial: Any) -> str | None:
+        waits = trial.state == "running" and trial.trial_id not in campaign.answers
+        return campaign.asked.get(trial.trial_id) if waits else None
 
     def save(self) -> Any:
         """See Rig."""

@@ -85,6 +85,23 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
     "a correction that was sent twice": [
         ("if get(id, 'corrected') == data then return { 'ok' } end", "")
     ],
+    "a question that was sent twice": [("if get(id, 'question') ~= question then", "if true then")],
+    "a plan that has ended asks": [
+        (
+            "if not holds(id, fence, worker) or get(id, 'state') ~= 'running' then return { 'lost', "
+            "'lease' } end\n  if get(id, 'question')",
+            "if not get(id, 'state') then return { 'lost', 'lease' } end\n  if get(id, 'question')",
+        )
+    ],
+    "an answer to another question": [
+        ("or get(id, 'question') ~= question or get(id, 'answer') then", "then")
+    ],
+    "an answer sent again is refused": [
+        ("if get(id, 'answered') == data then return { 'ok' } end", "")
+    ],
+    "an answer of the attempt before": [
+        ("  redis.call('HDEL', trials, id .. ':question', id .. ':answer')\n  emit('started'", "  emit('started'")
+    ],
     "a trial under way is cancelled": [
         (
             "if not is_in(state, 'queued,suspect') then",

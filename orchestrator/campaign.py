@@ -35,6 +35,7 @@ from orchestrator.domain.trial import TrialState
 from orchestrator.follow import delivered, propose_again
 from orchestrator.ports import InstrumentState, Lab, Lease, Ledger, PlanRequest, Reducer, Result
 from orchestrator.proposer import POLL_S, Proposer
+from orchestrator.questions import UNANSWERED, Questions, call_person
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +151,9 @@ def _measure(lab: Lab, lease: Lease, spec: CampaignSpec, attempt: int) -> ev.Acq
     request = _request(lab, lease, spec, attempt)
     deadline_s = lab.executor.deadline_s(request)
     lab.announce(deadline_s)
-    evidence = lab.executor.run(replace(request, deadline_s=deadline_s), _Orders(lab, lease))
+    request = replace(request, deadline_s=deadline_s)
+    questions = Questions(lab, lease, spec.policy.answer_within_s, deadline_s)
+    evidence = lab.executor.run(request, _Orders(lab, lease), questions)
     return ev.Acquired(
         trial_id=lease.trial_id,
         attempt=attempt,
@@ -323,5 +326,7 @@ def _fail(
     state = InstrumentState.READY if sound else InstrumentState.UNKNOWN
     try:
         lab.ledger.fail(lease, failed, state)
+        if reason == UNANSWERED:  # else the next attempt would ask the same empty room
+            call_person(lab.ledger, lease.campaign_id, str(error))
     except LedgerUnavailable as away:
         raise LeaseLost(f"'{failed.reason}' could not be recorded: {away}") from away

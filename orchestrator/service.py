@@ -143,6 +143,32 @@ def note(ledger: Ledger, campaign_id: str, text: str, *, by: str) -> str:
     return f"noted in {campaign_id}"
 
 
+def answer(
+    ledger: Ledger, campaign_id: str, text: str, *, by: str, question: str | None = None
+) -> str:
+    """Give a running plan what it asks for; gives the sentence to say.
+
+    Raises:
+        Unusable: nothing is asked, or not what ``question`` (its id) names.
+    """
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    if len(text) > ev.LONGEST_TEXT:
+        raise Unusable(f"an answer has at most {ev.LONGEST_TEXT} characters, not {len(text)}")
+    trial = state_of(ledger, campaign_id).asking
+    if trial is None or trial.question is None:
+        raise Unusable(f"no plan of campaign {campaign_id!r} waits for an answer")
+    waiting = trial.question
+    if question not in (None, waiting.question):
+        raise Unusable(
+            f"question {question!r} does not wait for an answer; {waiting.question!r} does: "
+            f"{waiting.text}"
+        )
+    given = ev.Answered(trial_id=trial.trial_id, question=waiting.question, text=text, by=by)
+    if not ledger.answer(campaign_id, given):
+        raise Unusable(f"question {waiting.question!r} was answered, or its attempt has ended")
+    return f"trial {trial.trial_id} goes on with {text!r} ({waiting.text})"
+
+
 def _refuse_undecided(state: CampaignState) -> None:
     undecided = [trial.trial_id for trial in state.in_state(TrialState.SUSPECT)]
     spends = bool(undecided) and CampaignSpec.from_data(state.spec).policy.consumes_sample
@@ -270,7 +296,7 @@ def sentence(trial: Trial) -> str:
     return {
         TrialState.QUEUED: f"waits for the worker{again}",
         TrialState.LEASED: f"is with {trial.worker}, nothing has moved yet",
-        TrialState.RUNNING: f"is being measured, attempt {trial.attempts}",
+        TrialState.RUNNING: _running(trial),
         TrialState.SUSPECT: "lost its worker after moving; the next one looks for its documents",
         TrialState.ACQUIRED: "has its data safe; reduction follows",
         TrialState.UNREDUCED: (
@@ -281,6 +307,12 @@ def sentence(trial: Trial) -> str:
         TrialState.ABANDONED: f"was abandoned after {tried}{because}",
         TrialState.CANCELLED: f"was cancelled{because}",
     }[trial.state]
+
+
+def _running(trial: Trial) -> str:
+    if trial.question is not None:
+        return f"waits for a person's answer: {trial.question.text}"
+    return f"is being measured, attempt {trial.attempts}"
 
 
 def _told(event: ev.Event) -> dict[str, Any]:
@@ -296,6 +328,7 @@ def _told(event: ev.Event) -> dict[str, Any]:
         "then",
         "run_uid",
         "reducer",
+        "question",
         "by",
         "text",
     )

@@ -71,6 +71,8 @@ def _driven(
     if "worker" not in roles:
         lost = f"the worker of trial {instrument.trial_id} is gone, and nobody replaces it"
         return Standing(f"{lost}: {_RESTART}", True)
+    if trial is not None and trial.question is not None:
+        return Standing(_question(state, trial, now), True)
     what = f"trial {instrument.trial_id} is being measured"
     if trial is not None and trial.state is TrialState.RUNNING:
         what += f", attempt {trial.attempts}, for {_span(trial.started_at, now)}"
@@ -90,6 +92,13 @@ def _driven(
     if instrument.deadline is not None:
         what += f"; done within {_span(now, instrument.deadline)}"
     return Standing(what)
+
+
+def _question(state: CampaignState, trial: Trial, now: float) -> str:
+    asked = trial.question
+    since, text = (asked.asked_at, asked.text) if asked else (None, "")
+    then = f"answer with: labwright answer {state.campaign_id} '...'"
+    return f"trial {trial.trial_id} asks for {_span(since, now)}: {text}; {then}"
 
 
 def _recovering(

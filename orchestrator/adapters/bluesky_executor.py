@@ -20,12 +20,13 @@ from orchestrator.domain.errors import (
     ReductionError,
 )
 from orchestrator.domain.spec import InstrumentSpec
-from orchestrator.ports import Evidence, PlanRequest, Traces
+from orchestrator.ports import Ask, Evidence, PlanRequest, Traces
 
 if TYPE_CHECKING:
     from orchestrator.adapters.instrument_devices import InstrumentDevices
     from orchestrator.adapters.journal import Journal
     from orchestrator.adapters.preprocessors import Guard
+    from orchestrator.adapters.questions import Desk
     from orchestrator.adapters.recorder import Publisher, Recorder
     from orchestrator.adapters.run_engine import EngineThread, Execution
 
@@ -103,7 +104,9 @@ class BlueskyExecutor:
 
         return plan_deadline(request, self._instrument, self._time_scale)
 
-    def run(self, request: PlanRequest, order: Callable[[], str | None]) -> Evidence:
+    def run(
+        self, request: PlanRequest, order: Callable[[], str | None], ask: Ask | None = None
+    ) -> Evidence:
         """Run one fresh plan to its end and give its documents, already safe on disk.
 
         Raises:
@@ -121,13 +124,13 @@ class BlueskyExecutor:
             closing(Recorder(self._data_dir, request.documents, self._publisher)) as recorder,
             closing(self._new_journal(request)) as journal,
         ):
-            guard = self._guard(request, journal)
+            guard = self._guard(request, journal, attended=ask is not None)
             devices.conditions.watch()
             guarded: Any = guard.guarded(plan)
             # Becomes Bluesky's plan_name, unless the plan gives one.
             guarded.__name__ = getattr(plan, "__name__", request.campaign.plan.name)
             execution = engine.start(guarded, recorder)
-            cause = self._follow(execution, request, order)
+            cause = self._follow(execution, request, order, _Attendance(guard.desk, ask))
             if cause is not None and not execution.done.is_set():
                 raise cause
             if error := self._error(execution, guard, recorder, cause):
@@ -235,7 +238,13 @@ class BlueskyExecutor:
         about["documents"] = request.documents
         return Journal(self._journal_file, about, durable=request.campaign.policy.consumes_sample)
 
-    def _guard(self, request: PlanRequest | None, journal: "Journal | None" = None) -> "Guard":
+    def _guard(
+        self,
+        request: PlanRequest | None,
+        journal: "Journal | None" = None,
+        *,
+        attended: bool = False,
+    ) -> "Guard":
         """A guard for one plan; without a request for a plan that belongs to no trial."""
         from orchestrator.adapters.preprocessors import Guard, Terms
 
@@ -246,17 +255,23 @@ class BlueskyExecutor:
             # Later than the deadline, which says more about what went wrong.
             wait_s=(request.deadline_s if request else PARK_S) + self._abort_grace_s,
             time_scale=self._time_scale,
+            attended=attended,
         )
         return Guard(self._connected()[0].paths, terms, journal)
 
     def _follow(
-        self, execution: "Execution", request: PlanRequest, order: Callable[[], str | None]
+        self,
+        execution: "Execution",
+        request: PlanRequest,
+        order: Callable[[], str | None],
+        attendance: "_Attendance",
     ) -> ExecutionError | None:
         """Wait for the plan; why it was told to end before, None when it was not."""
         deadline = time.monotonic() + request.deadline_s
         try:
             while not execution.done.wait(min(POLL_S, max(deadline - time.monotonic(), 0.0))):
-                cause = self._cause(request, order, deadline)
+                deadline += attendance.waited_s()
+                cause = self._cause(request, order, deadline) or attendance.trouble()
                 if cause is not None:
                     self._interrupt(execution, halt=isinstance(cause, _Halted))
                     return cause
@@ -335,6 +350,29 @@ def _asked(order: Callable[[], str | None]) -> str | None:
         return order()
     except LedgerUnavailable as error:
         log.warning("no orders can be heard while the plan runs: %s", error)
+        return None
+
+
+class _Attendance:
+    """Sees to what one plan asks while it is followed."""
+
+    def __init__(self, desk: "Desk", ask: Ask | None) -> None:
+        self._desk = desk
+        self._ask = ask
+        self._looked = time.monotonic()
+
+    def waited_s(self) -> float:
+        """Seconds since the last look that the plan spent waiting for a person: not its own."""
+        passed, self._looked = time.monotonic() - self._looked, time.monotonic()
+        return passed if self._desk.is_waiting else 0.0
+
+    def trouble(self) -> PlanFailed | None:
+        """Put what the plan asks to people; why the plan must end when nobody will answer."""
+        try:
+            if self._ask is not None:
+                self._desk.attend(self._ask)
+        except PlanFailed as unanswered:
+            return unanswered
         return None
 
 

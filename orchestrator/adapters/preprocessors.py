@@ -16,6 +16,7 @@ from bluesky.utils import Msg
 
 from orchestrator.adapters.device_paths import DevicePaths
 from orchestrator.adapters.journal import Journal
+from orchestrator.adapters.questions import Desk
 from orchestrator.adapters.readings import position
 from orchestrator.domain.envelope import Envelope
 from orchestrator.domain.errors import EnvelopeError, LabError, PlanFailed
@@ -45,6 +46,8 @@ class Terms:
     """Timeout of a wait that has none, in seconds."""
     time_scale: float
     """Seconds of lab time in one second: sleeps are divided by it."""
+    attended: bool = False
+    """True when somebody answers what the plan asks."""
 
 
 class Guard:
@@ -54,6 +57,8 @@ class Guard:
         """Without a journal nothing is written down: for moves that belong to no attempt."""
         self.failure: LabError | None = None
         """The first refusal; the attempt has failed even if the plan went on regardless."""
+        self.desk = Desk(attended=terms.attended)
+        """Where the plan's questions wait for a person."""
         self._paths = paths
         self._terms = terms
         self._journal = journal
@@ -78,7 +83,6 @@ class Guard:
             "save": self._close_bundle,
             "drop": self._close_bundle,
             "pause": self._unattended,
-            "input": self._unattended,
         }
 
     def guarded(self, plan: Messages) -> Messages:
@@ -94,7 +98,10 @@ class Guard:
             error = response = None
             try:
                 message = self._admitted(message)
-                response = yield message
+                if message.command == "input":
+                    response = yield from self._answered(message)
+                else:
+                    response = yield message
                 yield from self._after(message, response)
             except GeneratorExit:
                 plan.close()
@@ -109,6 +116,13 @@ class Guard:
         try:
             return look(message)
         except LabError as refusal:
+            self.failure = self.failure or refusal
+            raise
+
+    def _answered(self, message: Msg) -> Messages:
+        try:
+            return (yield from self.desk.put(message))
+        except PlanFailed as refusal:
             self.failure = self.failure or refusal
             raise
 

@@ -260,6 +260,8 @@ class PolicySpec(_Strict):
     consumes_sample: bool = False
     """True when a second attempt spends another sample: then a person decides after a crash."""
     approval: Literal["automatic"] = "automatic"
+    answer_within_s: Annotated[float, Field(gt=0, le=604800)] = 3600.0
+    """Seconds that a person has for an answer or an approval: then the campaign stops for one."""
     stop_after: StopAfterSpec = StopAfterSpec()
 
 

@@ -400,9 +400,7 @@ class LedgerMachine(RuleBasedStateMachine):
         said = [one for one in map(_bare, self._log(campaign)) if isinstance(one, ev.Answered)]
         due = trial is not None and trial.question is not None and not off
         before = self.seen()
-        reply = self.send(
-            lambda rig, _: rig.ledger.answer(campaign, event), again=True, alike=True
-        )
+        reply = self.send(lambda rig, _: rig.ledger.answer(campaign, event), again=True, alike=True)
         if due:
             assert reply.value, f"trial {number} asks, and the answer was not taken"
             assert self.state(campaign).trials[number].question is None, "it waits still"

@@ -100,7 +100,10 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
         ("if get(id, 'answered') == data then return { 'ok' } end", "")
     ],
     "an answer of the attempt before": [
-        ("  redis.call('HDEL', trials, id .. ':question', id .. ':answer')\n  emit('started'", "  emit('started'")
+        (
+            "  redis.call('HDEL', trials, id .. ':question', id .. ':answer')\n  emit('started'",
+            "  emit('started'",
+        )
     ],
     "a trial under way is cancelled": [
         (

@@ -35,7 +35,7 @@ from orchestrator.domain.trial import TrialState
 from orchestrator.follow import delivered, propose_again
 from orchestrator.ports import InstrumentState, Lab, Lease, Ledger, PlanRequest, Reducer, Result
 from orchestrator.proposer import POLL_S, Proposer
-from orchestrator.questions import UNANSWERED, Questions, call_person
+from orchestrator.questions import UNANSWERED, Questions, call_person, want_approval
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def _take_step(lab: Lab, state: CampaignState, ending: Verdict | None, proposer:
     elif ending is not None:
         order = ev.FinishRequested(by="policy", reason=ending.reason, ending=ending.ending)
         lab.ledger.order(state.campaign_id, order, TAKES_TRIALS)
-    elif not state.is_over:
+    elif not state.is_over and not want_approval(lab.ledger, state):
         if wait_s := _propose(lab, state, proposer):
             lab.ledger.wait({state.campaign_id: state.last_id}, wait_s)
 

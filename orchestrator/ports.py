@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from orchestrator.domain.events import (
     Acquired,
     Answered,
+    Approved,
     Asked,
     CampaignEvent,
     Corrected,
@@ -24,6 +25,7 @@ from orchestrator.domain.events import (
     Opened,
     Proposed,
     Remark,
+    Stepped,
     Unreduced,
 )
 from orchestrator.domain.trial import Outcome, ParameterValue
@@ -168,7 +170,7 @@ class Ledger(Protocol):
 
         The fence is above all earlier ones and above ``floor``. A worker that already holds a
         lease gets the same one again. None unless the instrument is ready, the campaign is
-        running and a trial is queued.
+        running and a trial is queued, which is approved if it has to be.
         """
         ...
 
@@ -263,10 +265,18 @@ class Ledger(Protocol):
         """
         ...
 
-    def permit(self, campaign_id: str, trials: int | None) -> None:
-        """Allow so many leases from now on, 0 for none; None allows any number.
+    def step(self, campaign_id: str, stepped: Stepped) -> None:
+        """Lease trials up to number ``stepped.upto`` only when a person has approved them.
 
-        A campaign opened with ``step`` begins with none.
+        A campaign begins with what ``Opened.step`` says. The same number again changes nothing.
+        """
+        ...
+
+    def approve(self, campaign_id: str, approved: Approved) -> bool:
+        """Let a queued trial start once, with the parameters of this revision.
+
+        False, and no change, when it is not queued with that revision, or needs no approval. True,
+        and no change, when it is approved already. A start, and other parameters, use it up.
         """
         ...
 

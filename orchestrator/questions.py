@@ -1,10 +1,14 @@
-"""A running plan asks, a person answers: how long is waited, and what happens when nobody does."""
+"""A running plan asks, a person answers: how long is waited, and what happens when nobody does.
+
+And the first trials of a campaign, each of which a person approves before anything moves.
+"""
 
 from dataclasses import dataclass, field
 
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import LedgerUnavailable, PlanFailed
 from orchestrator.domain.rules import TAKES_TRIALS
+from orchestrator.domain.state import STEP, CampaignState, CampaignStatus
 from orchestrator.ports import Lab, Lease, Ledger
 
 UNANSWERED = "unanswered"
@@ -54,3 +58,14 @@ def call_person(ledger: Ledger, campaign_id: str, reason: str) -> None:
     """Stop a campaign until a person lets it go on."""
     order = ev.NeedsPerson(by="worker", reason=reason[: ev.LONGEST_TEXT])
     ledger.order(campaign_id, order, TAKES_TRIALS)
+
+
+def want_approval(ledger: Ledger, state: CampaignState) -> bool:
+    """Stop a running campaign for the trial that a person must approve; False when none must be."""
+    trial = state.to_approve
+    if trial is None or state.status is not CampaignStatus.RUNNING:
+        return False
+    settings = ", ".join(f"{name} {value}" for name, value in trial.parameters.items())
+    reason = f"trial {trial.trial_id} is to be approved: {settings}"[: ev.LONGEST_TEXT]
+    order = ev.NeedsPerson(by=STEP, reason=reason)
+    return ledger.order(state.campaign_id, order, [CampaignStatus.RUNNING])

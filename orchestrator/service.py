@@ -33,7 +33,7 @@ def opened(
     campaign_id: str,
     versions: Mapping[str, str],
     *,
-    step: bool = False,
+    step: int = 0,
 ) -> ev.Opened:
     """The event that opens a campaign."""
     return ev.Opened(
@@ -167,6 +167,35 @@ def answer(
     if not ledger.answer(campaign_id, given):
         raise Unusable(f"question {waiting.question!r} was answered, or its attempt has ended")
     return f"trial {trial.trial_id} goes on with {text!r} ({waiting.text})"
+
+
+def approve(ledger: Ledger, campaign_id: str, *, by: str, trial_id: int | None = None) -> str:
+    """Let a trial start that waits for approval; gives the sentence to say.
+
+    Raises:
+        Unusable: it does not wait for one, or none does.
+    """
+    state = state_of(ledger, campaign_id)
+    trial = state.to_approve if trial_id is None else known_trial(state, trial_id)
+    if trial is None:
+        raise Unusable(f"no trial of campaign {campaign_id!r} waits for approval")
+    if state.is_over or not ledger.approve(
+        campaign_id, ev.Approved(trial_id=trial.trial_id, revision=trial.revision, by=by)
+    ):
+        raise Unusable(
+            f"trial {trial.trial_id} of {campaign_id!r} waits for no approval: it {sentence(trial)}"
+        )
+    if state.awaits_approval and state.to_approve == trial:
+        go_on(ledger, campaign_id, by=by, reason=f"trial {trial.trial_id} is approved")
+    settings = ", ".join(f"{name} {value}" for name, value in trial.parameters.items())
+    return f"trial {trial.trial_id} may start at {settings}"
+
+
+def require_approvals(ledger: Ledger, campaign_id: str, trials: int, *, by: str) -> None:
+    """Have a person approve the next so many trials, 0 for none."""
+    state = state_of(ledger, campaign_id)
+    begun = len(state.trials) - state.count(TrialState.QUEUED)
+    ledger.step(campaign_id, ev.Stepped(upto=begun + trials if trials else 0, by=by))
 
 
 def _refuse_undecided(state: CampaignState) -> None:

@@ -41,9 +41,9 @@ def standing(
     if state.status in (CampaignStatus.PAUSED, CampaignStatus.SUSPENDED):
         return _held(state, roles, now)
     if state.status is CampaignStatus.NEEDS_PERSON:
-        return Standing(
-            f"needs a person for {_span(state.held_since, now)}: {state.waiting_for}", True
-        )
+        then = f"; labwright approve {state.campaign_id}" if state.awaits_approval else ""
+        text = f"needs a person for {_span(state.held_since, now)}: {state.waiting_for}{then}"
+        return Standing(text, True)
     working = _of_instrument(state, instrument, roles, now)
     if state.status is CampaignStatus.FINISHING:
         return Standing(f"finishing ({state.stop_reason}): {working.sentence}", working.is_alarm)

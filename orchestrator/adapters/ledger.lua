@@ -9,7 +9,7 @@
 -- ':failed' (fence of the last failed attempt), ':unreduced' (what the reducer failed with last),
 -- ':resolved' (how it was decided last), ':corrected' (its last correction), ':proposal', ':revision'
 -- (how often that was replaced), ':question' (the newest of its running attempt), ':answer' (to it),
--- ':answered' (the last answer of any attempt). The campaign keeps 'remark:<key>' for each remark that is in its log,
+-- ':answered' (the last answer of any attempt), ':approved' (who let it start). The campaign keeps 'remark:<key>' for each remark that is in its log,
 -- and 'chain' and 'last', the hash and the id of its newest entry.
 -- A proposal stays the text that Python wrote: Lua's JSON would cut the last digits of floats.
 -- Answers: {'ok', ...}; {'no', why} changes nothing; {'lost', why} means the lease is gone.
@@ -80,10 +80,14 @@ local function place(id, state)
   if state == 'queued' then redis.call('LPUSH', queue, id) end
 end
 
+local function needs_approval(id)
+  return tonumber(id) <= tonumber(redis.call('HGET', campaign, 'step') or '0')
+end
+
 local ops = {}
 
--- 'permits' is how many leases a person allows, or empty for any number.
-function ops.open(id, name, permits, data)
+-- Trials up to number 'step' are leased only when a person has approved them.
+function ops.open(id, name, step, data)
   if redis.call('EXISTS', campaign) == 1 then
     local opened = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1][2]
     for place = 1, #opened, 2 do
@@ -91,8 +95,7 @@ function ops.open(id, name, permits, data)
     end
     return { 'no', 'exists' }
   end
-  redis.call('HSET', campaign, 'status', 'running', 'next', '1', 'instrument', name)
-  if permits ~= '' then redis.call('HSET', campaign, 'permits', permits) end
+  redis.call('HSET', campaign, 'status', 'running', 'next', '1', 'instrument', name, 'step', step)
   redis.call('RPUSH', open, id)
   redis.call('RPUSH', all, id)
   emit('opened', data)
@@ -117,7 +120,27 @@ function ops.supersede(id, revision, data)
   if get(id, 'state') ~= 'queued' or count(id, 'attempts') > 0 then return { 'no', 'started' } end
   if count(id, 'revision') + 1 ~= tonumber(revision) then return { 'no', 'revision' } end
   redis.call('HSET', trials, id .. ':proposal', data, id .. ':revision', revision)
+  redis.call('HDEL', trials, id .. ':approved')
   emit('superseded', data, 'revision', revision)
+  return { 'ok' }
+end
+
+-- Once for each attempt, and for these parameters: 'revision' says which.
+function ops.approve(id, revision, data)
+  local state = get(id, 'state')
+  if state ~= 'queued' or count(id, 'revision') ~= tonumber(revision) or not needs_approval(id) then
+    return { 'no', state or 'unknown trial' }
+  end
+  if get(id, 'approved') then return { 'ok' } end
+  set(id, 'approved', data)
+  emit('approved', data)
+  return { 'ok' }
+end
+
+function ops.step(upto, data)
+  if redis.call('HGET', campaign, 'step') == upto then return { 'ok' } end
+  redis.call('HSET', campaign, 'step', upto)
+  emit('stepped', data)
   return { 'ok' }
 end
 
@@ -129,10 +152,9 @@ function ops.acquire(id, worker, floor, ttl, most_grants)
   end
   if about('state') ~= 'ready' then return { 'no', 'instrument' } end
   if status() ~= 'running' then return { 'no', 'campaign' } end
-  local permits = redis.call('HGET', campaign, 'permits')
-  if permits and tonumber(permits) < 1 then return { 'no', 'permits' } end
   local trial = redis.call('LINDEX', queue, 0)
   if not trial then return { 'no', 'empty' } end
+  if needs_approval(trial) and not get(trial, 'approved') then return { 'no', 'not approved' } end
   redis.call('LPOP', queue)
   if count(trial, 'grants') - count(trial, 'attempts') >= tonumber(most_grants) then
     set(trial, 'state', 'abandoned')
@@ -142,7 +164,6 @@ function ops.acquire(id, worker, floor, ttl, most_grants)
   end
   local fence = string.format('%d', next_fence(floor))
   redis.call('HINCRBY', trials, trial .. ':grants', 1)
-  if permits then redis.call('HINCRBY', campaign, 'permits', -1) end
   set(trial, 'state', 'leased')
   set(trial, 'fence', fence)
   redis.call('HSET', instrument, 'state', 'leased', 'holder', worker, 'fence', fence,
@@ -160,14 +181,16 @@ function ops.start(id, fence, worker)
   if state ~= 'leased' then return { 'lost', 'trial is ' .. state } end
   local attempt = redis.call('HINCRBY', trials, id .. ':attempts', 1)
   set(id, 'state', 'running')
-  redis.call('HDEL', trials, id .. ':question', id .. ':answer')
+  redis.call('HDEL', trials, id .. ':question', id .. ':answer', id .. ':approved')
   emit('started', '{}', 'trial_id', id, 'attempt', tostring(attempt), 'fence', fence)
   return { 'ok', tostring(attempt) }
 end
 
 -- The plan waits for a person; gives the answer as soon as there is one.
 function ops.ask(id, fence, worker, question, data)
-  if not holds(id, fence, worker) or get(id, 'state') ~= 'running' then return { 'lost', 'lease' } end
+  if not holds(id, fence, worker) or get(id, 'state') ~= 'running' then
+    return { 'lost', 'lease' }
+  end
   if get(id, 'question') ~= question then
     set(id, 'question', question)
     redis.call('HDEL', trials, id .. ':answer')

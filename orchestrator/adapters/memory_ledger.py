@@ -47,7 +47,6 @@ class _Campaign:
         default_factory=dict[int, ev.Acquired | ev.Failed]
     )
     ordered: ev.CampaignEvent | None = None
-    permits: int | None = None
 
 
 class MemoryLedger:
@@ -71,8 +70,7 @@ class MemoryLedger:
             known = self._campaigns.get(opened.campaign_id)
             if known is not None:
                 return replace(known.log[0], id="", at=0.0) == opened
-            permits = 0 if opened.step else None
-            self._campaigns[opened.campaign_id] = _Campaign(opened.instrument, permits=permits)
+            self._campaigns[opened.campaign_id] = _Campaign(opened.instrument)
             self._append(self._campaigns[opened.campaign_id], opened)
             return True
 
@@ -173,14 +171,13 @@ class MemoryLedger:
                 return None  # nobody has registered it: it is not known to be ready
             if record.state is not InstrumentState.READY or campaign.state.status != "running":
                 return None
-            if not campaign.queue or campaign.permits == 0:
+            if not campaign.queue or campaign.state.is_unapproved(campaign.queue[0]):
                 return None
             trial = campaign.state.trials[campaign.queue.pop(0)]
             if campaign.grants.get(trial.trial_id, 0) - trial.attempts >= MOST_GRANTS:
                 reason = f"leased {MOST_GRANTS} times without a start"
                 self._append(campaign, ev.Abandoned(trial_id=trial.trial_id, reason=reason))
                 return self.acquire(campaign_id, instrument, worker, floor=floor, ttl_s=ttl_s)
-            campaign.permits = None if campaign.permits is None else campaign.permits - 1
             campaign.grants[trial.trial_id] = campaign.grants.get(trial.trial_id, 0) + 1
             fence = max(record.fence, floor) + 1
             self._instruments[instrument] = replace(
@@ -415,10 +412,25 @@ class MemoryLedger:
             self._append(campaign, event)
             return True
 
-    def permit(self, campaign_id: str, trials: int | None) -> None:
+    def step(self, campaign_id: str, stepped: ev.Stepped) -> None:
         """See ports.Ledger."""
         with self._changed:
-            self._get(campaign_id).permits = trials
+            campaign = self._get(campaign_id)
+            if campaign.state.step != stepped.upto:
+                self._append(campaign, stepped)
+
+    def approve(self, campaign_id: str, approved: ev.Approved) -> bool:
+        """See ports.Ledger."""
+        with self._changed:
+            campaign, number = self._get(campaign_id), approved.trial_id
+            trial = campaign.state.trials.get(number)
+            if trial is None or trial.state is not TrialState.QUEUED:
+                return False
+            if trial.revision != approved.revision or number > campaign.state.step:
+                return False
+            if trial.approved_by is None:
+                self._append(campaign, approved)
+            return True
 
     # Instruments and processes
 

@@ -44,8 +44,9 @@ class Opened(Event):
     """The campaign file as it was read, defaults filled in."""
     instrument_spec: Mapping[str, Any]
     versions: Mapping[str, str] = field(default_factory=dict[str, str])
-    step: bool = False
-    """True when a person is asked before each trial."""
+    step: int = 0
+    """Trials up to this number start only when a person has approved them; ``true``, as older
+    versions wrote, means all."""
     opener: str = ""
     """Unique to one order to open: the same order sent again is told from another's."""
 
@@ -89,6 +90,23 @@ class Superseded(Proposal):
 
     revision: int
     """How often this trial's parameters were replaced, this time included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stepped(Event):
+    """From now on trials up to the number ``upto`` start only when a person has approved them."""
+
+    upto: int
+    """0 for none."""
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approved(TrialEvent):
+    """A person lets a queued trial start, once and with the parameters of this revision."""
+
+    revision: int
+    by: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,6 +331,8 @@ _TYPES: dict[str, type[Event]] = {
     "opened": Opened,
     "proposed": Proposed,
     "superseded": Superseded,
+    "stepped": Stepped,
+    "approved": Approved,
     "leased": Leased,
     "started": Started,
     "asked": Asked,

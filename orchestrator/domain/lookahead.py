@@ -108,11 +108,15 @@ def wants_trial(state: CampaignState, spec: CampaignSpec, depth: int) -> bool:
 def outdated(state: CampaignState, pace: Pace, now: float) -> Trial | None:
     """The first trial of the queue that newer results can still improve; None when none can.
 
-    Left out are those whose turn comes before a suggestion could be there.
+    Left out are those whose turn comes before a suggestion could be there, and those that a person
+    has to approve: what somebody looks at stays as it is.
     """
     told = state.count(TrialState.MEASURED)
     for place, trial in enumerate(state.in_state(TrialState.QUEUED)):
-        if may_improve(trial) and trial.told < told and _is_in_time(state, pace, now, place):
+        is_looked_at = trial.trial_id <= state.step
+        if is_looked_at or not may_improve(trial) or trial.told >= told:
+            continue
+        if _is_in_time(state, pace, now, place):
             return trial
     return None
 

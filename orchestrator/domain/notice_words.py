@@ -81,6 +81,8 @@ def _words(
             )
             for trial in (state.in_state(TrialState.SUSPECT) if _spends_samples(state) else ())
         }  # else evidence decides them
+        if state.awaits_approval and (trial := state.to_approve):
+            decide = {f"approve {campaign}": f"lets trial {trial.trial_id} start"}
         go_on = decide or {f"resume {campaign}": "goes on, once somebody has looked"}
         then = "nothing starts until somebody decides; there is no time limit."
         return "needs a person", then, {**look, **go_on, **start, **end}

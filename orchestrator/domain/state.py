@@ -54,6 +54,8 @@ class CampaignState:
     """While finishing: the status it will end with."""
     waiting_for: str | None = None
     """While paused, suspended or waiting for a person: why."""
+    held_by: str | None = None
+    """While paused, suspended or waiting for a person: who ordered it."""
     trials: Mapping[int, Trial] = field(default_factory=dict[int, Trial])
     """By trial id, in the order of their first proposal."""
     live: Mapping[int, Trial] = field(default_factory=dict[int, Trial])
@@ -62,6 +64,8 @@ class CampaignState:
     """How many trials are in each state; a state that is missing has none."""
     measured: tuple[Trial, ...] = ()
     """The measured ones, in the order in which their outcomes arrived."""
+    step: int = 0
+    """Trials up to this number start only when a person has approved them."""
     last_id: str = "0"
     opened_at: float | None = None
     ended_at: float | None = None
@@ -89,6 +93,26 @@ class CampaignState:
         """The trial whose plan waits for a person's answer; None when none does."""
         return asking(self.live)
 
+    @property
+    def awaits_approval(self) -> bool:
+        """True when a person was called for no other reason than an approval."""
+        return self.status is CampaignStatus.NEEDS_PERSON and self.held_by == STEP
+
+    @property
+    def to_approve(self) -> Trial | None:
+        """The trial that a person must approve before anything starts; None when none must be.
+
+        Only while the instrument has nothing else to do.
+        """
+        if self.is_over or self.count(*_UNDER_WAY):
+            return None
+        queued = self.in_state(TrialState.QUEUED)[:1]
+        return queued[0] if queued and self.is_unapproved(queued[0].trial_id) else None
+
+    def is_unapproved(self, trial_id: int) -> bool:
+        """True for a trial that must not start before a person has approved it."""
+        return trial_id <= self.step and self.trials[trial_id].approved_by is None
+
     def count(self, *states: TrialState) -> int:
         """How many trials are in one of these states."""
         return sum(self.tally.get(state, 0) for state in states)
@@ -101,6 +125,13 @@ class CampaignState:
         """The trials in one of these states, oldest first."""
         among = self.live if TERMINAL.isdisjoint(states) else self.trials
         return [trial for trial in among.values() if trial.state in states]
+
+
+STEP = "step"
+"""Who calls for a person when one of the first trials is to be approved."""
+_UNDER_WAY = (TrialState.LEASED, TrialState.RUNNING, TrialState.SUSPECT)
+_ALL = 2**31
+"""More trials than there can be."""
 
 
 def asking(live: Mapping[int, Trial]) -> Trial | None:
@@ -221,6 +252,13 @@ def _holding(at: float, now: Mapping[str, Any], waits: bool) -> dict[str, Any]:
     return {"held_since": None, "held_s": now["held_s"] + max(0.0, seconds)}
 
 
+_FREE: Mapping[str, Any] = {"waiting_for": None, "held_by": None}
+
+
+def _held(status: CampaignStatus, event: ev.CampaignEvent) -> dict[str, Any]:
+    return {"status": status, "waiting_for": event.reason, "held_by": event.by}
+
+
 def _campaign_changes(event: ev.Event) -> dict[str, Any]:
     match event:
         case ev.Opened():
@@ -231,35 +269,38 @@ def _campaign_changes(event: ev.Event) -> dict[str, Any]:
                 "spec": event.spec,
                 "instrument_spec": event.instrument_spec,
                 "opened_at": event.at,
+                "step": _ALL if event.step is True else event.step,
             }
+        case ev.Stepped():
+            return {"step": event.upto}
         case ev.Paused():
-            return {"status": CampaignStatus.PAUSED, "waiting_for": event.reason}
+            return _held(CampaignStatus.PAUSED, event)
         case ev.Suspended():
-            return {"status": CampaignStatus.SUSPENDED, "waiting_for": event.reason}
+            return _held(CampaignStatus.SUSPENDED, event)
         case ev.NeedsPerson():
-            return {"status": CampaignStatus.NEEDS_PERSON, "waiting_for": event.reason}
+            return _held(CampaignStatus.NEEDS_PERSON, event)
         case ev.Resumed():
-            return {"status": CampaignStatus.RUNNING, "waiting_for": None}
+            return {"status": CampaignStatus.RUNNING, **_FREE}
         case ev.FinishRequested():
             return {
                 "status": CampaignStatus.FINISHING,
                 "ending": CampaignStatus(event.ending),
                 "stop_reason": event.reason,
-                "waiting_for": None,
+                **_FREE,
             }
         case ev.AbortRequested():
             return {
                 "status": CampaignStatus.FINISHING,
                 "ending": CampaignStatus.ABORTED,
                 "stop_reason": event.reason,
-                "waiting_for": None,
+                **_FREE,
             }
         case ev.Ended():
             return {
                 "status": CampaignStatus(event.status),
                 "stop_reason": event.reason,
                 "ended_at": event.at,
-                "waiting_for": None,
+                **_FREE,
             }
         case _:
             return {}
@@ -295,7 +336,9 @@ def trial_after(event: ev.TrialEvent, trials: Mapping[int, Trial]) -> Trial:
                 f"event {event.id} is revision {event.revision} of trial {old.trial_id}, "
                 f"which is {old.state} at revision {old.revision} after {old.attempts} attempts"
             )
-        return replace(old, revision=event.revision, **_proposal(event))
+        return replace(old, revision=event.revision, approved_by=None, **_proposal(event))
+    if isinstance(event, ev.Approved):
+        return _approved(event, old)
     new = _CHANGES[type(event)](event, old)
     check_transition(old.trial_id, old.state, new.state)
     return new if new.question is None else replace(new, question=None)  # nobody waits any more
@@ -321,7 +364,22 @@ def _leased(event: Any, old: Trial) -> Trial:
 
 
 def _started(event: Any, old: Trial) -> Trial:
-    return replace(old, state=TrialState.RUNNING, attempts=event.attempt, started_at=event.at)
+    return replace(
+        old,
+        state=TrialState.RUNNING,
+        attempts=event.attempt,
+        started_at=event.at,
+        approved_by=None,
+    )
+
+
+def _approved(event: ev.Approved, old: Trial) -> Trial:
+    if old.state is not TrialState.QUEUED or event.revision != old.revision:
+        raise IllegalTransition(
+            f"event {event.id} approves revision {event.revision} of trial {old.trial_id}, "
+            f"which is {old.state} at revision {old.revision}"
+        )
+    return replace(old, approved_by=event.by)
 
 
 def _lease_expired(event: Any, old: Trial) -> Trial:

@@ -141,6 +141,8 @@ class Trial:
     fence: int | None = None
     question: Question | None = None
     """What its plan waits to be told by a person; None when it waits for nobody."""
+    approved_by: str | None = None
+    """Who let it start; None when nobody has since its last start or change."""
     proposed_at: float | None = None
     started_at: float | None = None
     acquired_at: float | None = None

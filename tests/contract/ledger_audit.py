@@ -61,6 +61,7 @@ class CampaignAudit:
         """What is stored is the fold of the events, and each trial is where it must be."""
         state = self.state
         assert (stored.status, stored.next_trial) == (state.status, state.next_trial)
+        assert stored.step == state.step
         assert list(stored.queue) == self.queue, f"queue {stored.queue}, events say {self.queue}"
         queued = [trial.trial_id for trial in state.in_state(TrialState.QUEUED)]
         assert sorted(stored.queue) == queued, f"{queued} are queued, the queue is {stored.queue}"
@@ -72,6 +73,8 @@ class CampaignAudit:
             assert found == told, f"trial {number} is stored as {found}, events say {told}"
             asked = trial.question.question if trial.question else None
             assert kept.question == asked, f"trial {number} asks {kept.question}, not {asked}"
+            is_approved = trial.approved_by is not None
+            assert kept.is_approved == is_approved, f"trial {number}: {kept.is_approved}"
             assert kept.grants == self.grants[number], f"trial {number}: {kept.grants} leases"
             idle = kept.grants - kept.attempts
             assert 0 <= idle <= most_grants, f"trial {number}: {idle} leases without a start"

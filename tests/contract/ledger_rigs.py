@@ -35,6 +35,8 @@ class StoredTrial:
     """How often its parameters were replaced."""
     question: str | None = None
     """What its plan waits to be told; None when it waits for nobody."""
+    is_approved: bool = False
+    """True when a person has let it start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class StoredCampaign:
 
     status: str
     next_trial: int
-    permits: int | None
+    step: int
+    """Trials up to this number need an approval."""
     queue: tuple[int, ...]
     trials: Mapping[int, StoredTrial]
 
@@ -160,11 +163,10 @@ def _record(found: Mapping[str, str]) -> InstrumentRecord:
 def _stored(
     campaign: Mapping[str, str], queue: list[str], trials: Mapping[str, str]
 ) -> StoredCampaign:
-    permits = campaign.get("permits")
     return StoredCampaign(
         status=campaign["status"],
         next_trial=int(campaign["next"]),
-        permits=None if permits is None else int(permits),
+        step=int(campaign["step"]),
         queue=tuple(map(int, queue)),
         trials={
             int(name): _stored_trial(name, trials)
@@ -183,6 +185,7 @@ def _stored_trial(name: str, trials: Mapping[str, str]) -> StoredTrial:
         failed=None if failed is None else int(failed),
         revision=int(trials.get(f"{name}:revision", "0")),
         question=_open_question(name, trials),
+        is_approved=f"{name}:approved" in trials,
     )
 
 
@@ -205,7 +208,7 @@ class MemoryRig:
             name: StoredCampaign(
                 status=str(campaign.state.status),
                 next_trial=campaign.state.next_trial,
-                permits=campaign.permits,
+                step=campaign.state.step,
                 queue=tuple(campaign.queue),
                 trials={
                     number: StoredTrial(
@@ -217,6 +220,7 @@ class MemoryRig:
                         failed=campaign.failed.get(number),
                         revision=trial.revision,
                         question=self._open_question(campaign, trial),
+                        is_approved=trial.approved_by is not None,
                     )
                     for number, trial in campaign.state.trials.items()
                 },

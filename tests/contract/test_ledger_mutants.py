@@ -88,9 +88,8 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
     "a question that was sent twice": [("if get(id, 'question') ~= question then", "if true then")],
     "a plan that has ended asks": [
         (
-            "if not holds(id, fence, worker) or get(id, 'state') ~= 'running' then return { 'lost', "
-            "'lease' } end\n  if get(id, 'question')",
-            "if not get(id, 'state') then return { 'lost', 'lease' } end\n  if get(id, 'question')",
+            "if not holds(id, fence, worker) or get(id, 'state') ~= 'running' then\n",
+            "if not get(id, 'state') then\n",
         )
     ],
     "an answer to another question": [
@@ -100,11 +99,17 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
         ("if get(id, 'answered') == data then return { 'ok' } end", "")
     ],
     "an answer of the attempt before": [
-        (
-            "  redis.call('HDEL', trials, id .. ':question', id .. ':answer')\n  emit('started'",
-            "  emit('started'",
-        )
+        ("id .. ':question', id .. ':answer', id .. ':approved')", "id .. ':approved')")
     ],
+    "leased without the approval that it needs": [
+        ("if needs_approval(trial) and not get(trial, 'approved') then", "if false then")
+    ],
+    "approved for ever": [(", id .. ':answer', id .. ':approved')", ", id .. ':answer')")],
+    "approved with other parameters": [("  redis.call('HDEL', trials, id .. ':approved')\n", "")],
+    "an approval of parameters that have changed": [
+        ("or count(id, 'revision') ~= tonumber(revision) or not needs", "or not needs")
+    ],
+    "an approval that was sent twice": [("if get(id, 'approved') then return { 'ok' } end", "")],
     "a trial under way is cancelled": [
         (
             "if not is_in(state, 'queued,suspect') then",
@@ -157,6 +162,7 @@ FOUND_BEFORE = {
     "recovery is taken from the living": 1,
     "a correction that was sent twice": 4,
     "a trial under way is cancelled": 2,
+    "an answer of the attempt before": 12,
     "a trial that was started gets other parameters": 4,
     "a clearing sent again is refused": 8,
     "a decision sent again is refused": 3,

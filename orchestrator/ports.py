@@ -170,7 +170,8 @@ class Ledger(Protocol):
 
         The fence is above all earlier ones and above ``floor``. A worker that already holds a
         lease gets the same one again. None unless the instrument is ready, the campaign is
-        running and a trial is queued, which is approved if it has to be.
+        running and a trial is queued, which is approved if it has to be. A trial whose sample has
+        no use left is abandoned, and the next one taken: each start spends one.
         """
         ...
 

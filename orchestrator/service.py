@@ -12,6 +12,7 @@ from orchestrator.domain import events as ev
 from orchestrator.domain.errors import Unusable, near
 from orchestrator.domain.events import iso
 from orchestrator.domain.rules import CLEARED, TAKES_TRIALS
+from orchestrator.domain.samples import free, left
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.trial import TERMINAL, Trial, TrialState, without_model
@@ -44,6 +45,8 @@ def opened(
         instrument_spec=instrument.to_data(),
         versions=versions,
         step=step,
+        sample=(campaign.samples and campaign.samples.parameter) or "",
+        samples=campaign.samples.uses if campaign.samples else {},
         opener=secrets.token_hex(8),
     )
 
@@ -196,6 +199,28 @@ def require_approvals(ledger: Ledger, campaign_id: str, trials: int, *, by: str)
     state = state_of(ledger, campaign_id)
     begun = len(state.trials) - state.count(TrialState.QUEUED)
     ledger.step(campaign_id, ev.Stepped(upto=begun + trials if trials else 0, by=by))
+
+
+def samples(ledger: Ledger, campaign_id: str) -> list[dict[str, Any]]:
+    """What is left of each sample of a campaign, in the order of its list.
+
+    Raises:
+        Unusable: it has no list of samples.
+    """
+    state = state_of(ledger, campaign_id)
+    listed = CampaignSpec.from_data(state.spec).samples
+    if listed is None:
+        raise Unusable(f"campaign {campaign_id!r} has no list of samples")
+    uses, unreserved = left(state), free(state)
+    return [
+        {
+            "position": one.position,
+            "amount": one.amount,
+            "uses left": uses[one.position],
+            "reserved": uses[one.position] - unreserved[one.position],
+        }
+        for one in listed.list
+    ]
 
 
 def _refuse_undecided(state: CampaignState) -> None:

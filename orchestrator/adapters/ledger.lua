@@ -10,7 +10,7 @@
 -- ':resolved' (how it was decided last), ':corrected' (its last correction), ':proposal', ':revision'
 -- (how often that was replaced), ':question' (the newest of its running attempt), ':answer' (to it),
 -- ':answered' (the last answer of any attempt), ':approved' (who let it start). The campaign keeps 'remark:<key>' for each remark that is in its log,
--- and 'chain' and 'last', the hash and the id of its newest entry.
+-- 'left:<sample>' for each sample, and 'chain' and 'last', the hash and the id of its newest entry.
 -- A proposal stays the text that Python wrote: Lua's JSON would cut the last digits of floats.
 -- Answers: {'ok', ...}; {'no', why} changes nothing; {'lost', why} means the lease is gone.
 
@@ -80,14 +80,26 @@ local function place(id, state)
   if state == 'queued' then redis.call('LPUSH', queue, id) end
 end
 
+-- The sample that a trial spends; nil without a list of samples, or when it is not on the list.
+local function sample_of(id)
+  local parameter = redis.call('HGET', campaign, 'sample')
+  local sample = parameter and cjson.decode(get(id, 'proposal')).parameters[parameter]
+  local is_listed = type(sample) == 'string'
+    and redis.call('HEXISTS', campaign, 'left:' .. sample) == 1
+  return is_listed and sample or nil
+end
+
+local function left(sample) return tonumber(redis.call('HGET', campaign, 'left:' .. sample)) end
+
 local function needs_approval(id)
   return tonumber(id) <= tonumber(redis.call('HGET', campaign, 'step') or '0')
 end
 
 local ops = {}
 
--- Trials up to number 'step' are leased only when a person has approved them.
-function ops.open(id, name, step, data)
+-- Trials up to number 'step' are leased only when a person has approved them. 'sample' is the
+-- parameter that names a trial's sample, or empty; after it come the samples, each with its uses.
+function ops.open(id, name, step, data, sample, ...)
   if redis.call('EXISTS', campaign) == 1 then
     local opened = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1][2]
     for place = 1, #opened, 2 do
@@ -96,6 +108,13 @@ function ops.open(id, name, step, data)
     return { 'no', 'exists' }
   end
   redis.call('HSET', campaign, 'status', 'running', 'next', '1', 'instrument', name, 'step', step)
+  if sample ~= '' then
+    redis.call('HSET', campaign, 'sample', sample)
+    local samples = { ... }
+    for place = 1, #samples, 2 do
+      redis.call('HSET', campaign, 'left:' .. samples[place], samples[place + 1])
+    end
+  end
   redis.call('RPUSH', open, id)
   redis.call('RPUSH', all, id)
   emit('opened', data)
@@ -162,6 +181,13 @@ function ops.acquire(id, worker, floor, ttl, most_grants)
          'trial_id', trial)
     return ops.acquire(id, worker, floor, ttl, most_grants)
   end
+  local sample = sample_of(trial)
+  if sample and left(sample) < 1 then
+    set(trial, 'state', 'abandoned')
+    local reason = cjson.encode('sample ' .. sample .. ' is used up')
+    emit('abandoned', '{"reason":' .. reason .. '}', 'trial_id', trial)
+    return ops.acquire(id, worker, floor, ttl, most_grants)
+  end
   local fence = string.format('%d', next_fence(floor))
   redis.call('HINCRBY', trials, trial .. ':grants', 1)
   set(trial, 'state', 'leased')
@@ -182,6 +208,8 @@ function ops.start(id, fence, worker)
   local attempt = redis.call('HINCRBY', trials, id .. ':attempts', 1)
   set(id, 'state', 'running')
   redis.call('HDEL', trials, id .. ':question', id .. ':answer', id .. ':approved')
+  local sample = sample_of(id)
+  if sample then redis.call('HINCRBY', campaign, 'left:' .. sample, -1) end
   emit('started', '{}', 'trial_id', id, 'attempt', tostring(attempt), 'fence', fence)
   return { 'ok', tostring(attempt) }
 end

@@ -17,6 +17,7 @@ from orchestrator.domain.rules import (
     TAKES_TRIALS,
     urgency_of,
 )
+from orchestrator.domain.samples import USED_UP, left
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.domain.trial import Trial, TrialState
 from orchestrator.ports import Clock, InstrumentRecord, InstrumentState, Lease
@@ -176,6 +177,11 @@ class MemoryLedger:
             trial = campaign.state.trials[campaign.queue.pop(0)]
             if campaign.grants.get(trial.trial_id, 0) - trial.attempts >= MOST_GRANTS:
                 reason = f"leased {MOST_GRANTS} times without a start"
+                self._append(campaign, ev.Abandoned(trial_id=trial.trial_id, reason=reason))
+                return self.acquire(campaign_id, instrument, worker, floor=floor, ttl_s=ttl_s)
+            sample = str(trial.parameters.get(campaign.state.sample))
+            if left(campaign.state).get(sample, 1) < 1:
+                reason = USED_UP.format(sample)
                 self._append(campaign, ev.Abandoned(trial_id=trial.trial_id, reason=reason))
                 return self.acquire(campaign_id, instrument, worker, floor=floor, ttl_s=ttl_s)
             campaign.grants[trial.trial_id] = campaign.grants.get(trial.trial_id, 0) + 1

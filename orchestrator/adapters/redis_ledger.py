@@ -108,7 +108,9 @@ class RedisLedger:
     def open_campaign(self, opened: ev.Opened) -> bool:
         """See ports.Ledger."""
         args = (opened.campaign_id, opened.instrument, int(opened.step), ev.to_json(opened))
-        return self._call(opened.campaign_id, opened.instrument, "open", *args)[0] == "ok"
+        samples = [item for pair in opened.samples.items() for item in pair]
+        call = (opened.campaign_id, opened.instrument, "open", *args, opened.sample, *samples)
+        return self._call(*call)[0] == "ok"
 
     def campaigns(self) -> list[str]:
         """See ports.Ledger."""

@@ -47,6 +47,10 @@ class Opened(Event):
     step: int = 0
     """Trials up to this number start only when a person has approved them; ``true``, as older
     versions wrote, means all."""
+    sample: str = ""
+    """Parameter that names the sample of a trial; empty without a list of samples."""
+    samples: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Uses that each sample has, by position; each start of a trial spends one."""
     opener: str = ""
     """Unique to one order to open: the same order sent again is told from another's."""
 

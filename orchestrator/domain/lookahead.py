@@ -14,6 +14,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from orchestrator.domain.proposal import may_improve
+from orchestrator.domain.samples import free
 from orchestrator.domain.state import CampaignState, CampaignStatus
 from orchestrator.domain.trial import Trial, TrialState
 
@@ -96,8 +97,10 @@ def depth(state: CampaignState, spec: CampaignSpec, pace: Pace) -> int:
 
 
 def wants_trial(state: CampaignState, spec: CampaignSpec, depth: int) -> bool:
-    """True when the queue is shorter than it should be and the budget has room."""
+    """True when the queue is shorter than it should be, and budget and samples have room."""
     if len(state.trials) >= spec.budget.trials or state.status is not CampaignStatus.RUNNING:
+        return False
+    if spec.samples is not None and max(free(state).values(), default=0) < 1:
         return False
     batch = spec.optimizer.batch
     if depth == 0:

@@ -199,6 +199,35 @@ class ReduceSpec(_Strict):
     """Seconds it may take for one trial, the import of its module included."""
 
 
+class SampleSpec(_Strict):
+    """One sample of the list."""
+
+    position: str
+    """Its name: what the plan is told."""
+    amount: str = ""
+    """For people: how much there is of it."""
+    uses: Count
+    """Starts of a trial that it is good for."""
+
+
+class SamplesSpec(_Strict):
+    """The list of samples; each start of a trial spends one use of its sample."""
+
+    file: str
+    """CSV file with the columns ``position``, ``amount`` and ``uses left``; relative to this file.
+
+    It is read once, when the campaign file is."""
+    parameter: Name | None = None
+    """The parameter with ``choices: samples``; filled in when the file is read."""
+    list: tuple[SampleSpec, ...] = ()
+    """What the file said; filled in when it is read."""
+
+    @property
+    def uses(self) -> dict[str, int]:
+        """Uses of each sample, by position, in the order of the list."""
+        return {one.position: one.uses for one in self.list}
+
+
 class BudgetSpec(_Strict):
     """When the campaign has spent what it may; the first limit reached ends it."""
 
@@ -278,6 +307,7 @@ class CampaignSpec(_Strict):
     valid: tuple[InequalityText, ...] = ()
     """Rules on outcomes and stream data; a trial that breaks one is kept and not told."""
     reduce: ReduceSpec = ReduceSpec()
+    samples: SamplesSpec | None = None
     budget: BudgetSpec
     stop: StopSpec = StopSpec()
     optimizer: OptimizerSpec = OptimizerSpec()

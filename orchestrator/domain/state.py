@@ -64,6 +64,10 @@ class CampaignState:
     """How many trials are in each state; a state that is missing has none."""
     measured: tuple[Trial, ...] = ()
     """The measured ones, in the order in which their outcomes arrived."""
+    sample: str = ""
+    """Parameter that names a trial's sample; empty without a list of samples."""
+    samples: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Uses that each sample had at the opening; ``domain.samples`` says what is left."""
     step: int = 0
     """Trials up to this number start only when a person has approved them."""
     last_id: str = "0"
@@ -269,6 +273,8 @@ def _campaign_changes(event: ev.Event) -> dict[str, Any]:
                 "spec": event.spec,
                 "instrument_spec": event.instrument_spec,
                 "opened_at": event.at,
+                "sample": event.sample,
+                "samples": event.samples,
                 "step": _ALL if event.step is True else event.step,
             }
         case ev.Stepped():

@@ -62,6 +62,13 @@ class CampaignAudit:
         state = self.state
         assert (stored.status, stored.next_trial) == (state.status, state.next_trial)
         assert stored.step == state.step
+        spent = Counter(
+            self.state.trials[one.trial_id].parameters.get(state.sample)
+            for one in self.log
+            if isinstance(one, ev.Started)
+        )
+        for sample, uses in state.samples.items():
+            assert stored.left[sample] == uses - spent[sample] >= 0, f"{sample}: {stored.left}"
         assert list(stored.queue) == self.queue, f"queue {stored.queue}, events say {self.queue}"
         queued = [trial.trial_id for trial in state.in_state(TrialState.QUEUED)]
         assert sorted(stored.queue) == queued, f"{queued} are queued, the queue is {stored.queue}"

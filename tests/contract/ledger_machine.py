@@ -281,6 +281,8 @@ class LedgerMachine(RuleBasedStateMachine):
             spec={"budget": {"trials": 3}},
             instrument_spec={"name": INSTRUMENT},
             step=0 if campaign == CAMPAIGNS[0] else 2,
+            sample="s",
+            samples={"a": 3, "b": 2},
             opener=opener,
         )
         known = self.audits[0].campaigns.get(campaign)
@@ -656,7 +658,7 @@ def _told(record: InstrumentRecord) -> tuple[Any, ...]:
 
 
 def _proposed(number: int, x: int) -> ev.Proposed:
-    parameters = {"x": x / 3}
+    parameters = {"x": x / 3, "s": "abc"[x % 3]}
     return ev.Proposed(trial_id=number, parameters=parameters, source="initial", basis="0", seed=1)
 
 

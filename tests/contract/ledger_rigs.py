@@ -13,6 +13,7 @@ import redis
 from orchestrator.adapters.memory_ledger import MemoryLedger
 from orchestrator.adapters.redis_ledger import RedisLedger
 from orchestrator.domain import events as ev
+from orchestrator.domain.samples import left
 from orchestrator.ports import Clock, InstrumentRecord, InstrumentState, Ledger
 
 INSTRUMENT = "stage"
@@ -47,6 +48,8 @@ class StoredCampaign:
     next_trial: int
     step: int
     """Trials up to this number need an approval."""
+    left: Mapping[str, int]
+    """Uses that samples have left."""
     queue: tuple[int, ...]
     trials: Mapping[int, StoredTrial]
 
@@ -167,6 +170,11 @@ def _stored(
         status=campaign["status"],
         next_trial=int(campaign["next"]),
         step=int(campaign["step"]),
+        left={
+            name.removeprefix("left:"): int(uses)
+            for name, uses in campaign.items()
+            if name.startswith("left:")
+        },
         queue=tuple(map(int, queue)),
         trials={
             int(name): _stored_trial(name, trials)
@@ -209,6 +217,7 @@ class MemoryRig:
                 status=str(campaign.state.status),
                 next_trial=campaign.state.next_trial,
                 step=campaign.state.step,
+                left=left(campaign.state),
                 queue=tuple(campaign.queue),
                 trials={
                     number: StoredTrial(

@@ -110,6 +110,12 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
         ("or count(id, 'revision') ~= tonumber(revision) or not needs", "or not needs")
     ],
     "an approval that was sent twice": [("if get(id, 'approved') then return { 'ok' } end", "")],
+    "leased though its sample is used up": [
+        ("if sample and left(sample) < 1 then", "if false then"),
+    ],
+    "a start that spends no sample": [
+        ("redis.call('HINCRBY', campaign, 'left:' .. sample, -1)", "")
+    ],
     "a trial under way is cancelled": [
         (
             "if not is_in(state, 'queued,suspect') then",

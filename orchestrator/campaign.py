@@ -32,6 +32,7 @@ from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.stopping import Verdict, verdict
 from orchestrator.domain.trial import TrialState
+from orchestrator.external import give_up_waiting
 from orchestrator.follow import delivered, propose_again
 from orchestrator.ports import InstrumentState, Lab, Lease, Ledger, PlanRequest, Reducer, Result
 from orchestrator.proposer import POLL_S, Proposer
@@ -65,6 +66,7 @@ def decide(lab: Lab, campaign_id: str) -> CampaignState:
 
 def _take_step(lab: Lab, state: CampaignState, ending: Verdict | None, proposer: Proposer) -> None:
     """Do what is due, or wait for something to happen."""
+    give_up_waiting(lab.ledger, state, lab.clock.now())
     if state.status is CampaignStatus.FINISHING:
         _wind_down(lab, state)
     elif ending is not None:
@@ -189,7 +191,9 @@ def _hand_in(lab: Lab, lease: Lease, acquired: ev.Acquired) -> None:
 def reduce_beside(
     lab: Lab, campaign_id: str, spec: CampaignSpec, acquired: ev.Acquired, beside: Beside
 ) -> None:
-    """Have a trial reduced while the next one runs."""
+    """Have a trial reduced while the next one runs; one that is reduced elsewhere waits for it."""
+    if spec.reduce.where == "external":
+        return
     told = (campaign_id, spec, acquired.trial_id, acquired.documents)
     longest_s = lab.reducer.deadline_s(spec)
     beside(longest_s, lambda: reduce_trial(lab.ledger, lab.reducer, *told))

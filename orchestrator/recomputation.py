@@ -71,6 +71,8 @@ class Recomputation:
     # Outcomes
 
     def _outcome(self, event: Settled) -> Grade:
+        if isinstance(event, (ev.Measured, ev.Invalidated)) and event.by:
+            return Grade.EXTERNAL
         spec = self.spec
         by = spec.with_reducer(event.reducer) if isinstance(event, ev.Corrected) else spec
         reduction = self._reduction(event.trial_id, by)

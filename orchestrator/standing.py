@@ -117,6 +117,9 @@ def _between(state: CampaignState, roles: Collection[str], now: float) -> Standi
     reduced = state.in_state(TrialState.ACQUIRED)
     if reduced:
         since = _span(reduced[0].acquired_at, now)
+        if state.spec.get("reduce", {}).get("where") == "external":
+            text = f"trial {reduced[0].trial_id} waits for its outcome from elsewhere for {since}"
+            return Standing(text)
         return Standing(f"trial {reduced[0].trial_id} is being reduced for {since}")
     suspect = state.in_state(TrialState.SUSPECT)
     if suspect:

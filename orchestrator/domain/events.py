@@ -206,6 +206,8 @@ class Measured(TrialEvent):
     """The reducer turned the documents into outcomes."""
 
     outcomes: Mapping[str, Outcome]
+    by: str = ""
+    """Who delivered them from elsewhere; empty when the campaign's own reducer gave them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +216,8 @@ class Invalidated(TrialEvent):
 
     outcomes: Mapping[str, Outcome]
     reason: str
+    by: str = ""
+    """As of Measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -195,8 +195,11 @@ class ReduceSpec(_Strict):
 
     call: DottedPath | None = None
     """A reducer of the lab's own; None takes the one beside the plan."""
+    where: Literal["local", "external"] = "local"
+    """``external``: somebody else reduces, and delivers by ``labwright outcome``."""
     timeout_s: Annotated[float, Field(gt=0, le=86400)] = 600.0
-    """Seconds it may take for one trial, the import of its module included."""
+    """Seconds it may take for one trial, the import of its module included; of an external one,
+    from the data being safe to the delivery."""
 
 
 class SampleSpec(_Strict):
@@ -350,8 +353,9 @@ class CampaignSpec(_Strict):
         return self.model_copy(update=changed)
 
     def with_reducer(self, call: str) -> Self:
-        """The spec with another reducer, by its dotted name."""
-        return self.model_copy(update={"reduce": self.reduce.model_copy(update={"call": call})})
+        """The spec with another reducer, by its dotted name, which runs here."""
+        changed = self.reduce.model_copy(update={"call": call, "where": "local"})
+        return self.model_copy(update={"reduce": changed})
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:

@@ -32,9 +32,11 @@ from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.stopping import Verdict, verdict
 from orchestrator.domain.trial import TrialState
+from orchestrator.external import give_up_waiting
 from orchestrator.follow import delivered, propose_again
 from orchestrator.ports import InstrumentState, Lab, Lease, Ledger, PlanRequest, Reducer, Result
 from orchestrator.proposer import POLL_S, Proposer
+from orchestrator.questions import UNANSWERED, Questions, call_person, want_approval
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +66,13 @@ def decide(lab: Lab, campaign_id: str) -> CampaignState:
 
 def _take_step(lab: Lab, state: CampaignState, ending: Verdict | None, proposer: Proposer) -> None:
     """Do what is due, or wait for something to happen."""
+    give_up_waiting(lab.ledger, state, lab.clock.now())
     if state.status is CampaignStatus.FINISHING:
         _wind_down(lab, state)
     elif ending is not None:
         order = ev.FinishRequested(by="policy", reason=ending.reason, ending=ending.ending)
         lab.ledger.order(state.campaign_id, order, TAKES_TRIALS)
-    elif not state.is_over:
+    elif not state.is_over and not want_approval(lab.ledger, state):
         if wait_s := _propose(lab, state, proposer):
             lab.ledger.wait({state.campaign_id: state.last_id}, wait_s)
 
@@ -150,7 +153,9 @@ def _measure(lab: Lab, lease: Lease, spec: CampaignSpec, attempt: int) -> ev.Acq
     request = _request(lab, lease, spec, attempt)
     deadline_s = lab.executor.deadline_s(request)
     lab.announce(deadline_s)
-    evidence = lab.executor.run(replace(request, deadline_s=deadline_s), _Orders(lab, lease))
+    request = replace(request, deadline_s=deadline_s)
+    questions = Questions(lab, lease, spec.policy.answer_within_s, deadline_s)
+    evidence = lab.executor.run(request, _Orders(lab, lease), questions)
     return ev.Acquired(
         trial_id=lease.trial_id,
         attempt=attempt,
@@ -186,7 +191,9 @@ def _hand_in(lab: Lab, lease: Lease, acquired: ev.Acquired) -> None:
 def reduce_beside(
     lab: Lab, campaign_id: str, spec: CampaignSpec, acquired: ev.Acquired, beside: Beside
 ) -> None:
-    """Have a trial reduced while the next one runs."""
+    """Have a trial reduced while the next one runs; one that is reduced elsewhere waits for it."""
+    if spec.reduce.where == "external":
+        return
     told = (campaign_id, spec, acquired.trial_id, acquired.documents)
     longest_s = lab.reducer.deadline_s(spec)
     beside(longest_s, lambda: reduce_trial(lab.ledger, lab.reducer, *told))
@@ -323,5 +330,7 @@ def _fail(
     state = InstrumentState.READY if sound else InstrumentState.UNKNOWN
     try:
         lab.ledger.fail(lease, failed, state)
+        if reason == UNANSWERED:  # else the next attempt would ask the same empty room
+            call_person(lab.ledger, lease.campaign_id, str(error))
     except LedgerUnavailable as away:
         raise LeaseLost(f"'{failed.reason}' could not be recorded: {away}") from away

@@ -217,6 +217,10 @@ def _trial_note(event: ev.TrialEvent) -> str | None:
         case ev.Proposed(source="fallback"):
             reason = without_model(event.details)
             return f"trial {event.trial_id} is a space-filling point: {reason}".rstrip(": ")
+        case ev.Asked():
+            return f"trial {event.trial_id} asks ({event.question}): {event.text}"
+        case ev.Answered():
+            return f"{event.by} answers trial {event.trial_id}: {event.text}"
         case ev.Failed():
             return f"trial {event.trial_id} failed ({event.reason}): {event.message[:120]}"
         case ev.Invalidated():

@@ -63,8 +63,8 @@ STEP_S = 0.1
 
 ANSWER_S = 3.0
 """Longest wait for one answer of the ledger: a person is told of a lost link within seconds."""
-INTERRUPTED_BY = "keyboard"
-"""Who pauses a campaign by Ctrl-C or SIGTERM."""
+INTERRUPTED_BY = KEYBOARD = "keyboard"
+"""Who approves at the keyboard of a run, and who pauses a campaign by Ctrl-C or SIGTERM."""
 GIVER_UP = "run"
 """Who calls for a person when a run gives up."""
 
@@ -207,12 +207,12 @@ class Launcher:
     """True to go on waiting when only a person can decide; False to leave then."""
     tell: Callable[[str | None], None] = lambda _: None
     """Called with one sentence while the control link is lost, and with None when it is not."""
-    ask: Callable[[Trial], bool] | None = None
-    """Asked before each attempt of a trial; False stops as an interrupt does. None asks nobody."""
+    ask: Callable[[Trial], bool | None] | None = None
+    """Asked again and again while a trial waits for approval, until it gives something else than
+    None; False stops as an interrupt does. None: nobody is at a keyboard."""
     interrupts: int = 0
+    _began: float = field(default_factory=time.time)
     _handled: int = 0
-    _asked: tuple[int, int] | None = None
-    """Trial and attempts of the last question."""
     state: CampaignState = field(default_factory=CampaignState)
 
     def run(self, open_campaign: Callable[[RedisLedger], None]) -> tuple[dict[str, Any], int]:
@@ -397,20 +397,17 @@ class Launcher:
         return outcome, self._exit_code(outcome)
 
     def _ask(self, ledger: RedisLedger) -> None:
-        """With --step: allow the next trial when the person at the keyboard says so."""
-        queued = self.state.in_state(TrialState.QUEUED)
-        is_free = self.state.status is CampaignStatus.RUNNING and not self.state.count(*_AT_WORK)
-        if not is_free:
-            self._asked = None
-        if self.ask is None or self.interrupts or not queued or not is_free:
+        """Let the person at the keyboard approve the trial that waits for it."""
+        trial = self.state.to_approve
+        if self.ask is None or self.interrupts or trial is None or not self.state.awaits_approval:
             return
-        question = (queued[0].trial_id, queued[0].attempts)
-        if question != self._asked:
-            if self.ask(queued[0]) and not self.interrupts:
-                ledger.permit(self.campaign_id, 1)
-            else:
-                self.interrupts = max(1, self.interrupts)
-            self._asked = question
+        says = self.ask(trial)
+        if says is False:
+            self.interrupts = max(1, self.interrupts)
+        elif says:
+            with contextlib.suppress(Unusable):  # somebody else was faster
+                number = trial.trial_id
+                service.approve(ledger, self.campaign_id, by=KEYBOARD, trial_id=number)
 
     def _obey(self, ledger: RedisLedger) -> None:
         """First interrupt: the running trial finishes and all stops. Second: abort."""
@@ -420,6 +417,8 @@ class Launcher:
         if asked == 1:
             order = ev.Paused(by=by, reason="interrupted; 'labwright run --resume' continues it")
             expected = [CampaignStatus.RUNNING, CampaignStatus.SUSPENDED]
+            if self.state.awaits_approval:
+                expected.append(CampaignStatus.NEEDS_PERSON)
         else:
             order = ev.AbortRequested(by=by, reason="aborted from the keyboard", halt=False)
             expected = [
@@ -435,9 +434,16 @@ class Launcher:
     def _should_leave(self) -> bool:
         status = self.state.status
         if status is CampaignStatus.NEEDS_PERSON and not self.waits_for_person:
-            return True
+            return not self._awaits_approval()
         held = status in (CampaignStatus.PAUSED, CampaignStatus.NEEDS_PERSON)
         return self.interrupts == 1 and held and self.state.count(*_AT_WORK) == 0
+
+    def _awaits_approval(self) -> bool:
+        """True while a trial waits for approval, which may still come from elsewhere."""
+        if self.interrupts or not self.state.awaits_approval:
+            return False
+        within_s = CampaignSpec.from_data(self.state.spec).policy.answer_within_s
+        return time.time() - max(self.state.held_since or 0.0, self._began) < within_s
 
     def _exit_code(self, outcome: dict[str, Any]) -> int:
         if self.interrupts:
@@ -463,7 +469,7 @@ class Launcher:
 
 
 def opener(
-    files: Files, campaign_id: str, data_dir: Path, *, step: bool = False
+    files: Files, campaign_id: str, data_dir: Path, *, step: int = 0
 ) -> Callable[[RedisLedger], None]:
     """What opens a new campaign; calling it again after a lost reply changes nothing.
 
@@ -488,7 +494,7 @@ def opener(
 
 
 def resumer(
-    campaign_id: str, *, hardware: bool, step: bool = False
+    campaign_id: str, *, hardware: bool, step: int | None = None
 ) -> Callable[[RedisLedger], None]:
     """What continues a campaign that nobody runs at present.
 
@@ -507,7 +513,8 @@ def resumer(
         state = service.state_of(ledger, campaign_id)
         if not state.is_over:
             check_mode(InstrumentSpec.from_data(state.instrument_spec), hardware=hardware)
-        ledger.permit(campaign_id, 0 if step else None)
+        if step is not None and not state.is_over:
+            service.require_approvals(ledger, campaign_id, step, by="run --resume")
         if is_held_by_a_run(ledger.events(campaign_id)):
             held = [CampaignStatus.PAUSED, CampaignStatus.NEEDS_PERSON]
             ledger.order(campaign_id, ev.Resumed(by="run --resume"), held)

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.domain.events import (
     Acquired,
+    Answered,
+    Approved,
+    Asked,
     CampaignEvent,
     Corrected,
     Ended,
@@ -22,6 +25,7 @@ from orchestrator.domain.events import (
     Opened,
     Proposed,
     Remark,
+    Stepped,
     Unreduced,
 )
 from orchestrator.domain.trial import Outcome, ParameterValue
@@ -166,7 +170,8 @@ class Ledger(Protocol):
 
         The fence is above all earlier ones and above ``floor``. A worker that already holds a
         lease gets the same one again. None unless the instrument is ready, the campaign is
-        running and a trial is queued.
+        running and a trial is queued, which is approved if it has to be. A trial whose sample has
+        no use left is abandoned, and the next one taken: each start spends one.
         """
         ...
 
@@ -175,6 +180,25 @@ class Ledger(Protocol):
 
         Raises:
             LeaseLost: the lease is no longer this worker's.
+        """
+        ...
+
+    def ask(self, lease: Lease, asked: Asked) -> str | None:
+        """Record that the plan waits for a person, once for each ``asked.question``.
+
+        Gives the answer; None while there is none: ask again. A further question of the attempt
+        takes the place of the one before it.
+
+        Raises:
+            LeaseLost: the lease is no longer this worker's, or its trial is not running.
+        """
+        ...
+
+    def answer(self, campaign_id: str, answered: Answered) -> bool:
+        """Record a person's answer to the question that a running plan waits with.
+
+        False, and no change, when that question does not wait; the last answer, sent again, is
+        True and changes nothing.
         """
         ...
 
@@ -242,10 +266,18 @@ class Ledger(Protocol):
         """
         ...
 
-    def permit(self, campaign_id: str, trials: int | None) -> None:
-        """Allow so many leases from now on, 0 for none; None allows any number.
+    def step(self, campaign_id: str, stepped: Stepped) -> None:
+        """Lease trials up to number ``stepped.upto`` only when a person has approved them.
 
-        A campaign opened with ``step`` begins with none.
+        A campaign begins with what ``Opened.step`` says. The same number again changes nothing.
+        """
+        ...
+
+    def approve(self, campaign_id: str, approved: Approved) -> bool:
+        """Let a queued trial start once, with the parameters of this revision.
+
+        False, and no change, when it is not queued with that revision, or needs no approval. True,
+        and no change, when it is approved already. A start, and other parameters, use it up.
         """
         ...
 
@@ -437,6 +469,10 @@ class Traces:
     """What signals held before staging changed them, by dotted name, in the order to put back."""
 
 
+Ask = Callable[[int, str], str | None]
+"""Puts a plan's question (its number from 1, its text) to people; None while nobody answered."""
+
+
 class Executor(Protocol):
     """Owns the devices of one instrument and runs plans on them."""
 
@@ -463,10 +499,14 @@ class Executor(Protocol):
         """
         ...
 
-    def run(self, request: PlanRequest, order: Callable[[], str | None]) -> Evidence:
+    def run(
+        self, request: PlanRequest, order: Callable[[], str | None], ask: Ask | None = None
+    ) -> Evidence:
         """Run one fresh plan to its end and give its documents, already safe on disk.
 
         ``order`` is asked several times a second; ``aborting`` or ``halting`` stop the plan.
+        ``ask`` likewise, while the plan waits for a person; PlanFailed that it raises ends the
+        plan. Without it a plan that wants an answer fails.
 
         Raises:
             EnvelopeError: a setting is outside the envelope; nothing moved.

@@ -15,6 +15,7 @@ from orchestrator.domain.envelope import admit
 from orchestrator.domain.errors import OptimizerError, SuggestionLate
 from orchestrator.domain.lookahead import Pace
 from orchestrator.domain.proposal import Knowledge, Suggestion, knowledge
+from orchestrator.domain.samples import with_free_sample
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState
 from orchestrator.domain.trial import Trial, TrialState
@@ -169,6 +170,7 @@ class Proposer:
             EnvelopeError: it must not be measured.
         """
         lab = self._lab
+        suggestion = with_free_sample(known, suggestion)
         admit(
             self._spec, lab.ledger.instrument(lab.instrument.name).envelope, suggestion.parameters
         )

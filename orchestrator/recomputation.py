@@ -24,6 +24,7 @@ from orchestrator.domain.recomputation import (
     questions,
     software_changes,
 )
+from orchestrator.domain.samples import with_free_sample
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.verification import Divergence, Reading
 from orchestrator.ports import Optimizer, Reducer, Reduction
@@ -70,6 +71,8 @@ class Recomputation:
     # Outcomes
 
     def _outcome(self, event: Settled) -> Grade:
+        if isinstance(event, (ev.Measured, ev.Invalidated)) and event.by:
+            return Grade.EXTERNAL
         spec = self.spec
         by = spec.with_reducer(event.reducer) if isinstance(event, ev.Corrected) else spec
         reduction = self._reduction(event.trial_id, by)
@@ -165,10 +168,10 @@ class Recomputation:
 
     def _suggestion(self, question: Question) -> Suggestion | str:
         """The point as it is computed now; in words why there is none."""
+        known = question.known
         try:
-            if question.is_spread:
-                return SobolOptimizer().suggest(question.known)
-            return self.model.suggest(question.known)
+            model = SobolOptimizer() if question.is_spread else self.model
+            return with_free_sample(known, model.suggest(known))
         except OptimizerError as error:
             return str(error)
 

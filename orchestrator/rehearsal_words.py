@@ -8,6 +8,7 @@ from orchestrator.domain.stopping import StopRule
 
 WHAT_ENDS = {
     StopRule.TRIALS: "the budget of trials",
+    StopRule.SAMPLES: "the samples",
     StopRule.FAILED: "too many failed trials in a row",
     StopRule.INVALID: "too many invalid trials in a row",
     StopRule.TARGET: "the target",

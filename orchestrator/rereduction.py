@@ -19,6 +19,7 @@ from orchestrator.domain.recomputation import (
     software_changes,
     with_newest_outcomes,
 )
+from orchestrator.domain.samples import with_free_sample
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignStatus, fold
 from orchestrator.domain.trial import Outcome, Trial, TrialState
@@ -158,7 +159,7 @@ def with_proposals(done: Rereduction, ledger: Ledger, tell: Tell) -> Rereduction
 
 def _difference(question: Question, spec: CampaignSpec, model: Optimizer) -> Difference | None:
     try:
-        found = model.suggest(question.known)
+        found = with_free_sample(question.known, model.suggest(question.known))
     except OptimizerError as error:
         return Difference(question, {}, str(error))
     grade, _ = compare_parameters(spec, question.event.parameters, found.parameters)

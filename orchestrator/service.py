@@ -12,6 +12,7 @@ from orchestrator.domain import events as ev
 from orchestrator.domain.errors import Unusable, near
 from orchestrator.domain.events import iso
 from orchestrator.domain.rules import CLEARED, TAKES_TRIALS
+from orchestrator.domain.samples import free, left
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.trial import TERMINAL, Trial, TrialState, without_model
@@ -33,7 +34,7 @@ def opened(
     campaign_id: str,
     versions: Mapping[str, str],
     *,
-    step: bool = False,
+    step: int = 0,
 ) -> ev.Opened:
     """The event that opens a campaign."""
     return ev.Opened(
@@ -44,6 +45,8 @@ def opened(
         instrument_spec=instrument.to_data(),
         versions=versions,
         step=step,
+        sample=(campaign.samples and campaign.samples.parameter) or "",
+        samples=campaign.samples.uses if campaign.samples else {},
         opener=secrets.token_hex(8),
     )
 
@@ -141,6 +144,83 @@ def note(ledger: Ledger, campaign_id: str, text: str, *, by: str) -> str:
     state_of(ledger, campaign_id)  # refuses a log that this version cannot read
     ledger.remark(campaign_id, ev.Noted(by=by, text=text, key=f"note-{uuid.uuid4().hex}"))
     return f"noted in {campaign_id}"
+
+
+def answer(
+    ledger: Ledger, campaign_id: str, text: str, *, by: str, question: str | None = None
+) -> str:
+    """Give a running plan what it asks for; gives the sentence to say.
+
+    Raises:
+        Unusable: nothing is asked, or not what ``question`` (its id) names.
+    """
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    if len(text) > ev.LONGEST_TEXT:
+        raise Unusable(f"an answer has at most {ev.LONGEST_TEXT} characters, not {len(text)}")
+    trial = state_of(ledger, campaign_id).asking
+    if trial is None or trial.question is None:
+        raise Unusable(f"no plan of campaign {campaign_id!r} waits for an answer")
+    waiting = trial.question
+    if question not in (None, waiting.question):
+        raise Unusable(
+            f"question {question!r} does not wait for an answer; {waiting.question!r} does: "
+            f"{waiting.text}"
+        )
+    given = ev.Answered(trial_id=trial.trial_id, question=waiting.question, text=text, by=by)
+    if not ledger.answer(campaign_id, given):
+        raise Unusable(f"question {waiting.question!r} was answered, or its attempt has ended")
+    return f"trial {trial.trial_id} goes on with {text!r} ({waiting.text})"
+
+
+def approve(ledger: Ledger, campaign_id: str, *, by: str, trial_id: int | None = None) -> str:
+    """Let a trial start that waits for approval; gives the sentence to say.
+
+    Raises:
+        Unusable: it does not wait for one, or none does.
+    """
+    state = state_of(ledger, campaign_id)
+    trial = state.to_approve if trial_id is None else known_trial(state, trial_id)
+    if trial is None:
+        raise Unusable(f"no trial of campaign {campaign_id!r} waits for approval")
+    if state.is_over or not ledger.approve(
+        campaign_id, ev.Approved(trial_id=trial.trial_id, revision=trial.revision, by=by)
+    ):
+        raise Unusable(
+            f"trial {trial.trial_id} of {campaign_id!r} waits for no approval: it {sentence(trial)}"
+        )
+    if state.awaits_approval and state.to_approve == trial:
+        go_on(ledger, campaign_id, by=by, reason=f"trial {trial.trial_id} is approved")
+    settings = ", ".join(f"{name} {value}" for name, value in trial.parameters.items())
+    return f"trial {trial.trial_id} may start at {settings}"
+
+
+def require_approvals(ledger: Ledger, campaign_id: str, trials: int, *, by: str) -> None:
+    """Have a person approve the next so many trials, 0 for none."""
+    state = state_of(ledger, campaign_id)
+    begun = len(state.trials) - state.count(TrialState.QUEUED)
+    ledger.step(campaign_id, ev.Stepped(upto=begun + trials if trials else 0, by=by))
+
+
+def samples(ledger: Ledger, campaign_id: str) -> list[dict[str, Any]]:
+    """What is left of each sample of a campaign, in the order of its list.
+
+    Raises:
+        Unusable: it has no list of samples.
+    """
+    state = state_of(ledger, campaign_id)
+    listed = CampaignSpec.from_data(state.spec).samples
+    if listed is None:
+        raise Unusable(f"campaign {campaign_id!r} has no list of samples")
+    uses, unreserved = left(state), free(state)
+    return [
+        {
+            "position": one.position,
+            "amount": one.amount,
+            "uses left": uses[one.position],
+            "reserved": uses[one.position] - unreserved[one.position],
+        }
+        for one in listed.list
+    ]
 
 
 def _refuse_undecided(state: CampaignState) -> None:
@@ -270,7 +350,7 @@ def sentence(trial: Trial) -> str:
     return {
         TrialState.QUEUED: f"waits for the worker{again}",
         TrialState.LEASED: f"is with {trial.worker}, nothing has moved yet",
-        TrialState.RUNNING: f"is being measured, attempt {trial.attempts}",
+        TrialState.RUNNING: _running(trial),
         TrialState.SUSPECT: "lost its worker after moving; the next one looks for its documents",
         TrialState.ACQUIRED: "has its data safe; reduction follows",
         TrialState.UNREDUCED: (
@@ -281,6 +361,12 @@ def sentence(trial: Trial) -> str:
         TrialState.ABANDONED: f"was abandoned after {tried}{because}",
         TrialState.CANCELLED: f"was cancelled{because}",
     }[trial.state]
+
+
+def _running(trial: Trial) -> str:
+    if trial.question is not None:
+        return f"waits for a person's answer: {trial.question.text}"
+    return f"is being measured, attempt {trial.attempts}"
 
 
 def _told(event: ev.Event) -> dict[str, Any]:
@@ -296,6 +382,7 @@ def _told(event: ev.Event) -> dict[str, Any]:
         "then",
         "run_uid",
         "reducer",
+        "question",
         "by",
         "text",
     )

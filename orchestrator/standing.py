@@ -41,9 +41,9 @@ def standing(
     if state.status in (CampaignStatus.PAUSED, CampaignStatus.SUSPENDED):
         return _held(state, roles, now)
     if state.status is CampaignStatus.NEEDS_PERSON:
-        return Standing(
-            f"needs a person for {_span(state.held_since, now)}: {state.waiting_for}", True
-        )
+        then = f"; labwright approve {state.campaign_id}" if state.awaits_approval else ""
+        text = f"needs a person for {_span(state.held_since, now)}: {state.waiting_for}{then}"
+        return Standing(text, True)
     working = _of_instrument(state, instrument, roles, now)
     if state.status is CampaignStatus.FINISHING:
         return Standing(f"finishing ({state.stop_reason}): {working.sentence}", working.is_alarm)
@@ -71,6 +71,8 @@ def _driven(
     if "worker" not in roles:
         lost = f"the worker of trial {instrument.trial_id} is gone, and nobody replaces it"
         return Standing(f"{lost}: {_RESTART}", True)
+    if trial is not None and trial.question is not None:
+        return Standing(_question(state, trial, now), True)
     what = f"trial {instrument.trial_id} is being measured"
     if trial is not None and trial.state is TrialState.RUNNING:
         what += f", attempt {trial.attempts}, for {_span(trial.started_at, now)}"
@@ -92,6 +94,13 @@ def _driven(
     return Standing(what)
 
 
+def _question(state: CampaignState, trial: Trial, now: float) -> str:
+    asked = trial.question
+    since, text = (asked.asked_at, asked.text) if asked else (None, "")
+    then = f"answer with: labwright answer {state.campaign_id} '...'"
+    return f"trial {trial.trial_id} asks for {_span(since, now)}: {text}; {then}"
+
+
 def _recovering(
     state: CampaignState, instrument: InstrumentRecord, roles: Collection[str]
 ) -> Standing:
@@ -108,6 +117,9 @@ def _between(state: CampaignState, roles: Collection[str], now: float) -> Standi
     reduced = state.in_state(TrialState.ACQUIRED)
     if reduced:
         since = _span(reduced[0].acquired_at, now)
+        if state.spec.get("reduce", {}).get("where") == "external":
+            text = f"trial {reduced[0].trial_id} waits for its outcome from elsewhere for {since}"
+            return Standing(text)
         return Standing(f"trial {reduced[0].trial_id} is being reduced for {since}")
     suspect = state.in_state(TrialState.SUSPECT)
     if suspect:

@@ -1,17 +1,22 @@
 """What a person does about trials whose data are safe and that do not count: reduce, or decide."""
 
 import contextlib
+from functools import partial
 
 from orchestrator import service
 from orchestrator.adapters.outbox import FileOutbox
 from orchestrator.adapters.recorder import evidence_in
+from orchestrator.adapters.reducer import delivered
 from orchestrator.adapters.reducer_process import ReducerProcess
+from orchestrator.adapters.run_documents import read_runs
 from orchestrator.campaign import documents_of, reduce_trial
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import ReductionError, Unusable
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import fold
 from orchestrator.domain.trial import Trial, TrialState
+from orchestrator.external import deliver
+from orchestrator.external import waiting as waiting_for_outcome
 from orchestrator.follow import counted, proposal_of
 from orchestrator.ports import Ledger, Result
 from orchestrator.settings import Settings
@@ -33,6 +38,11 @@ def reduce_again(
         if not waiting:
             raise Unusable(f"trial {trial_id} of {campaign_id!r} has nothing to reduce")
     spec, outbox = CampaignSpec.from_data(state.spec), FileOutbox(settings.data_dir)
+    if waiting and spec.reduce.where == "external":
+        raise Unusable(
+            f"trial {waiting[0].trial_id} of {campaign_id!r} is reduced elsewhere; what comes out "
+            f"is delivered by: labwright outcome {waiting[0].trial_id}"
+        )
     with contextlib.closing(ReducerProcess(settings.data_dir)) as reducer:
         for trial in waiting:
             found = counted(outbox.results(campaign_id, trial.trial_id), trial)
@@ -44,6 +54,24 @@ def reduce_again(
             reduce_trial(ledger, reducer, campaign_id, spec, trial.trial_id, documents)
     after = fold(ledger.events(campaign_id, state.last_id), state)
     return [after.trials[one.trial_id] for one in waiting]
+
+
+def take_outcome(
+    settings: Settings, ledger: Ledger, campaign_id: str, trial_id: int, given: object, *, by: str
+) -> Trial:
+    """Take what an external reducer made of a trial; gives the trial as it is then.
+
+    Raises:
+        Unusable: the trial waits for no outcome, or it cannot be used.
+    """
+    state = fold(ledger.events(campaign_id))
+    trial = waiting_for_outcome(state, trial_id)
+    spec, path = CampaignSpec.from_data(state.spec), settings.data_dir / (trial.documents or "")
+    try:
+        reduction = delivered(spec, given, partial(read_runs, path))
+    except (OSError, ReductionError) as error:
+        raise Unusable(f"nothing is recorded for trial {trial_id}: {error}") from error
+    return deliver(ledger, campaign_id, trial_id, reduction, by=by)
 
 
 def count_as_measured(
@@ -88,7 +116,8 @@ def count_as_measured(
     note = ev.Noted(by=by, text=text, key=f"trial {trial_id} counted")
     ledger.remark(campaign_id, note)
     spec = CampaignSpec.from_data(state.spec)
-    with contextlib.closing(ReducerProcess(settings.data_dir)) as reducer:
-        reduce_trial(ledger, reducer, campaign_id, spec, trial_id, documents)
+    if spec.reduce.where == "local":
+        with contextlib.closing(ReducerProcess(settings.data_dir)) as reducer:
+            reduce_trial(ledger, reducer, campaign_id, spec, trial_id, documents)
     service.go_on(ledger, campaign_id, by=by, reason=reason)
     return f"trial {trial_id} is {fold(ledger.events(campaign_id)).trials[trial_id].state}"

@@ -20,7 +20,7 @@ from orchestrator.domain.errors import (
     ReductionError,
 )
 from orchestrator.domain.spec import InstrumentSpec
-from orchestrator.ports import Evidence, PlanRequest, Traces
+from orchestrator.ports import Ask, Evidence, PlanRequest, Traces
 
 if TYPE_CHECKING:
     from orchestrator.adapters.adoption import Adopted
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from orchestrator.adapters.journal import Journal
     from orchestrator.adapters.lab_suspenders import Suspensions
     from orchestrator.adapters.preprocessors import Guard
+    from orchestrator.adapters.questions import Desk
     from orchestrator.adapters.recorder import Publisher, Recorder
     from orchestrator.adapters.run_engine import EngineThread, Execution
 
@@ -142,7 +143,9 @@ class BlueskyExecutor:
         ramps_s = steps_s(request.settings, self._instrument, self._time_scale)
         return deadline_s + ramps_s + (holds_s or 0.0)
 
-    def run(self, request: PlanRequest, order: Callable[[], str | None]) -> Evidence:
+    def run(
+        self, request: PlanRequest, order: Callable[[], str | None], ask: Ask | None = None
+    ) -> Evidence:
         """Run one fresh plan to its end and give its documents, already safe on disk.
 
         Raises:
@@ -161,14 +164,14 @@ class BlueskyExecutor:
             closing(Recorder(self._data_dir, request.documents, self._publisher)) as recorder,
             closing(self._new_journal(request)) as journal,
         ):
-            guard = self._guard(request, journal)
+            guard = self._guard(request, journal, attended=ask is not None)
             if trip := devices.conditions.tripped():
                 raise PlanFailed(trip, "interrupted")
             devices.conditions.watch()
             suspensions.watch()
             # The guard is outermost: what the lab's preprocessors add is looked at, too.
             execution = engine.start(plan, recorder, guard.guarded)
-            cause = self._follow(execution, request, order)
+            cause = self._follow(execution, request, order, _Attendance(guard.desk, ask))
             if cause is not None and not execution.done.is_set():
                 raise cause
             if error := self._error(execution, guard, request, recorder, cause):
@@ -326,7 +329,13 @@ class BlueskyExecutor:
         about["documents"] = request.documents
         return Journal(self._journal_file, about, durable=request.campaign.policy.consumes_sample)
 
-    def _guard(self, request: PlanRequest | None, journal: "Journal | None" = None) -> "Guard":
+    def _guard(
+        self,
+        request: PlanRequest | None,
+        journal: "Journal | None" = None,
+        *,
+        attended: bool = False,
+    ) -> "Guard":
         """A guard for one plan; without a request for a plan that belongs to no trial."""
         from orchestrator.adapters.preprocessors import Guard, Terms
 
@@ -343,6 +352,7 @@ class BlueskyExecutor:
             # Later than the deadline, which says more about what went wrong.
             wait_s=(request.deadline_s if request else PARK_S) + self._abort_grace_s,
             time_scale=self._time_scale,
+            attended=attended,
         )
         return Guard(devices.paths, terms, journal)
 
@@ -354,13 +364,18 @@ class BlueskyExecutor:
         return min((one for one in known if one is not None), default=HOLD_S)
 
     def _follow(
-        self, execution: "Execution", request: PlanRequest, order: Callable[[], str | None]
+        self,
+        execution: "Execution",
+        request: PlanRequest,
+        order: Callable[[], str | None],
+        attendance: "_Attendance",
     ) -> ExecutionError | None:
         """Wait for the plan; why it was told to end before, None when it was not."""
         deadline = time.monotonic() + request.deadline_s
         try:
             while not execution.done.wait(min(POLL_S, max(deadline - time.monotonic(), 0.0))):
-                cause = self._cause(request, order, deadline)
+                deadline += attendance.waited_s()
+                cause = self._cause(request, order, deadline) or attendance.trouble()
                 if cause is not None:
                     self._interrupt(execution, halt=isinstance(cause, _Halted))
                     return cause
@@ -443,6 +458,29 @@ def _asked(order: Callable[[], str | None]) -> str | None:
         return order()
     except LedgerUnavailable as error:
         log.warning("no orders can be heard while the plan runs: %s", error)
+        return None
+
+
+class _Attendance:
+    """Sees to what one plan asks while it is followed."""
+
+    def __init__(self, desk: "Desk", ask: Ask | None) -> None:
+        self._desk = desk
+        self._ask = ask
+        self._looked = time.monotonic()
+
+    def waited_s(self) -> float:
+        """Seconds since the last look that the plan spent waiting for a person: not its own."""
+        passed, self._looked = time.monotonic() - self._looked, time.monotonic()
+        return passed if self._desk.is_waiting else 0.0
+
+    def trouble(self) -> PlanFailed | None:
+        """Put what the plan asks to people; why the plan must end when nobody will answer."""
+        try:
+            if self._ask is not None:
+                self._desk.attend(self._ask)
+        except PlanFailed as unanswered:
+            return unanswered
         return None
 
 

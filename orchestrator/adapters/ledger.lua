@@ -8,8 +8,9 @@
 -- A trial is kept as fields '<id>:state', ':attempts', ':crashes', ':grants', ':fence',
 -- ':failed' (fence of the last failed attempt), ':unreduced' (what the reducer failed with last),
 -- ':resolved' (how it was decided last), ':corrected' (its last correction), ':proposal', ':revision'
--- (how often that was replaced). The campaign keeps 'remark:<key>' for each remark that is in its log,
--- and 'chain' and 'last', the hash and the id of its newest entry.
+-- (how often that was replaced), ':question' (the newest of its running attempt), ':answer' (to it),
+-- ':answered' (the last answer of any attempt), ':approved' (who let it start). The campaign keeps 'remark:<key>' for each remark that is in its log,
+-- 'left:<sample>' for each sample, and 'chain' and 'last', the hash and the id of its newest entry.
 -- A proposal stays the text that Python wrote: Lua's JSON would cut the last digits of floats.
 -- Answers: {'ok', ...}; {'no', why} changes nothing; {'lost', why} means the lease is gone.
 
@@ -79,10 +80,26 @@ local function place(id, state)
   if state == 'queued' then redis.call('LPUSH', queue, id) end
 end
 
+-- The sample that a trial spends; nil without a list of samples, or when it is not on the list.
+local function sample_of(id)
+  local parameter = redis.call('HGET', campaign, 'sample')
+  local sample = parameter and cjson.decode(get(id, 'proposal')).parameters[parameter]
+  local is_listed = type(sample) == 'string'
+    and redis.call('HEXISTS', campaign, 'left:' .. sample) == 1
+  return is_listed and sample or nil
+end
+
+local function left(sample) return tonumber(redis.call('HGET', campaign, 'left:' .. sample)) end
+
+local function needs_approval(id)
+  return tonumber(id) <= tonumber(redis.call('HGET', campaign, 'step') or '0')
+end
+
 local ops = {}
 
--- 'permits' is how many leases a person allows, or empty for any number.
-function ops.open(id, name, permits, data)
+-- Trials up to number 'step' are leased only when a person has approved them. 'sample' is the
+-- parameter that names a trial's sample, or empty; after it come the samples, each with its uses.
+function ops.open(id, name, step, data, sample, ...)
   if redis.call('EXISTS', campaign) == 1 then
     local opened = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1][2]
     for place = 1, #opened, 2 do
@@ -90,8 +107,14 @@ function ops.open(id, name, permits, data)
     end
     return { 'no', 'exists' }
   end
-  redis.call('HSET', campaign, 'status', 'running', 'next', '1', 'instrument', name)
-  if permits ~= '' then redis.call('HSET', campaign, 'permits', permits) end
+  redis.call('HSET', campaign, 'status', 'running', 'next', '1', 'instrument', name, 'step', step)
+  if sample ~= '' then
+    redis.call('HSET', campaign, 'sample', sample)
+    local samples = { ... }
+    for place = 1, #samples, 2 do
+      redis.call('HSET', campaign, 'left:' .. samples[place], samples[place + 1])
+    end
+  end
   redis.call('RPUSH', open, id)
   redis.call('RPUSH', all, id)
   emit('opened', data)
@@ -116,7 +139,27 @@ function ops.supersede(id, revision, data)
   if get(id, 'state') ~= 'queued' or count(id, 'attempts') > 0 then return { 'no', 'started' } end
   if count(id, 'revision') + 1 ~= tonumber(revision) then return { 'no', 'revision' } end
   redis.call('HSET', trials, id .. ':proposal', data, id .. ':revision', revision)
+  redis.call('HDEL', trials, id .. ':approved')
   emit('superseded', data, 'revision', revision)
+  return { 'ok' }
+end
+
+-- Once for each attempt, and for these parameters: 'revision' says which.
+function ops.approve(id, revision, data)
+  local state = get(id, 'state')
+  if state ~= 'queued' or count(id, 'revision') ~= tonumber(revision) or not needs_approval(id) then
+    return { 'no', state or 'unknown trial' }
+  end
+  if get(id, 'approved') then return { 'ok' } end
+  set(id, 'approved', data)
+  emit('approved', data)
+  return { 'ok' }
+end
+
+function ops.step(upto, data)
+  if redis.call('HGET', campaign, 'step') == upto then return { 'ok' } end
+  redis.call('HSET', campaign, 'step', upto)
+  emit('stepped', data)
   return { 'ok' }
 end
 
@@ -128,10 +171,9 @@ function ops.acquire(id, worker, floor, ttl, most_grants)
   end
   if about('state') ~= 'ready' then return { 'no', 'instrument' } end
   if status() ~= 'running' then return { 'no', 'campaign' } end
-  local permits = redis.call('HGET', campaign, 'permits')
-  if permits and tonumber(permits) < 1 then return { 'no', 'permits' } end
   local trial = redis.call('LINDEX', queue, 0)
   if not trial then return { 'no', 'empty' } end
+  if needs_approval(trial) and not get(trial, 'approved') then return { 'no', 'not approved' } end
   redis.call('LPOP', queue)
   if count(trial, 'grants') - count(trial, 'attempts') >= tonumber(most_grants) then
     set(trial, 'state', 'abandoned')
@@ -139,9 +181,15 @@ function ops.acquire(id, worker, floor, ttl, most_grants)
          'trial_id', trial)
     return ops.acquire(id, worker, floor, ttl, most_grants)
   end
+  local sample = sample_of(trial)
+  if sample and left(sample) < 1 then
+    set(trial, 'state', 'abandoned')
+    local reason = cjson.encode('sample ' .. sample .. ' is used up')
+    emit('abandoned', '{"reason":' .. reason .. '}', 'trial_id', trial)
+    return ops.acquire(id, worker, floor, ttl, most_grants)
+  end
   local fence = string.format('%d', next_fence(floor))
   redis.call('HINCRBY', trials, trial .. ':grants', 1)
-  if permits then redis.call('HINCRBY', campaign, 'permits', -1) end
   set(trial, 'state', 'leased')
   set(trial, 'fence', fence)
   redis.call('HSET', instrument, 'state', 'leased', 'holder', worker, 'fence', fence,
@@ -159,8 +207,35 @@ function ops.start(id, fence, worker)
   if state ~= 'leased' then return { 'lost', 'trial is ' .. state } end
   local attempt = redis.call('HINCRBY', trials, id .. ':attempts', 1)
   set(id, 'state', 'running')
+  redis.call('HDEL', trials, id .. ':question', id .. ':answer', id .. ':approved')
+  local sample = sample_of(id)
+  if sample then redis.call('HINCRBY', campaign, 'left:' .. sample, -1) end
   emit('started', '{}', 'trial_id', id, 'attempt', tostring(attempt), 'fence', fence)
   return { 'ok', tostring(attempt) }
+end
+
+-- The plan waits for a person; gives the answer as soon as there is one.
+function ops.ask(id, fence, worker, question, data)
+  if not holds(id, fence, worker) or get(id, 'state') ~= 'running' then
+    return { 'lost', 'lease' }
+  end
+  if get(id, 'question') ~= question then
+    set(id, 'question', question)
+    redis.call('HDEL', trials, id .. ':answer')
+    emit('asked', data)
+  end
+  return { 'ok', get(id, 'answer') }
+end
+
+function ops.answer(id, question, text, data)
+  if get(id, 'answered') == data then return { 'ok' } end
+  local state = get(id, 'state')
+  if state ~= 'running' or get(id, 'question') ~= question or get(id, 'answer') then
+    return { 'no', state or 'unknown trial' }
+  end
+  redis.call('HSET', trials, id .. ':answer', text, id .. ':answered', data)
+  emit('answered', data)
+  return { 'ok' }
 end
 
 function ops.renew(worker, fence, ttl, deadline)

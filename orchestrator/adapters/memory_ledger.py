@@ -17,6 +17,7 @@ from orchestrator.domain.rules import (
     TAKES_TRIALS,
     urgency_of,
 )
+from orchestrator.domain.samples import USED_UP, left
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.domain.trial import Trial, TrialState
 from orchestrator.ports import Clock, InstrumentRecord, InstrumentState, Lease
@@ -37,11 +38,16 @@ class _Campaign:
     grants: dict[int, int] = field(default_factory=dict[int, int])
     failed: dict[int, int] = field(default_factory=dict[int, int])
     corrected: dict[int, ev.Corrected] = field(default_factory=dict[int, ev.Corrected])
+    asked: dict[int, str] = field(default_factory=dict[int, str])
+    """The newest question of a trial's running attempt."""
+    answers: dict[int, ev.Answered] = field(default_factory=dict[int, ev.Answered])
+    """The answer to it."""
+    answered: dict[int, ev.Answered] = field(default_factory=dict[int, ev.Answered])
+    """The last answer of any attempt."""
     resolved: dict[int, ev.Acquired | ev.Failed] = field(
         default_factory=dict[int, ev.Acquired | ev.Failed]
     )
     ordered: ev.CampaignEvent | None = None
-    permits: int | None = None
 
 
 class MemoryLedger:
@@ -65,8 +71,7 @@ class MemoryLedger:
             known = self._campaigns.get(opened.campaign_id)
             if known is not None:
                 return replace(known.log[0], id="", at=0.0) == opened
-            permits = 0 if opened.step else None
-            self._campaigns[opened.campaign_id] = _Campaign(opened.instrument, permits=permits)
+            self._campaigns[opened.campaign_id] = _Campaign(opened.instrument)
             self._append(self._campaigns[opened.campaign_id], opened)
             return True
 
@@ -167,14 +172,18 @@ class MemoryLedger:
                 return None  # nobody has registered it: it is not known to be ready
             if record.state is not InstrumentState.READY or campaign.state.status != "running":
                 return None
-            if not campaign.queue or campaign.permits == 0:
+            if not campaign.queue or campaign.state.is_unapproved(campaign.queue[0]):
                 return None
             trial = campaign.state.trials[campaign.queue.pop(0)]
             if campaign.grants.get(trial.trial_id, 0) - trial.attempts >= MOST_GRANTS:
                 reason = f"leased {MOST_GRANTS} times without a start"
                 self._append(campaign, ev.Abandoned(trial_id=trial.trial_id, reason=reason))
                 return self.acquire(campaign_id, instrument, worker, floor=floor, ttl_s=ttl_s)
-            campaign.permits = None if campaign.permits is None else campaign.permits - 1
+            sample = str(trial.parameters.get(campaign.state.sample))
+            if left(campaign.state).get(sample, 1) < 1:
+                reason = USED_UP.format(sample)
+                self._append(campaign, ev.Abandoned(trial_id=trial.trial_id, reason=reason))
+                return self.acquire(campaign_id, instrument, worker, floor=floor, ttl_s=ttl_s)
             campaign.grants[trial.trial_id] = campaign.grants.get(trial.trial_id, 0) + 1
             fence = max(record.fence, floor) + 1
             self._instruments[instrument] = replace(
@@ -230,8 +239,38 @@ class MemoryLedger:
                 raise LeaseLost(f"trial {lease.trial_id} is {trial.state}")
             attempt = trial.attempts + 1
             started = ev.Started(trial_id=lease.trial_id, attempt=attempt, fence=lease.fence)
+            campaign.asked.pop(lease.trial_id, None)
+            campaign.answers.pop(lease.trial_id, None)
             self._append(campaign, started)
             return attempt
+
+    def ask(self, lease: Lease, asked: ev.Asked) -> str | None:
+        """See ports.Ledger."""
+        with self._changed:
+            campaign, trial = self._held(lease)
+            if trial.state is not TrialState.RUNNING:
+                raise LeaseLost(f"trial {lease.trial_id} is {trial.state}")
+            if campaign.asked.get(lease.trial_id) != asked.question:
+                campaign.asked[lease.trial_id] = asked.question
+                campaign.answers.pop(lease.trial_id, None)
+                self._append(campaign, asked)
+            answer = campaign.answers.get(lease.trial_id)
+            return None if answer is None else answer.text
+
+    def answer(self, campaign_id: str, answered: ev.Answered) -> bool:
+        """See ports.Ledger."""
+        with self._changed:
+            campaign, number = self._get(campaign_id), answered.trial_id
+            if campaign.answered.get(number) == answered:
+                return True
+            trial = campaign.state.trials.get(number)
+            if trial is None or trial.question is None:
+                return False
+            if trial.question.question != answered.question:
+                return False
+            campaign.answers[number] = campaign.answered[number] = answered
+            self._append(campaign, answered)
+            return True
 
     def renew(
         self,
@@ -379,10 +418,25 @@ class MemoryLedger:
             self._append(campaign, event)
             return True
 
-    def permit(self, campaign_id: str, trials: int | None) -> None:
+    def step(self, campaign_id: str, stepped: ev.Stepped) -> None:
         """See ports.Ledger."""
         with self._changed:
-            self._get(campaign_id).permits = trials
+            campaign = self._get(campaign_id)
+            if campaign.state.step != stepped.upto:
+                self._append(campaign, stepped)
+
+    def approve(self, campaign_id: str, approved: ev.Approved) -> bool:
+        """See ports.Ledger."""
+        with self._changed:
+            campaign, number = self._get(campaign_id), approved.trial_id
+            trial = campaign.state.trials.get(number)
+            if trial is None or trial.state is not TrialState.QUEUED:
+                return False
+            if trial.revision != approved.revision or number > campaign.state.step:
+                return False
+            if trial.approved_by is None:
+                self._append(campaign, approved)
+            return True
 
     # Instruments and processes
 

@@ -76,6 +76,8 @@ def reducer_identity(campaign: CampaignSpec) -> tuple[str, str]:
     Raises:
         Unusable: there is no such reducer.
     """
+    if campaign.reduce.where == "external":
+        return campaign.reduce.call or "external", ""
     reducer = inspect.unwrap(find_reducer(campaign))
     name = getattr(reducer, "__qualname__", type(reducer).__name__)
     module = getattr(reducer, "__module__", "")
@@ -192,6 +194,8 @@ def _argument_problems(
 
 def _outcome_problems(campaign: CampaignSpec) -> Iterator[Problem]:
     try:
+        if campaign.reduce.where == "external":
+            return
         declared = declared_outcomes(find_reducer(campaign))
     except Unusable as error:
         yield Problem("reduce.call" if campaign.reduce.call else "plan.name", str(error))

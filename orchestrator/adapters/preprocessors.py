@@ -19,6 +19,7 @@ from orchestrator.adapters.budgets import Budgets
 from orchestrator.adapters.conditions import Action, Conditions
 from orchestrator.adapters.device_paths import DevicePaths
 from orchestrator.adapters.journal import Journal
+from orchestrator.adapters.questions import Desk
 from orchestrator.adapters.readings import position
 from orchestrator.domain.envelope import Envelope
 from orchestrator.domain.errors import EnvelopeError, LabError, PlanFailed
@@ -51,6 +52,8 @@ class Terms:
     """Seconds of lab time in one second: sleeps are divided by it."""
     at: Callable[[str], Any]
     """The device at a dotted path."""
+    attended: bool = False
+    """True when somebody answers what the plan asks."""
     conditions: Conditions | None = None
     """Whose actions are due; None for moves that belong to no attempt."""
     hold_s: float | None = None
@@ -74,6 +77,8 @@ class Guard:
         """Without a journal nothing is written down: for moves that belong to no attempt."""
         self.failure: LabError | None = None
         """The first refusal; the attempt has failed even if the plan went on regardless."""
+        self.desk = Desk(attended=terms.attended)
+        """Where the plan's questions wait for a person."""
         self._paths = paths
         self._terms = terms
         self._journal = journal
@@ -99,7 +104,6 @@ class Guard:
             "save": self._save,
             "drop": self._close_bundle,
             "pause": self._unattended,
-            "input": self._unattended,
         }
         self._on_motion: Mapping[str, Callable[[Msg], Messages]] = {
             "set": self._set,
@@ -123,7 +127,10 @@ class Guard:
             error = response = None
             try:
                 message = yield from self._admitted(message)
-                response = yield message
+                if message.command == "input":
+                    response = yield from self._answered(message)
+                else:
+                    response = yield message
                 yield from self._after(message, response)
             except GeneratorExit:
                 plan.close()
@@ -140,6 +147,13 @@ class Guard:
             look = self._on.get(message.command)
             return message if look is None else look(message)
         except LabError as refusal:
+            self.failure = self.failure or refusal
+            raise
+
+    def _answered(self, message: Msg) -> Messages:
+        try:
+            return (yield from self.desk.put(message))
+        except PlanFailed as refusal:
             self.failure = self.failure or refusal
             raise
 

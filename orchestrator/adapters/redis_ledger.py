@@ -107,9 +107,10 @@ class RedisLedger:
 
     def open_campaign(self, opened: ev.Opened) -> bool:
         """See ports.Ledger."""
-        permits = 0 if opened.step else ""
-        args = (opened.campaign_id, opened.instrument, permits, ev.to_json(opened))
-        return self._call(opened.campaign_id, opened.instrument, "open", *args)[0] == "ok"
+        args = (opened.campaign_id, opened.instrument, int(opened.step), ev.to_json(opened))
+        samples = [item for pair in opened.samples.items() for item in pair]
+        call = (opened.campaign_id, opened.instrument, "open", *args, opened.sample, *samples)
+        return self._call(*call)[0] == "ok"
 
     def campaigns(self) -> list[str]:
         """See ports.Ledger."""
@@ -205,6 +206,16 @@ class RedisLedger:
         """See ports.Ledger."""
         return int(self._held(lease, "start")[1])
 
+    def ask(self, lease: Lease, asked: ev.Asked) -> str | None:
+        """See ports.Ledger."""
+        reply = self._held(lease, "ask", asked.question, ev.to_json(asked))
+        return reply[1] if len(reply) > 1 else None
+
+    def answer(self, campaign_id: str, answered: ev.Answered) -> bool:
+        """See ports.Ledger."""
+        args = (answered.trial_id, answered.question, answered.text, ev.to_json(answered))
+        return self._on(campaign_id, "answer", *args)[0] == "ok"
+
     def renew(
         self,
         instrument: str,
@@ -288,14 +299,14 @@ class RedisLedger:
         args = (campaign_id, event.status, last_id, ev.to_json(event))
         return self._on(campaign_id, "finish", *args)[0] == "ok"
 
-    def permit(self, campaign_id: str, trials: int | None) -> None:
+    def step(self, campaign_id: str, stepped: ev.Stepped) -> None:
         """See ports.Ledger."""
-        self._instrument(campaign_id)
-        key = self._campaign_keys(campaign_id)[0]
-        if trials is None:
-            self._patiently(lambda: self._redis.hdel(key, "permits"))
-        else:
-            self._patiently(lambda: self._redis.hset(key, "permits", str(trials)))
+        self._on(campaign_id, "step", stepped.upto, ev.to_json(stepped))
+
+    def approve(self, campaign_id: str, approved: ev.Approved) -> bool:
+        """See ports.Ledger."""
+        args = (approved.trial_id, approved.revision, ev.to_json(approved))
+        return self._on(campaign_id, "approve", *args)[0] == "ok"
 
     # Instruments
 

@@ -59,14 +59,54 @@ def _outcomes(campaign: CampaignSpec, runs: Sequence[Run]) -> dict[str, Outcome]
     except Exception as error:  # a lab's own code may raise anything
         message = f"{reducer.__name__} raised {type(error).__name__}: {error}"
         raise ReductionError(message) from error
+    return _checked(campaign, given, reducer.__name__, declared_outcomes(reducer) or {})
+
+
+def delivered(
+    campaign: CampaignSpec, given: object, runs: Callable[[], Sequence[Run]]
+) -> Reduction:
+    """What came from an external reducer, held to the same rules as what comes from one here.
+
+    Args:
+        campaign: names the outcomes that it needs, their units and its validity rules.
+        given: by name a value, a list ``[mean, sem]`` or ``[mean, sem, unit]``, or a mapping with
+            these keys.
+        runs: gives the trial's runs, for validity rules on their streams.
+
+    Raises:
+        ReductionError: an outcome is missing, no finite number, or in another unit.
+    """
+    plain = (
+        {name: _as_tuple(value) for name, value in given.items()}
+        if isinstance(given, Mapping)
+        else given
+    )
+    units = {name: one.unit for name, one in campaign.objectives.items() if one.unit is not None}
+    outcomes = _checked(campaign, plain, "the external reducer", units)
+    return Reduction(outcomes, broken_rule(campaign.valid, outcomes, runs))
+
+
+def _as_tuple(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    if isinstance(value, Mapping):
+        if unknown := [name for name in value if name not in ("mean", "sem", "unit")]:
+            raise ReductionError(f"{unknown[0]!r} is none of mean, sem, unit")
+        return (value.get("mean"), value.get("sem"), value.get("unit"))
+    return value
+
+
+def _checked(
+    campaign: CampaignSpec, given: object, who: str, declared: Mapping[str, str]
+) -> dict[str, Outcome]:
+    """The outcomes that somebody gave; ``declared`` are units by name."""
     if not isinstance(given, Mapping):
-        raise ReductionError(f"{reducer.__name__} gave {given!r}, not a mapping of outcomes")
+        raise ReductionError(f"{who} gave {given!r}, not a mapping of outcomes")
     if len(given) > MOST_OUTCOMES:
         raise ReductionError(
-            f"{reducer.__name__} gave {len(given)} outcomes, more than {MOST_OUTCOMES}: what a "
+            f"{who} gave {len(given)} outcomes, more than {MOST_OUTCOMES}: what a "
             "measurement recorded belongs into its documents"
         )
-    declared = declared_outcomes(reducer) or {}
     missing = [name for name in (*campaign.outcome_names, *declared) if name not in given]
     if missing:
         raise ReductionError(f"outcome {missing[0]!r} is missing{near(missing[0], given)}")

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from orchestrator.adapters.plain_words import finding_of, is_consequence
 from orchestrator.adapters.plain_yaml import Document, Lines, Unreadable, dotted, parsed
-from orchestrator.domain.consistency import campaign_findings, instrument_findings
+from orchestrator.adapters.sample_file import BadSamples, read_samples
+from orchestrator.domain.consistency import Place, campaign_findings, instrument_findings
 from orchestrator.domain.errors import Problem, SpecError, Unusable, near
 from orchestrator.domain.spec import (
     INCONSISTENT,
@@ -30,10 +31,44 @@ _FINDINGS = {CampaignSpec: campaign_findings, InstrumentSpec: instrument_finding
 def read_campaign(file: Path) -> tuple[CampaignSpec, Lines]:
     """The campaign file as a model, and the line of each of its keys.
 
+    The list of samples is in the model, and stands for ``choices: samples``.
+
     Raises:
         SpecError: with every problem found in the file.
     """
     return _read(file, CampaignSpec)
+
+
+def _fill_in_samples(file: Path, document: Document) -> None:
+    """Put the list of samples in the place of the file's name and of ``choices: samples``."""
+    given, parameters = document.data.get("samples"), document.data.get("parameters")
+    bound = [
+        name
+        for name, one in (parameters.items() if isinstance(parameters, dict) else ())
+        if isinstance(one, dict) and one.get("choices") == "samples"
+    ]
+    if not isinstance(given, dict) or not isinstance(given.get("file"), str):
+        for name in bound:
+            message = "needs a list of samples: write samples: {file: samples.csv}"
+            _refuse(document, ("parameters", name, "choices"), message)
+        return
+    if len(bound) != 1:
+        message = f"must be the choices of one parameter (choices: samples), not of {len(bound)}"
+        _refuse(document, ("samples",), message)
+        return
+    try:
+        samples = read_samples(file.parent / given["file"])
+    except BadSamples as error:
+        _refuse(document, ("samples", "file"), str(error))
+        return
+    given.update(parameter=bound[0], list=samples)
+    parameters[bound[0]]["choices"] = [one["position"] for one in samples]
+
+
+def _refuse(document: Document, place: Place, message: str) -> None:
+    lines = document.lines
+    above = [place[:length] for length in range(len(place), -1, -1)]
+    document.refuse(place, next(lines[one] for one in above if one in lines), message, unread=True)
 
 
 def read_instrument(file: Path) -> tuple[InstrumentSpec, Lines]:
@@ -136,6 +171,8 @@ def _read(file: Path, model: type[Model]) -> tuple[Model, Lines]:
         document = parsed(_content(file))
     except Unreadable as error:
         raise SpecError(str(file), [error.problem]) from error
+    if model is CampaignSpec:
+        _fill_in_samples(file, document)
     problems = document.problems
     try:
         spec = model.from_data(document.data)

@@ -57,6 +57,25 @@ def _nothing() -> Iterator[None]:
 
 
 @app.command
+def samples(campaign: str | None = None, /, *, common: Common | None = None) -> int:
+    """Say what is left of a campaign's samples, as a list that the next campaign can begin with.
+
+    Args:
+        campaign: Id of the campaign; the newest when left out.
+        common: Options of every verb.
+    """
+    from orchestrator import service
+    from orchestrator.adapters.sample_file import written
+
+    common = common or Common()
+    with ledger_of(common) as (_, ledger):
+        name = service.find(ledger, campaign)
+        rows = service.samples(ledger, name)
+    common.say({"campaign_id": name, "samples": rows}, written(rows).rstrip())
+    return 0
+
+
+@app.command
 def why(trial: int, /, *, campaign: str | None = None, common: Common | None = None) -> int:
     """Tell what happened to a trial, and why.
 

@@ -1,6 +1,9 @@
 """Verbs that settle what evidence could not: suspect trials, faults, failed reductions."""
 
-from typing import Annotated, Literal
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -86,3 +89,47 @@ def reduce(
     about = {"campaign_id": name, "trials": states, "reasons": reasons}
     common.say(about, text or "nothing was unreduced")
     return ExitCode.FAILED if "unreduced" in states.values() else ExitCode.DONE
+
+
+@app.command
+def outcome(
+    trial: int,
+    file: Path | None = None,
+    /,
+    *,
+    campaign: str | None = None,
+    common: Common | None = None,
+) -> int:
+    """Deliver the outcomes of a trial that an external reducer has found.
+
+    Args:
+        trial: Number of the trial.
+        file: JSON object such as {"sty": 9120.5} or {"sty": [9120.5, 12.0]} (mean and standard
+            error); read from standard input when left out.
+        campaign: Id of the campaign; the newest when left out.
+        common: Options of every verb.
+    """
+    from orchestrator import service
+    from orchestrator.launcher import keep_results
+    from orchestrator.unfinished import take_outcome
+
+    common, given = common or Common(), _json(file)
+    with ledger_of(common) as (settings, ledger):
+        name = service.find(ledger, campaign)
+        after = take_outcome(settings, ledger, name, trial, given, by=person())
+        if service.state_of(ledger, name).is_over:
+            keep_results(settings.data_dir, ledger, name)
+    text = f"trial {trial} {service.sentence(after)}"
+    common.say({"campaign_id": name, "trial_id": trial, "state": str(after.state)}, text)
+    return ExitCode.DONE
+
+
+def _json(file: Path | None) -> Any:
+    """What a file, or standard input, holds."""
+    from orchestrator.domain.errors import Unusable
+
+    where = "standard input" if file is None else str(file)
+    try:
+        return json.loads(sys.stdin.read() if file is None else file.read_text())
+    except (OSError, ValueError) as error:
+        raise Unusable(f"{where} holds no JSON object of outcomes: {error}") from error

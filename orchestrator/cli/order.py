@@ -109,6 +109,48 @@ def note(text: str, /, *, campaign: str | None = None, common: Common | None = N
 
 
 @app.command
+def answer(
+    campaign: str, text: str, /, *, question: str | None = None, common: Common | None = None
+) -> int:
+    """Answer what a running plan asks; it goes on with the text.
+
+    Args:
+        campaign: Id of the campaign.
+        text: What the plan is told, such as 'loaded' or '12.5'.
+        question: Id of the question, as ``status`` shows it, so that no other can be meant; the
+            one that waits when left out.
+        common: Options of every verb.
+    """
+    from orchestrator import service
+
+    common = common or Common()
+    with ledger_of(common) as (_, ledger):
+        name = service.find(ledger, campaign)
+        said = service.answer(ledger, name, text, by=person(), question=question)
+    common.say({"campaign_id": name, "by": person(), "text": text}, said)
+    return 0
+
+
+@app.command
+def approve(campaign: str, /, *, trial: int | None = None, common: Common | None = None) -> int:
+    """Let a trial start that waits for a person, as the first ones of ``run --step`` do.
+
+    Args:
+        campaign: Id of the campaign.
+        trial: Number of the trial, so that no other can be meant; the one that waits when left out.
+        common: Options of every verb.
+    """
+    from orchestrator import service
+
+    common = common or Common()
+    with ledger_of(common) as (_, ledger):
+        name = service.find(ledger, campaign)
+        said = service.approve(ledger, name, by=person(), trial_id=trial)
+    common.say({"campaign_id": name, "by": person(), "text": said}, said)
+    return 0
+
+
+@app.command
 def park(instrument: str, /, *, hardware: bool = False, common: Common | None = None) -> int:
     """Move an idle instrument to its safe pose, in the order of its file.
 

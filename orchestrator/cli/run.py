@@ -1,6 +1,7 @@
 """Verbs that begin: run a campaign, check its files, or open it for later."""
 
 import json
+import select
 import sys
 import time
 from dataclasses import replace
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from orchestrator.settings import Settings
 
 Trials = Annotated[int | None, Parameter(validator=validators.Number(gte=1))]
+Step = Annotated[int | None, Parameter(validator=validators.Number(gte=0))]
+FIRST_TRIALS = 3
+"""Trials of a real instrument that a person approves when --step says nothing."""
 Seed = Annotated[int | None, Parameter(validator=validators.Number(gte=0, lt=2**31))]
 
 
@@ -30,7 +34,7 @@ def run(
     resume: str | None = None,
     hardware: bool = False,
     twin: bool = False,
-    step: bool = False,
+    step: Step = None,
     faults: Path | None = None,
     common: Common | None = None,
 ) -> int:
@@ -47,7 +51,9 @@ def run(
         resume: Id of a campaign to continue; no campaign file is needed then.
         hardware: Allow a real instrument to move.
         twin: Run a real instrument's file on its twin.
-        step: Ask before each trial.
+        step: A person approves each of the first so many trials, at the keyboard or by
+            ``labwright approve``; 0 for none (default: 3 on a real instrument, 0 on a twin, and
+            with --resume those that are left).
         faults: File of what is to go wrong with the twin, and when.
         common: Options of every verb.
     """
@@ -83,12 +89,13 @@ def run(
             launcher.checked_id(id) if id else service.new_campaign_id(spec.name, time.time())
         )
         checked = launcher.Files(spec, files.instrument)
+        step = _first_trials(step, files.instrument.mode)
         open_campaign = launcher.opener(checked, campaign_id, settings.data_dir, step=step)
-    return _show_run(common, settings, campaign_id, open_campaign, step=step)
+    return _show_run(common, settings, campaign_id, open_campaign, asks=bool(step))
 
 
 def _show_run(
-    common: Common, settings: "Settings", campaign_id: str, open_campaign: Any, *, step: bool
+    common: Common, settings: "Settings", campaign_id: str, open_campaign: Any, *, asks: bool
 ) -> int:
     """Run with the live display on a terminal, and with plain lines elsewhere."""
     from rich.console import Console
@@ -98,7 +105,8 @@ def _show_run(
     from orchestrator.launcher import Launcher
 
     console = Console()
-    is_live = console.is_terminal and not common.json and not step
+    is_live = console.is_terminal and not common.json and not asks
+    keyboard = Keyboard() if asks and sys.stdin.isatty() else None
     last = CampaignState()
     screen = display.Display(console)
 
@@ -113,7 +121,8 @@ def _show_run(
         last = state
 
     tell = screen.tell if is_live else display.PlainAlarm().tell
-    launcher = Launcher(settings, campaign_id, show, is_live, tell, _ask_for if step else None)
+    waits_for_person = is_live or keyboard is not None
+    launcher = Launcher(settings, campaign_id, show, waits_for_person, tell, keyboard)
     if is_live:
         with screen.showing():
             outcome, code = launcher.run(open_campaign)
@@ -131,12 +140,29 @@ def _show_run(
     return code
 
 
-def _ask_for(trial: Any) -> bool:
-    """Ask the person at the keyboard; anything but yes, and the end of input, means no."""
-    settings = ", ".join(f"{name} {value}" for name, value in trial.parameters.items())
-    sys.stderr.write(f"start trial {trial.trial_id} at {settings}? [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+def _first_trials(step: int | None, mode: str) -> int:
+    if step is not None:
+        return step
+    return FIRST_TRIALS if mode == "real" else 0
+
+
+class Keyboard:
+    """Asks the person at the keyboard whether a trial may start, and waits for nobody."""
+
+    def __init__(self) -> None:
+        self._asked: tuple[int, int, int] | None = None
+
+    def __call__(self, trial: Any) -> bool | None:
+        """None as long as nothing was said; anything but yes, and the end of input, means no."""
+        question = (trial.trial_id, trial.revision, trial.attempts)
+        if question != self._asked:
+            self._asked = question
+            settings = ", ".join(f"{name} {value}" for name, value in trial.parameters.items())
+            sys.stderr.write(f"start trial {trial.trial_id} at {settings}? [y/N] ")
+            sys.stderr.flush()
+        if not select.select([sys.stdin], [], [], 0)[0]:
+            return None
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 @app.command
@@ -178,6 +204,7 @@ def submit(
     trials: Trials = None,
     seed: Seed = None,
     id: str | None = None,
+    step: Step = None,
     common: Common | None = None,
 ) -> int:
     """Open a campaign without running it; ``run --resume`` starts it.
@@ -187,6 +214,7 @@ def submit(
         trials: Run exactly this many trials; replaces the budget and the stop rules.
         seed: Seed of the optimizer and of the twin's noise.
         id: Id of the new campaign.
+        step: A person approves each of the first so many trials (default: 3 on a real instrument).
         common: Options of every verb.
     """
     from orchestrator import launcher, service
@@ -198,7 +226,8 @@ def submit(
     campaign_id = launcher.checked_id(id) if id else service.new_campaign_id(spec.name, time.time())
     settings, checked = common.settings(), launcher.Files(spec, files.instrument)
     with open_ledger(settings, must_exist=False) as ledger:
-        launcher.opener(checked, campaign_id, settings.data_dir)(ledger)
+        first = _first_trials(step, files.instrument.mode)
+        launcher.opener(checked, campaign_id, settings.data_dir, step=first)(ledger)
     text = f"{campaign_id} is open; start it with: labwright run --resume {campaign_id}"
     common.say({"campaign_id": campaign_id}, text)
     return 0

@@ -81,7 +81,7 @@ def _status(common: Common, campaign_id: str | None) -> int:
     stands = full or standing(state, record, roles, time.time())
     account = summary(log)
     if common.json:
-        told = {"sentence": stands.sentence, "alarm": stands.is_alarm}
+        told = {"sentence": stands.sentence, "alarm": stands.is_alarm, "question": _asked(state)}
         print(json.dumps({**account, **told, "processes": processes}))
     else:
         _print_states(common, [state], {})
@@ -90,7 +90,20 @@ def _status(common: Common, campaign_id: str | None) -> int:
             print("".join(f"  {line}\n" for line in lines))
         for process in processes:
             print(f"  {process['role']:8} pid {process['pid']}  {process['instrument'] or ''}")
-    return ExitCode.NEEDS_PERSON if state.status is CampaignStatus.NEEDS_PERSON else 0
+    needs_person = state.status is CampaignStatus.NEEDS_PERSON or state.asking is not None
+    return ExitCode.NEEDS_PERSON if needs_person else 0
+
+
+def _asked(state: Any) -> dict[str, Any] | None:
+    """What a running plan waits to be told."""
+    from orchestrator.domain.events import iso
+
+    trial = state.asking
+    if trial is None:
+        return None
+    asked = trial.question
+    about = {"id": asked.question, "text": asked.text, "since": iso(asked.asked_at)}
+    return {"trial_id": trial.trial_id, **about}
 
 
 def _say_lost(common: Common, error: LabError) -> int:

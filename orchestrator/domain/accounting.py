@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, get_args
 
 from orchestrator.domain import events as ev
-from orchestrator.domain.state import CampaignState, CampaignStatus, Trials, fold
+from orchestrator.domain.state import CampaignState, CampaignStatus, Trials, asking, fold
 from orchestrator.domain.trial import TrialState
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Times:
     suspended_s: float = 0.0
     """A condition is out of its range, or there is no room for data."""
     needs_person_s: float = 0.0
-    """Only a person could decide what happens next, and had not yet."""
+    """Only a person could decide what happens next, or answer the plan, and had not yet."""
     recovery_s: float = 0.0
     """Instrument unknown, in recovery or in fault, or the evidence of a lost trial looked at."""
     measuring_s: float = 0.0
@@ -129,6 +129,8 @@ class _Course:
         status, count = self._campaign.status, self._trials.count
         if status in _HELD:
             return _HELD[status]
+        if asking(self._trials.live):
+            return "needs_person_s"
         if self._is_unknown or count(TrialState.SUSPECT):
             return "recovery_s"
         if count(TrialState.RUNNING):

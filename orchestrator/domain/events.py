@@ -44,8 +44,13 @@ class Opened(Event):
     """The campaign file as it was read, defaults filled in."""
     instrument_spec: Mapping[str, Any]
     versions: Mapping[str, str] = field(default_factory=dict[str, str])
-    step: bool = False
-    """True when a person is asked before each trial."""
+    step: int = 0
+    """Trials up to this number start only when a person has approved them; ``true``, as older
+    versions wrote, means all."""
+    sample: str = ""
+    """Parameter that names the sample of a trial; empty without a list of samples."""
+    samples: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Uses that each sample has, by position; each start of a trial spends one."""
     opener: str = ""
     """Unique to one order to open: the same order sent again is told from another's."""
 
@@ -92,6 +97,23 @@ class Superseded(Proposal):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stepped(Event):
+    """From now on trials up to the number ``upto`` start only when a person has approved them."""
+
+    upto: int
+    """0 for none."""
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approved(TrialEvent):
+    """A person lets a queued trial start, once and with the parameters of this revision."""
+
+    revision: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Leased(TrialEvent):
     """A worker took the instrument for this trial; nothing has moved."""
 
@@ -105,6 +127,29 @@ class Started(TrialEvent):
 
     attempt: int
     fence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(TrialEvent):
+    """The running plan waits for a person's answer."""
+
+    question: str
+    """Unique in the campaign: ``<trial>-<fence>-<number>``, the number from 1 in each attempt."""
+    text: str
+
+    @property
+    def reason(self) -> str:
+        """What a person is called for."""
+        return self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered(TrialEvent):
+    """A person answered; the plan goes on with the text."""
+
+    question: str
+    text: str
+    by: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +206,8 @@ class Measured(TrialEvent):
     """The reducer turned the documents into outcomes."""
 
     outcomes: Mapping[str, Outcome]
+    by: str = ""
+    """Who delivered them from elsewhere; empty when the campaign's own reducer gave them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +216,8 @@ class Invalidated(TrialEvent):
 
     outcomes: Mapping[str, Outcome]
     reason: str
+    by: str = ""
+    """As of Measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,8 +339,12 @@ _TYPES: dict[str, type[Event]] = {
     "opened": Opened,
     "proposed": Proposed,
     "superseded": Superseded,
+    "stepped": Stepped,
+    "approved": Approved,
     "leased": Leased,
     "started": Started,
+    "asked": Asked,
+    "answered": Answered,
     "lease_expired": LeaseExpired,
     "failed": Failed,
     "acquired": Acquired,

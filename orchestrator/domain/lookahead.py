@@ -14,6 +14,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from orchestrator.domain.proposal import may_improve
+from orchestrator.domain.samples import free
 from orchestrator.domain.state import CampaignState, CampaignStatus
 from orchestrator.domain.trial import Trial, TrialState
 
@@ -96,8 +97,10 @@ def depth(state: CampaignState, spec: CampaignSpec, pace: Pace) -> int:
 
 
 def wants_trial(state: CampaignState, spec: CampaignSpec, depth: int) -> bool:
-    """True when the queue is shorter than it should be and the budget has room."""
+    """True when the queue is shorter than it should be, and budget and samples have room."""
     if len(state.trials) >= spec.budget.trials or state.status is not CampaignStatus.RUNNING:
+        return False
+    if spec.samples is not None and max(free(state).values(), default=0) < 1:
         return False
     batch = spec.optimizer.batch
     if depth == 0:
@@ -108,11 +111,15 @@ def wants_trial(state: CampaignState, spec: CampaignSpec, depth: int) -> bool:
 def outdated(state: CampaignState, pace: Pace, now: float) -> Trial | None:
     """The first trial of the queue that newer results can still improve; None when none can.
 
-    Left out are those whose turn comes before a suggestion could be there.
+    Left out are those whose turn comes before a suggestion could be there, and those that a person
+    has to approve: what somebody looks at stays as it is.
     """
     told = state.count(TrialState.MEASURED)
     for place, trial in enumerate(state.in_state(TrialState.QUEUED)):
-        if may_improve(trial) and trial.told < told and _is_in_time(state, pace, now, place):
+        is_looked_at = trial.trial_id <= state.step
+        if is_looked_at or not may_improve(trial) or trial.told >= told:
+            continue
+        if _is_in_time(state, pace, now, place):
             return trial
     return None
 

@@ -52,7 +52,8 @@ def example(name: str, now: float, host: str) -> Notice:
         f"This is a test from {host}: nothing has happened.",
         "",
         "Campaigns that run with the same settings send a message here when they need a person,",
-        "when an instrument is in fault, when they stay suspended, and when they are over.",
+        "when a plan asks something, when an instrument is in fault, when they stay suspended,",
+        "and when they are over.",
     ]
     return Notice(
         key=f"test/{name}/{NoticeKind.TEST}",
@@ -80,9 +81,16 @@ def _words(
             )
             for trial in (state.in_state(TrialState.SUSPECT) if _spends_samples(state) else ())
         }  # else evidence decides them
+        if state.awaits_approval and (trial := state.to_approve):
+            decide = {f"approve {campaign}": f"lets trial {trial.trial_id} start"}
         go_on = decide or {f"resume {campaign}": "goes on, once somebody has looked"}
         then = "nothing starts until somebody decides; there is no time limit."
         return "needs a person", then, {**look, **go_on, **start, **end}
+    if kind is NoticeKind.QUESTION:
+        then = "the plan waits where it stands; without an answer in time its attempt ends."
+        reply = {f"answer {campaign} '...'": "gives the plan its answer, and it goes on"}
+        abort = {f"abort {campaign}": "stops the plan with its clean-up and ends the campaign"}
+        return "asks for a person", then, {**look, **reply, **abort}
     if kind is NoticeKind.FAULT:
         then = "nothing moves: only staff clear a fault, after a look at the instrument."
         clear = {f"clear-fault {state.instrument} --reason '...'": "says that staff have looked"}

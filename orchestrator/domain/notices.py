@@ -5,6 +5,7 @@ The rules, chosen so that a night brings one message for each event and not a st
 - ``needs_person`` and ``fault``: told at once, as long as they stand. The same reason is told
   again no sooner than an hour later, and then only if it was raised again meanwhile and still
   stands: a worker that asks anew after each restart rings once an hour at most.
+- ``question``: a running plan asks something; told at once, and only while it waits.
 - ``suspended``: told once for each suspension that has lasted the given minutes and still lasts.
 - ``over``: told once, whatever the ending.
 - Nothing is told any more when it became due more than six hours ago.
@@ -25,6 +26,7 @@ class NoticeKind(StrEnum):
     """What a notice is about."""
 
     NEEDS_PERSON = "needs_person"
+    QUESTION = "question"
     FAULT = "fault"
     SUSPENDED = "suspended"
     OVER = "over"
@@ -46,7 +48,7 @@ class Notice:
     body: str
 
 
-Raised = ev.CampaignEvent | ev.InstrumentChanged
+Raised = ev.CampaignEvent | ev.InstrumentChanged | ev.Asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +84,12 @@ class NoticeRules:
     """Options that the commands in a notice need, such as ``--data-dir /data/lab``."""
 
 
+_ENDS_QUESTION = (ev.Answered, ev.Failed, ev.Acquired, ev.LeaseExpired, ev.Cancelled)
+
+
 def matters(event: ev.Event) -> bool:
     """True when ``due`` needs to see this event."""
-    return isinstance(event, (ev.CampaignEvent, ev.InstrumentChanged))
+    return isinstance(event, (ev.CampaignEvent, ev.InstrumentChanged, ev.Asked, *_ENDS_QUESTION))
 
 
 def due(log: Sequence[ev.Event], now: float, rules: NoticeRules) -> list[Due]:
@@ -95,7 +100,8 @@ def due(log: Sequence[ev.Event], now: float, rules: NoticeRules) -> list[Due]:
         now: Unix time in seconds; an event of the log is never taken for one of the future.
         rules: what is worth a message.
     """
-    found = [*_needs_person(log, rules), *_faults(log, rules), *_suspended(log, rules), *_over(log)]
+    found = [*_needs_person(log, rules), *_questions(log), *_faults(log, rules)]
+    found += [*_suspended(log, rules), *_over(log)]
     now = max([now, *(event.at for event in log[-1:])])  # the ledger may have another clock
     recent = [one for one in found if now - rules.stale_s <= one.at <= now]
     return sorted(recent, key=lambda one: one.at)
@@ -118,6 +124,17 @@ def _needs_person(log: Iterable[ev.Event], rules: NoticeRules) -> Iterator[Due]:
     for one in _apart(NoticeKind.NEEDS_PERSON, asked, rules.repeat_s):
         if one.newest in standing:
             yield one
+
+
+def _questions(log: Iterable[ev.Event]) -> Iterator[Due]:
+    waiting: dict[int, ev.Asked] = {}
+    for event in log:
+        if isinstance(event, ev.Asked):
+            waiting[event.trial_id] = event
+        elif isinstance(event, _ENDS_QUESTION):
+            waiting.pop(event.trial_id, None)
+    for asked in waiting.values():
+        yield Due(NoticeKind.QUESTION, asked.at, asked, asked)
 
 
 def _faults(log: Iterable[ev.Event], rules: NoticeRules) -> Iterator[Due]:

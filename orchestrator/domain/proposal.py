@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from orchestrator.domain.samples import free
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState
 from orchestrator.domain.trial import Observation, ParameterValue, Trial, TrialState
@@ -22,6 +23,8 @@ class Knowledge:
     """Seed for this proposal alone."""
     basis: str
     """Id of the last ledger event behind ``observations``."""
+    samples: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Uses of each sample that are left and not reserved; empty without a list of samples."""
 
     @property
     def told(self) -> tuple[Observation, ...]:
@@ -63,13 +66,13 @@ def knowledge(state: CampaignState, spec: CampaignSpec, trial_id: int | None = N
         for trial in state.in_state(TrialState.QUEUED)
         if trial.trial_id >= number and may_improve(trial)
     }
-    observations = tuple(
-        trial.observation for one, trial in state.trials.items() if one not in behind
-    )
+    known = {one: trial for one, trial in state.trials.items() if one not in behind}
+    observations = tuple(trial.observation for trial in known.values())
     return Knowledge(
         spec=spec,
         observations=observations,
         trial_id=number,
         seed=seed_for(spec.optimizer.seed, number),
         basis=state.last_id,
+        samples=free(state, known),
     )

@@ -34,6 +34,7 @@ class Grade(StrEnum):
     OTHER = "not reproduced"
     GIVEN = "not computed"
     """A person or an agent asked for it: there is nothing to compute."""
+    EXTERNAL = "not recomputed: external reducer"
 
 
 @dataclass(frozen=True, slots=True)

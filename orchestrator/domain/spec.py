@@ -205,8 +205,40 @@ class ReduceSpec(_Strict):
 
     call: DottedPath | None = None
     """A reducer of the lab's own; None takes the one beside the plan."""
+    where: Literal["local", "external"] = "local"
+    """``external``: somebody else reduces, and delivers by ``labwright outcome``."""
     timeout_s: Annotated[float, Field(gt=0, le=86400)] = 600.0
-    """Seconds it may take for one trial, the import of its module included."""
+    """Seconds it may take for one trial, the import of its module included; of an external one,
+    from the data being safe to the delivery."""
+
+
+class SampleSpec(_Strict):
+    """One sample of the list."""
+
+    position: str
+    """Its name: what the plan is told."""
+    amount: str = ""
+    """For people: how much there is of it."""
+    uses: Count
+    """Starts of a trial that it is good for."""
+
+
+class SamplesSpec(_Strict):
+    """The list of samples; each start of a trial spends one use of its sample."""
+
+    file: str
+    """CSV file with the columns ``position``, ``amount`` and ``uses left``; relative to this file.
+
+    It is read once, when the campaign file is."""
+    parameter: Name | None = None
+    """The parameter with ``choices: samples``; filled in when the file is read."""
+    list: tuple[SampleSpec, ...] = ()
+    """What the file said; filled in when it is read."""
+
+    @property
+    def uses(self) -> dict[str, int]:
+        """Uses of each sample, by position, in the order of the list."""
+        return {one.position: one.uses for one in self.list}
 
 
 class BudgetSpec(_Strict):
@@ -270,6 +302,8 @@ class PolicySpec(_Strict):
     consumes_sample: bool = False
     """True when a second attempt spends another sample: then a person decides after a crash."""
     approval: Literal["automatic"] = "automatic"
+    answer_within_s: Annotated[float, Field(gt=0, le=604800)] = 3600.0
+    """Seconds that a person has for an answer or an approval: then the campaign stops for one."""
     stop_after: StopAfterSpec = StopAfterSpec()
 
 
@@ -286,6 +320,7 @@ class CampaignSpec(_Strict):
     valid: tuple[InequalityText, ...] = ()
     """Rules on outcomes and stream data; a trial that breaks one is kept and not told."""
     reduce: ReduceSpec = ReduceSpec()
+    samples: SamplesSpec | None = None
     budget: BudgetSpec
     stop: StopSpec = StopSpec()
     optimizer: OptimizerSpec = OptimizerSpec()
@@ -328,8 +363,9 @@ class CampaignSpec(_Strict):
         return self.model_copy(update=changed)
 
     def with_reducer(self, call: str) -> Self:
-        """The spec with another reducer, by its dotted name."""
-        return self.model_copy(update={"reduce": self.reduce.model_copy(update={"call": call})})
+        """The spec with another reducer, by its dotted name, which runs here."""
+        changed = self.reduce.model_copy(update={"call": call, "where": "local"})
+        return self.model_copy(update={"reduce": changed})
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:

@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import IllegalTransition
-from orchestrator.domain.trial import TERMINAL, Trial, TrialState, check_transition
+from orchestrator.domain.trial import TERMINAL, Question, Trial, TrialState, check_transition
 
 
 class CampaignStatus(StrEnum):
@@ -36,6 +36,8 @@ OVER = frozenset(
     {CampaignStatus.DONE, CampaignStatus.STOPPED, CampaignStatus.ABORTED, CampaignStatus.FAILED}
 )
 
+HELD = frozenset({CampaignStatus.PAUSED, CampaignStatus.SUSPENDED, CampaignStatus.NEEDS_PERSON})
+
 
 @dataclass(frozen=True, slots=True)
 class CampaignState:
@@ -52,6 +54,8 @@ class CampaignState:
     """While finishing: the status it will end with."""
     waiting_for: str | None = None
     """While paused, suspended or waiting for a person: why."""
+    held_by: str | None = None
+    """While paused, suspended or waiting for a person: who ordered it."""
     trials: Mapping[int, Trial] = field(default_factory=dict[int, Trial])
     """By trial id, in the order of their first proposal."""
     live: Mapping[int, Trial] = field(default_factory=dict[int, Trial])
@@ -60,6 +64,12 @@ class CampaignState:
     """How many trials are in each state; a state that is missing has none."""
     measured: tuple[Trial, ...] = ()
     """The measured ones, in the order in which their outcomes arrived."""
+    sample: str = ""
+    """Parameter that names a trial's sample; empty without a list of samples."""
+    samples: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Uses that each sample had at the opening; ``domain.samples`` says what is left."""
+    step: int = 0
+    """Trials up to this number start only when a person has approved them."""
     last_id: str = "0"
     opened_at: float | None = None
     ended_at: float | None = None
@@ -68,7 +78,7 @@ class CampaignState:
     first_start: float | None = None
     """Time of the first start of any trial."""
     held_since: float | None = None
-    """While paused, suspended or waiting for a person: since when."""
+    """While paused, suspended or waiting for a person, a plan's question included: since when."""
     held_s: float = 0.0
     """Seconds so held since the first start, the present hold left out."""
 
@@ -82,6 +92,31 @@ class CampaignState:
         """Number of the next trial, from 1."""
         return len(self.trials) + 1
 
+    @property
+    def asking(self) -> Trial | None:
+        """The trial whose plan waits for a person's answer; None when none does."""
+        return asking(self.live)
+
+    @property
+    def awaits_approval(self) -> bool:
+        """True when a person was called for no other reason than an approval."""
+        return self.status is CampaignStatus.NEEDS_PERSON and self.held_by == STEP
+
+    @property
+    def to_approve(self) -> Trial | None:
+        """The trial that a person must approve before anything starts; None when none must be.
+
+        Only while the instrument has nothing else to do.
+        """
+        if self.is_over or self.count(*_UNDER_WAY):
+            return None
+        queued = self.in_state(TrialState.QUEUED)[:1]
+        return queued[0] if queued and self.is_unapproved(queued[0].trial_id) else None
+
+    def is_unapproved(self, trial_id: int) -> bool:
+        """True for a trial that must not start before a person has approved it."""
+        return trial_id <= self.step and self.trials[trial_id].approved_by is None
+
     def count(self, *states: TrialState) -> int:
         """How many trials are in one of these states."""
         return sum(self.tally.get(state, 0) for state in states)
@@ -94,6 +129,18 @@ class CampaignState:
         """The trials in one of these states, oldest first."""
         among = self.live if TERMINAL.isdisjoint(states) else self.trials
         return [trial for trial in among.values() if trial.state in states]
+
+
+STEP = "step"
+"""Who calls for a person when one of the first trials is to be approved."""
+_UNDER_WAY = (TrialState.LEASED, TrialState.RUNNING, TrialState.SUSPECT)
+_ALL = 2**31
+"""More trials than there can be."""
+
+
+def asking(live: Mapping[int, Trial]) -> Trial | None:
+    """The one of these trials whose plan waits for a person's answer; None when none does."""
+    return next((trial for trial in live.values() if trial.question is not None), None)
 
 
 def fold(log: Iterable[ev.Event], state: CampaignState | None = None) -> CampaignState:
@@ -117,9 +164,10 @@ def fold(log: Iterable[ev.Event], state: CampaignState | None = None) -> Campaig
                 first_start = changes.get("first_start", before.first_start)
                 changes["first_start"] = event.at if first_start is None else first_start
         else:
-            now = {**_held_of(before), **changes}
-            _check_order(event, now)
-            changes |= _campaign_changes(event) | _holding(event, now)
+            _check_order(event, {**_held_of(before), **changes})
+            changes |= _campaign_changes(event)
+        waits = asking(before.live if trials is None else trials.live) is not None
+        changes |= _holding(event.at, {**_held_of(before), **changes}, waits)
     if trials is not None:
         changes |= {"trials": trials.by_id, "live": trials.live}
         changes |= {"tally": trials.tally, "measured": trials.measured}
@@ -192,16 +240,27 @@ def _check_order(event: ev.Event, now: Mapping[str, Any]) -> None:
         )
 
 
-def _holding(event: ev.Event, now: Mapping[str, Any]) -> dict[str, Any]:
-    """How pausing, suspending and going on change the held time."""
-    if isinstance(event, (ev.Paused, ev.Suspended, ev.NeedsPerson)):
-        return {"held_since": event.at if now["held_since"] is None else now["held_since"]}
-    if not isinstance(event, ev.CampaignEvent) or now["held_since"] is None:
+def _holding(at: float, now: Mapping[str, Any], waits: bool) -> dict[str, Any]:
+    """How the held time changes at ``at``: held is who is paused, suspended, or waits for a person.
+
+    ``waits`` tells whether a running plan does.
+    """
+    is_held = waits or now["status"] in HELD
+    if is_held == (now["held_since"] is not None):
         return {}
+    if is_held:
+        return {"held_since": at}
     seconds = 0.0
     if now["first_start"] is not None:
-        seconds = event.at - max(now["held_since"], now["first_start"])
+        seconds = at - max(now["held_since"], now["first_start"])
     return {"held_since": None, "held_s": now["held_s"] + max(0.0, seconds)}
+
+
+_FREE: Mapping[str, Any] = {"waiting_for": None, "held_by": None}
+
+
+def _held(status: CampaignStatus, event: ev.CampaignEvent) -> dict[str, Any]:
+    return {"status": status, "waiting_for": event.reason, "held_by": event.by}
 
 
 def _campaign_changes(event: ev.Event) -> dict[str, Any]:
@@ -214,35 +273,40 @@ def _campaign_changes(event: ev.Event) -> dict[str, Any]:
                 "spec": event.spec,
                 "instrument_spec": event.instrument_spec,
                 "opened_at": event.at,
+                "sample": event.sample,
+                "samples": event.samples,
+                "step": _ALL if event.step is True else event.step,
             }
+        case ev.Stepped():
+            return {"step": event.upto}
         case ev.Paused():
-            return {"status": CampaignStatus.PAUSED, "waiting_for": event.reason}
+            return _held(CampaignStatus.PAUSED, event)
         case ev.Suspended():
-            return {"status": CampaignStatus.SUSPENDED, "waiting_for": event.reason}
+            return _held(CampaignStatus.SUSPENDED, event)
         case ev.NeedsPerson():
-            return {"status": CampaignStatus.NEEDS_PERSON, "waiting_for": event.reason}
+            return _held(CampaignStatus.NEEDS_PERSON, event)
         case ev.Resumed():
-            return {"status": CampaignStatus.RUNNING, "waiting_for": None}
+            return {"status": CampaignStatus.RUNNING, **_FREE}
         case ev.FinishRequested():
             return {
                 "status": CampaignStatus.FINISHING,
                 "ending": CampaignStatus(event.ending),
                 "stop_reason": event.reason,
-                "waiting_for": None,
+                **_FREE,
             }
         case ev.AbortRequested():
             return {
                 "status": CampaignStatus.FINISHING,
                 "ending": CampaignStatus.ABORTED,
                 "stop_reason": event.reason,
-                "waiting_for": None,
+                **_FREE,
             }
         case ev.Ended():
             return {
                 "status": CampaignStatus(event.status),
                 "stop_reason": event.reason,
                 "ended_at": event.at,
-                "waiting_for": None,
+                **_FREE,
             }
         case _:
             return {}
@@ -270,16 +334,20 @@ def trial_after(event: ev.TrialEvent, trials: Mapping[int, Trial]) -> Trial:
     old = trials[event.trial_id]
     if isinstance(event, ev.Corrected):
         return _corrected(event, old)
+    if isinstance(event, (ev.Asked, ev.Answered)):
+        return _questioned(event, old)
     if isinstance(event, ev.Superseded):
         if not old.is_revisable or event.revision != old.revision + 1:
             raise IllegalTransition(
                 f"event {event.id} is revision {event.revision} of trial {old.trial_id}, "
                 f"which is {old.state} at revision {old.revision} after {old.attempts} attempts"
             )
-        return replace(old, revision=event.revision, **_proposal(event))
+        return replace(old, revision=event.revision, approved_by=None, **_proposal(event))
+    if isinstance(event, ev.Approved):
+        return _approved(event, old)
     new = _CHANGES[type(event)](event, old)
     check_transition(old.trial_id, old.state, new.state)
-    return new
+    return new if new.question is None else replace(new, question=None)  # nobody waits any more
 
 
 def _proposal(event: ev.Proposal) -> dict[str, Any]:
@@ -302,7 +370,22 @@ def _leased(event: Any, old: Trial) -> Trial:
 
 
 def _started(event: Any, old: Trial) -> Trial:
-    return replace(old, state=TrialState.RUNNING, attempts=event.attempt, started_at=event.at)
+    return replace(
+        old,
+        state=TrialState.RUNNING,
+        attempts=event.attempt,
+        started_at=event.at,
+        approved_by=None,
+    )
+
+
+def _approved(event: ev.Approved, old: Trial) -> Trial:
+    if old.state is not TrialState.QUEUED or event.revision != old.revision:
+        raise IllegalTransition(
+            f"event {event.id} approves revision {event.revision} of trial {old.trial_id}, "
+            f"which is {old.state} at revision {old.revision}"
+        )
+    return replace(old, approved_by=event.by)
 
 
 def _lease_expired(event: Any, old: Trial) -> Trial:
@@ -344,6 +427,16 @@ def _corrected(event: ev.Corrected, old: Trial) -> Trial:
     if old.state is not TrialState.MEASURED:
         raise IllegalTransition(f"trial {old.trial_id} is {old.state}: nothing to correct")
     return replace(old, outcomes=event.outcomes)
+
+
+def _questioned(event: ev.Asked | ev.Answered, old: Trial) -> Trial:
+    if old.state is not TrialState.RUNNING:
+        raise IllegalTransition(f"trial {old.trial_id} is {old.state}: no plan of it can ask")
+    if isinstance(event, ev.Asked):
+        return replace(old, question=Question(event.question, event.text, event.at))
+    if old.question is None or old.question.question != event.question:
+        raise IllegalTransition(f"event {event.id} answers {event.question!r}: not what is asked")
+    return replace(old, question=None)
 
 
 def _ended_as(state: TrialState) -> Callable[[Any, Trial], Trial]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.domain.accounting import beam_seconds
 from orchestrator.domain.ranking import Ranking, is_feasible, rank
+from orchestrator.domain.samples import left
 from orchestrator.domain.state import CampaignState, CampaignStatus
 from orchestrator.domain.trial import Trial, TrialState
 
@@ -29,6 +30,7 @@ class StopRule(StrEnum):
     """What may end a campaign by itself, named as in the campaign file."""
 
     TRIALS = "trials"
+    SAMPLES = "samples"
     FAILED = "failed_in_a_row"
     INVALID = "invalid_in_a_row"
     TARGET = "target"
@@ -69,6 +71,8 @@ def _reasons(
     done, failed, rules = CampaignStatus.DONE, CampaignStatus.FAILED, StopRule
     if state.count(*_RESTING) >= spec.budget.trials:
         yield Verdict(done, "budget of trials spent", rules.TRIALS)
+    if spec.samples and not state.live and max(left(state).values(), default=0) < 1:
+        yield Verdict(done, "all samples are used up", rules.SAMPLES)
     limit = spec.policy.stop_after
     if 0 < limit.failed_in_a_row <= _in_a_row(state, TrialState.ABANDONED, TrialState.UNREDUCED):
         yield Verdict(failed, f"{limit.failed_in_a_row} trials failed in a row", rules.FAILED)

@@ -77,6 +77,17 @@ class Outcome:
     unit: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a running plan wants to know of a person."""
+
+    question: str
+    """Its id, unique in the campaign."""
+    text: str
+    asked_at: float
+    """Unix time in seconds."""
+
+
 _PENDING = frozenset({_S.QUEUED, _S.LEASED, _S.RUNNING, _S.SUSPECT, _S.ACQUIRED, _S.UNREDUCED})
 """States after which outcomes may still come."""
 
@@ -128,6 +139,10 @@ class Trial:
     """Why it last failed, was refused, invalidated or cancelled."""
     worker: str | None = None
     fence: int | None = None
+    question: Question | None = None
+    """What its plan waits to be told by a person; None when it waits for nobody."""
+    approved_by: str | None = None
+    """Who let it start; None when nobody has since its last start or change."""
     proposed_at: float | None = None
     started_at: float | None = None
     acquired_at: float | None = None

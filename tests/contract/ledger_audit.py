@@ -61,6 +61,14 @@ class CampaignAudit:
         """What is stored is the fold of the events, and each trial is where it must be."""
         state = self.state
         assert (stored.status, stored.next_trial) == (state.status, state.next_trial)
+        assert stored.step == state.step
+        spent = Counter(
+            self.state.trials[one.trial_id].parameters.get(state.sample)
+            for one in self.log
+            if isinstance(one, ev.Started)
+        )
+        for sample, uses in state.samples.items():
+            assert stored.left[sample] == uses - spent[sample] >= 0, f"{sample}: {stored.left}"
         assert list(stored.queue) == self.queue, f"queue {stored.queue}, events say {self.queue}"
         queued = [trial.trial_id for trial in state.in_state(TrialState.QUEUED)]
         assert sorted(stored.queue) == queued, f"{queued} are queued, the queue is {stored.queue}"
@@ -70,6 +78,10 @@ class CampaignAudit:
             told = (trial.state, trial.attempts, trial.crashes, trial.fence, trial.revision)
             found = (kept.state, kept.attempts, kept.crashes, kept.fence, kept.revision)
             assert found == told, f"trial {number} is stored as {found}, events say {told}"
+            asked = trial.question.question if trial.question else None
+            assert kept.question == asked, f"trial {number} asks {kept.question}, not {asked}"
+            is_approved = trial.approved_by is not None
+            assert kept.is_approved == is_approved, f"trial {number}: {kept.is_approved}"
             assert kept.grants == self.grants[number], f"trial {number}: {kept.grants} leases"
             idle = kept.grants - kept.attempts
             assert 0 <= idle <= most_grants, f"trial {number}: {idle} leases without a start"
@@ -170,6 +182,8 @@ class Audit:
                 self._end_lease(name, number)
             case ev.Failed() | ev.Acquired() if old and old.state in _ON_THE_INSTRUMENT:
                 self._end_lease(name, number)
+            case ev.Asked() | ev.Answered():
+                self._is_under(name, number)
             case _:
                 pass
         _follow_queue(campaign, event)

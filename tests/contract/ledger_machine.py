@@ -84,6 +84,8 @@ def _deeds() -> Iterator[Deed]:
     someone, died = ["holder"] * 4 + [*WORKERS], [None, None, None, "holder", *WORKERS]
     yield from some(8, "acquire", campaign=_CAMPAIGN, worker=WORKERS, floored=_FREELY, ttl=_TTL)
     yield from some(9, "start", back=_BACK)
+    yield from some(3, "ask", back=_BACK, number=[1, 1, 2])
+    yield from some(3, "answer", campaign=_CAMPAIGN, pick=_PICK, off=[0, 0, 0, 1], text=["", "yes"])
     yield from some(6, "acquired", back=_BACK)
     yield from some(4, "fail", back=_BACK, then=_THEN, crash=_FREELY, afterwards=_AFTERWARDS)
     yield from some(1, "remark", back=_BACK, key=["u", "v", "w"], late=_FREELY)
@@ -101,7 +103,8 @@ def _deeds() -> Iterator[Deed]:
     yield from some(3, "order", campaign=_CAMPAIGN, order=hold, again=_FREELY)
     yield from some(1, "wind_down", campaign=_CAMPAIGN, order=wind_down)
     yield from some(1, "end", campaign=_CAMPAIGN, late=_FREELY, again=_FREELY)
-    yield from some(1, "permit", campaign=_CAMPAIGN, trials=[None, None, None, 0, 1])
+    yield from some(1, "step", campaign=_CAMPAIGN, upto=[0, 0, 1, 3])
+    yield from some(2, "approve", campaign=_CAMPAIGN, pick=_PICK, off=[0, 0, 0, 1], by=["a", "b"])
     yield from some(1, "open", campaign=_CAMPAIGN, opener=["a", "b"], again=_FREELY)
     yield from some(2, "remember")
     yield from some(2, "roll_back")
@@ -277,7 +280,9 @@ class LedgerMachine(RuleBasedStateMachine):
             mode="twin",
             spec={"budget": {"trials": 3}},
             instrument_spec={"name": INSTRUMENT},
-            step=campaign != CAMPAIGNS[0],
+            step=0 if campaign == CAMPAIGNS[0] else 2,
+            sample="s",
+            samples={"a": 3, "b": 2},
             opener=opener,
         )
         known = self.audits[0].campaigns.get(campaign)
@@ -344,8 +349,24 @@ class LedgerMachine(RuleBasedStateMachine):
         """True when enough has happened that a campaign may end."""
         return sum(len(one.log) for one in self.audits[0].campaigns.values()) > 15
 
-    def permit(self, campaign: str, trials: int | None) -> None:
-        self.send(lambda rig, _: rig.ledger.permit(campaign, trials), again=True, alike=True)
+    def step(self, campaign: str, upto: int) -> None:
+        event = ev.Stepped(upto=upto, by="me")
+        self.send(lambda rig, _: rig.ledger.step(campaign, event), again=True, alike=True)
+
+    def approve(self, campaign: str, pick: int, off: int, by: str) -> None:
+        number, state = self.pick(campaign, pick, TrialState.QUEUED), self.state(campaign)
+        trial = state.trials.get(number)
+        event = ev.Approved(trial_id=number, revision=off + (trial.revision if trial else 0), by=by)
+        before = self.seen()
+        reply = self.send(
+            lambda rig, _: rig.ledger.approve(campaign, event), again=True, alike=True
+        )
+        due = not off and self.is_in(campaign, number, "queued") and number <= state.step
+        assert reply.refused or reply.value == due, f"trial {number}: {reply.value}"
+        if due:
+            assert self.state(campaign).trials[number].approved_by
+        else:
+            assert self.seen() == before, "what needs no approval was changed by one"
 
     # Who holds a lease, or once held it
 
@@ -358,8 +379,7 @@ class LedgerMachine(RuleBasedStateMachine):
         )
         grant, lease = self.audits[0].grant, reply.value
         if lease is None:
-            audited = self.audits[0].campaigns.get(campaign)
-            assert not (is_due and audited and audited.queue), "all was ready, and nothing leased"
+            assert not (is_due and self._is_due(campaign)), "all was ready, and nothing leased"
             assert grant == before
             return
         assert grant == (campaign, lease.trial_id, lease.fence, worker)
@@ -373,13 +393,41 @@ class LedgerMachine(RuleBasedStateMachine):
         stored = self.looks[0].campaigns.get(campaign)
         if stored is None or self.record.state is not InstrumentState.READY:
             return False
-        return stored.status == "running" and stored.permits != 0 and bool(stored.queue)
+        first = stored.queue[:1]
+        if not first or (first[0] <= stored.step and not stored.trials[first[0]].is_approved):
+            return False
+        return stored.status == "running"
 
     def start(self, back: int) -> None:
         if (lease := self._lease(back)) is None:
             return
         if self._by(lease, lambda rig, _: rig.ledger.start(lease), is_due=True):
             self.claimed = max(self.claimed, lease.fence)
+
+    def ask(self, back: int, number: int) -> None:
+        if (lease := self._lease(back)) is None:
+            return
+        question = f"{lease.trial_id}-{lease.fence}-{number}"
+        asked = ev.Asked(trial_id=lease.trial_id, question=question, text="loaded?")
+        is_due = self.is_in(lease.campaign_id, lease.trial_id, TrialState.RUNNING)
+        self._by(lease, lambda rig, _: rig.ledger.ask(lease, asked), is_due=is_due)
+
+    def answer(self, campaign: str, pick: int, off: int, text: str) -> None:
+        number = self.pick(campaign, pick, TrialState.RUNNING)
+        trial = self.state(campaign).trials.get(number)
+        open_one = trial.question.question if trial and trial.question else f"{number}-1-1"
+        question = open_one if not off else f"{number}-0-1"
+        event = ev.Answered(trial_id=number, question=question, text=text, by="me")
+        said = [one for one in map(_bare, self._log(campaign)) if isinstance(one, ev.Answered)]
+        due = trial is not None and trial.question is not None and not off
+        before = self.seen()
+        reply = self.send(lambda rig, _: rig.ledger.answer(campaign, event), again=True, alike=True)
+        if due:
+            assert reply.value, f"trial {number} asks, and the answer was not taken"
+            assert self.state(campaign).trials[number].question is None, "it waits still"
+        else:
+            assert not reply.value or event in said, f"trial {number} asks nothing: {reply.value}"
+            assert self.seen() == before, "nothing was asked, and something changed"
 
     def acquired(self, back: int) -> None:
         if (lease := self._lease(back)) is None:
@@ -610,7 +658,7 @@ def _told(record: InstrumentRecord) -> tuple[Any, ...]:
 
 
 def _proposed(number: int, x: int) -> ev.Proposed:
-    parameters = {"x": x / 3}
+    parameters = {"x": x / 3, "s": "abc"[x % 3]}
     return ev.Proposed(trial_id=number, parameters=parameters, source="initial", basis="0", seed=1)
 
 

@@ -13,6 +13,7 @@ import redis
 from orchestrator.adapters.memory_ledger import MemoryLedger
 from orchestrator.adapters.redis_ledger import RedisLedger
 from orchestrator.domain import events as ev
+from orchestrator.domain.samples import left
 from orchestrator.ports import Clock, InstrumentRecord, InstrumentState, Ledger
 
 INSTRUMENT = "stage"
@@ -33,6 +34,10 @@ class StoredTrial:
     """Fence of the last attempt that was reported as failed."""
     revision: int
     """How often its parameters were replaced."""
+    question: str | None = None
+    """What its plan waits to be told; None when it waits for nobody."""
+    is_approved: bool = False
+    """True when a person has let it start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,10 @@ class StoredCampaign:
 
     status: str
     next_trial: int
-    permits: int | None
+    step: int
+    """Trials up to this number need an approval."""
+    left: Mapping[str, int]
+    """Uses that samples have left."""
     queue: tuple[int, ...]
     trials: Mapping[int, StoredTrial]
 
@@ -158,11 +166,15 @@ def _record(found: Mapping[str, str]) -> InstrumentRecord:
 def _stored(
     campaign: Mapping[str, str], queue: list[str], trials: Mapping[str, str]
 ) -> StoredCampaign:
-    permits = campaign.get("permits")
     return StoredCampaign(
         status=campaign["status"],
         next_trial=int(campaign["next"]),
-        permits=None if permits is None else int(permits),
+        step=int(campaign["step"]),
+        left={
+            name.removeprefix("left:"): int(uses)
+            for name, uses in campaign.items()
+            if name.startswith("left:")
+        },
         queue=tuple(map(int, queue)),
         trials={
             int(name): _stored_trial(name, trials)
@@ -180,7 +192,14 @@ def _stored_trial(name: str, trials: Mapping[str, str]) -> StoredTrial:
         fence=None if fence is None else int(fence),
         failed=None if failed is None else int(failed),
         revision=int(trials.get(f"{name}:revision", "0")),
+        question=_open_question(name, trials),
+        is_approved=f"{name}:approved" in trials,
     )
+
+
+def _open_question(name: str, trials: Mapping[str, str]) -> str | None:
+    waits = trials[f"{name}:state"] == "running" and f"{name}:answer" not in trials
+    return trials.get(f"{name}:question") if waits else None
 
 
 class MemoryRig:
@@ -197,7 +216,8 @@ class MemoryRig:
             name: StoredCampaign(
                 status=str(campaign.state.status),
                 next_trial=campaign.state.next_trial,
-                permits=campaign.permits,
+                step=campaign.state.step,
+                left=left(campaign.state),
                 queue=tuple(campaign.queue),
                 trials={
                     number: StoredTrial(
@@ -208,6 +228,8 @@ class MemoryRig:
                         fence=trial.fence,
                         failed=campaign.failed.get(number),
                         revision=trial.revision,
+                        question=self._open_question(campaign, trial),
+                        is_approved=trial.approved_by is not None,
                     )
                     for number, trial in campaign.state.trials.items()
                 },
@@ -216,6 +238,10 @@ class MemoryRig:
         }
         news = {name: self.ledger.events(name, known.get(name, "0")) for name in stored}
         return Look(stored, self.ledger.instrument(INSTRUMENT), news)
+
+    def _open_question(self, campaign: Any, trial: Any) -> str | None:
+        waits = trial.state == "running" and trial.trial_id not in campaign.answers
+        return campaign.asked.get(trial.trial_id) if waits else None
 
     def save(self) -> Any:
         """See Rig."""

@@ -85,6 +85,37 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
     "a correction that was sent twice": [
         ("if get(id, 'corrected') == data then return { 'ok' } end", "")
     ],
+    "a question that was sent twice": [("if get(id, 'question') ~= question then", "if true then")],
+    "a plan that has ended asks": [
+        (
+            "if not holds(id, fence, worker) or get(id, 'state') ~= 'running' then\n",
+            "if not get(id, 'state') then\n",
+        )
+    ],
+    "an answer to another question": [
+        ("or get(id, 'question') ~= question or get(id, 'answer') then", "then")
+    ],
+    "an answer sent again is refused": [
+        ("if get(id, 'answered') == data then return { 'ok' } end", "")
+    ],
+    "an answer of the attempt before": [
+        ("id .. ':question', id .. ':answer', id .. ':approved')", "id .. ':approved')")
+    ],
+    "leased without the approval that it needs": [
+        ("if needs_approval(trial) and not get(trial, 'approved') then", "if false then")
+    ],
+    "approved for ever": [(", id .. ':answer', id .. ':approved')", ", id .. ':answer')")],
+    "approved with other parameters": [("  redis.call('HDEL', trials, id .. ':approved')\n", "")],
+    "an approval of parameters that have changed": [
+        ("or count(id, 'revision') ~= tonumber(revision) or not needs", "or not needs")
+    ],
+    "an approval that was sent twice": [("if get(id, 'approved') then return { 'ok' } end", "")],
+    "leased though its sample is used up": [
+        ("if sample and left(sample) < 1 then", "if false then"),
+    ],
+    "a start that spends no sample": [
+        ("redis.call('HINCRBY', campaign, 'left:' .. sample, -1)", "")
+    ],
     "a trial under way is cancelled": [
         (
             "if not is_in(state, 'queued,suspect') then",
@@ -137,6 +168,7 @@ FOUND_BEFORE = {
     "recovery is taken from the living": 1,
     "a correction that was sent twice": 4,
     "a trial under way is cancelled": 2,
+    "an answer of the attempt before": 12,
     "a trial that was started gets other parameters": 4,
     "a clearing sent again is refused": 8,
     "a decision sent again is refused": 3,

@@ -212,20 +212,61 @@ def test_a_lease_lasts_as_long_as_was_asked_for(opened: Ledger, ttl_s: float) ->
     assert until == pytest.approx(granted + ttl_s, rel=0, abs=0.01)
 
 
-def test_a_campaign_in_steps_leases_only_what_is_permitted(ledger: Ledger) -> None:
-    ledger.open_campaign(replace(_opened(), step=True))
+def test_a_campaign_in_steps_leases_only_what_is_approved(ledger: Ledger) -> None:
+    ledger.open_campaign(replace(_opened(), step=2))
     ledger.register(INSTRUMENT, WORKER, ENVELOPE)
     ledger.propose(CAMPAIGN, _proposed(1))
     ledger.propose(CAMPAIGN, _proposed(2))
     assert _acquire(ledger) is None
-    ledger.permit(CAMPAIGN, 1)
+    approval = ev.Approved(trial_id=1, revision=0, by="ada")
+    assert ledger.approve(CAMPAIGN, approval)
+    assert ledger.approve(CAMPAIGN, replace(approval, by="bob")), "it is approved already"
+    assert _trial(ledger).approved_by == "ada"
     lease = _acquire(ledger)
     assert lease is not None
-    assert _acquire(ledger) == lease, "the lease that is held needs no second permit"
+    assert _acquire(ledger) == lease, "the lease that is held needs no second approval"
     ledger.start(lease)
     ledger.acquired(lease, _evidence(lease))
     assert _acquire(ledger) is None
-    ledger.permit(CAMPAIGN, None)
+    ledger.step(CAMPAIGN, ev.Stepped(upto=0, by="ada"))
+    assert _acquire(ledger) is not None
+
+
+def test_trials_after_the_first_ones_need_no_approval(ledger: Ledger) -> None:
+    ledger.open_campaign(replace(_opened(), step=1))
+    ledger.register(INSTRUMENT, WORKER, ENVELOPE)
+    for number in (1, 2):
+        ledger.propose(CAMPAIGN, _proposed(number))
+    assert not ledger.approve(CAMPAIGN, ev.Approved(trial_id=2, revision=0, by="ada"))
+    ledger.cancel(CAMPAIGN, 1, by="ada", reason="not this one")
+    assert _acquire(ledger) is not None
+
+
+@pytest.mark.parametrize("changed", ["failed", "superseded"])
+def test_an_approval_is_for_one_attempt_with_these_parameters(ledger: Ledger, changed: str) -> None:
+    ledger.open_campaign(replace(_opened(), step=1))
+    ledger.register(INSTRUMENT, WORKER, ENVELOPE)
+    ledger.propose(CAMPAIGN, _proposed(1))
+    ledger.approve(CAMPAIGN, ev.Approved(trial_id=1, revision=0, by="ada"))
+    if changed == "failed":
+        lease = _acquire(ledger)
+        assert lease is not None
+        ledger.start(lease)
+        ledger.fail(lease, _failed(lease), InstrumentState.READY)
+    else:
+        ledger.supersede(CAMPAIGN, replace(_proposed(1), seed=9), 1)
+        assert not ledger.approve(CAMPAIGN, ev.Approved(trial_id=1, revision=0, by="ada"))
+    assert _trial(ledger).approved_by is None
+    assert _acquire(ledger) is None
+
+
+def test_a_lease_that_moved_nothing_keeps_its_approval(ledger: Ledger) -> None:
+    ledger.open_campaign(replace(_opened(), step=1))
+    ledger.register(INSTRUMENT, WORKER, ENVELOPE)
+    ledger.propose(CAMPAIGN, _proposed(1))
+    ledger.approve(CAMPAIGN, ev.Approved(trial_id=1, revision=0, by="ada"))
+    assert _acquire(ledger) is not None
+    ledger.expire(INSTRUMENT, dead=WORKER)
     assert _acquire(ledger) is not None
 
 

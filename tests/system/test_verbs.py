@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.system.lab import (
-    LABWRIGHT,
     answer,
     count,
-    environment,
     finish,
     is_owned,
     labwright,
@@ -159,31 +157,3 @@ def test_the_first_run_may_leave_while_the_second_goes_on(data_dir: Path) -> Non
     second = start("run", "soft", "--id", "two", "--trials", "20", *where)
     assert json.loads(first.communicate(timeout=90)[0])["trials"]["measured"] == 4
     assert json.loads(second.communicate(timeout=90)[0])["trials"]["measured"] == 20
-
-
-def test_step_asks_before_each_trial(data_dir: Path) -> None:
-    done = subprocess.run(
-        [
-            LABWRIGHT,
-            "run",
-            "soft",
-            "--step",
-            "--trials",
-            "5",
-            "--data-dir",
-            str(data_dir),
-            "--json",
-        ],
-        input="y\nyes\nno\n",
-        capture_output=True,
-        text=True,
-        env=environment(),
-        timeout=90,
-        check=False,
-    )
-    assert done.returncode == 130, done.stderr
-    outcome = json.loads(done.stdout)
-    assert (outcome["status"], outcome["trials"]["measured"]) == ("paused", 2)
-    assert done.stderr.count("start trial") == 3
-    rest = answer("run", "--resume", outcome["campaign_id"], "--data-dir", str(data_dir))
-    assert rest["trials"]["measured"] == 5, "without --step nobody is asked"

@@ -29,6 +29,7 @@ from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.trial import Outcome, TrialState
 from orchestrator.ports import (
+    Ask,
     Evidence,
     InstrumentState,
     Lab,
@@ -94,6 +95,7 @@ class ToldExecutor:
     restoring: Exception | None = None
     accepted: int = 0
     order: Callable[[], str | None] = lambda: None
+    ask: Ask | None = None
 
     def load(self) -> None:
         return
@@ -104,8 +106,11 @@ class ToldExecutor:
     def deadline_s(self, request: PlanRequest) -> float:
         return request.deadline_s
 
-    def run(self, request: PlanRequest, order: Callable[[], str | None]) -> Evidence:
+    def run(
+        self, request: PlanRequest, order: Callable[[], str | None], ask: Ask | None = None
+    ) -> Evidence:
         self.requests.append(request)
+        self.ask = ask
         self.order = order
         order()
         told = self.tell.get(request.metadata["trial_id"], _succeed)

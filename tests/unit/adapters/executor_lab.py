@@ -12,6 +12,7 @@ from bluesky.utils import Msg
 
 from orchestrator.adapters.bluesky_executor import BlueskyExecutor
 from orchestrator.domain.envelope import envelope_of
+from orchestrator.domain.errors import PlanFailed
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.ports import PlanRequest
 from simulators.soft.bench import Bench
@@ -68,6 +69,7 @@ class Lab:
         )
         self.executor.connect()
         self.order: str | None = None
+        self.ask: Any = None
         self.requests = 0
 
     @property
@@ -103,7 +105,7 @@ class Lab:
         )
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
-        return self.executor.run(self.request(*args, **kwargs), lambda: self.order)
+        return self.executor.run(self.request(*args, **kwargs), lambda: self.order, self.ask)
 
     def documents(self) -> list[tuple[str, dict[str, Any]]]:
         """What the last attempt has saved."""
@@ -195,3 +197,21 @@ def cleans_up(detector, marker):
 
 def reduce_takes_all(runs):
     return {"branin": math.nan}
+
+
+def wants_to_know(detector):
+    yield from bps.open_run()
+    ANSWERS.append((yield from bps.input_plan("which sample is loaded?")))
+    ANSWERS.append((yield from bps.input_plan("door\nclosed?")))
+    yield from bps.close_run()
+
+
+ANSWERS: list[str] = []
+
+
+def insists(detector):
+    try:
+        yield from bps.input_plan("ready?")
+    except PlanFailed:
+        yield from bps.null()
+    yield from _one_event(detector)

@@ -16,7 +16,7 @@ from orchestrator.domain.errors import (
     PlanAborted,
     PlanFailed,
 )
-from tests.unit.adapters.executor_lab import BENCH, HERE, HOOKS, PLAN_CALLS, Lab
+from tests.unit.adapters.executor_lab import ANSWERS, BENCH, HERE, HOOKS, PLAN_CALLS, Lab
 
 SLEEP = {"args": {"detector": "bench.det", "seconds": 60}}
 
@@ -318,6 +318,56 @@ def test_plan_without_a_run_is_no_measurement(lab):
 def test_plan_that_asks_for_a_person_fails(lab):
     with pytest.raises(PlanFailed, match="nobody attends"):
         lab.run(f"{HERE}.asks")
+    assert lab.executor.is_reusable
+
+
+def test_a_plan_gets_its_answers_from_a_person(lab):
+    asked = []
+
+    def ask(number, text):
+        asked.append((number, text))
+        return {3: "B7", 5: ""}.get(len(asked))
+
+    ANSWERS.clear()
+    lab.ask = ask
+    lab.run(f"{HERE}.wants_to_know")
+    assert ANSWERS == ["B7", ""]
+    assert asked == [(1, "which sample is loaded?")] * 3 + [(2, "door closed?")] * 2
+
+
+def test_the_time_of_a_person_is_not_the_plans(lab):
+    begun = time.monotonic()
+
+    def ask(number, text):
+        return "yes" if time.monotonic() - begun > 1.5 else None
+
+    lab.ask = ask
+    lab.run(f"{HERE}.wants_to_know", deadline_s=1.0)
+
+
+def test_without_anybody_to_ask_the_plan_fails_even_if_it_goes_on(lab):
+    with pytest.raises(PlanFailed, match="nobody attends"):
+        lab.run(f"{HERE}.insists")
+
+
+def test_when_nobody_answers_the_plan_ends(lab):
+    def ask(number, text):
+        raise PlanFailed("nobody answered", "unanswered")
+
+    lab.ask = ask
+    with pytest.raises(PlanFailed, match="nobody answered") as failed:
+        lab.run(f"{HERE}.wants_to_know")
+    assert failed.value.reason == "unanswered"
+    assert lab.executor.is_reusable
+
+
+def test_a_plan_that_waits_for_a_person_can_be_aborted(lab):
+    def ask(number, text):
+        lab.order = "aborting"
+
+    lab.ask = ask
+    with pytest.raises(PlanAborted):
+        lab.run(f"{HERE}.wants_to_know")
     assert lab.executor.is_reusable
 
 

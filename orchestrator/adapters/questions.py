@@ -1,0 +1,59 @@
+"""Where a plan's question waits for a person: put by the plan, answered from the worker's thread.
+
+The RunEngine's own ``input`` reads from a terminal that a worker does not have.
+"""
+
+from collections.abc import Generator
+from typing import Any
+
+from bluesky.utils import Msg
+
+from orchestrator.domain.errors import PlanFailed
+from orchestrator.ports import Ask
+
+LOOK_S = 0.1
+"""Seconds between two looks for the answer; the plan can be interrupted at each."""
+
+
+class Desk:
+    """Takes one question after another from one plan. Made with False, it takes none."""
+
+    def __init__(self, *, attended: bool) -> None:
+        self._attended = attended
+        self._number = 0
+        self._text: str | None = None
+        self._answer: str | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """True while the plan waits for an answer."""
+        return self._text is not None and self._answer is None
+
+    def put(self, message: Msg) -> Generator[Msg, Any, str]:
+        """What stands for an ``input`` message: waits, and gives the answer.
+
+        Raises:
+            PlanFailed: nobody attends.
+        """
+        if not self._attended:
+            raise PlanFailed("the plan asks for a person ('input'), but nobody attends")
+        given = message.args[0] if message.args else message.kwargs.get("prompt")
+        self._number, self._answer = self._number + 1, None
+        self._text = _line(str(given or "")) or "go on?"
+        while self._answer is None:
+            yield Msg("sleep", None, LOOK_S)
+        self._text = None
+        return self._answer
+
+    def attend(self, ask: Ask) -> None:
+        """Put the open question, if there is one, to people; take their answer.
+
+        Raises:
+            PlanFailed: by ``ask``, when nobody will answer.
+        """
+        if (text := self._text) is not None and self._answer is None:
+            self._answer = ask(self._number, text)
+
+
+def _line(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

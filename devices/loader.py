@@ -5,7 +5,7 @@ import logging
 import pkgutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
@@ -40,7 +40,11 @@ class Devices(dict[str, Any]):
 
 
 def load(
-    devices: Mapping[str, Mapping[str, Any]], *, connect_timeout_s: float, time_scale: float = 1.0
+    devices: Mapping[str, Mapping[str, Any]],
+    *,
+    connect_timeout_s: float,
+    time_scale: float = 1.0,
+    stand_in: Callable[[Any], Any] = lambda found: found,
 ) -> Devices:
     """Make all devices and connect them at the same time.
 
@@ -49,6 +53,7 @@ def load(
             `optional`, and the keys in `PASSED_ON`. A key that is None counts as absent.
         connect_timeout_s: seconds for all of them together.
         time_scale: by which what counts lab time is divided; the time compression of a twin.
+        stand_in: gives what is made in the place of a class; the class itself by default.
 
     Raises:
         DevicesUnavailable: names every required device that failed, and why.
@@ -57,7 +62,7 @@ def load(
     reasons: dict[str, str] = {}
     for name, entry in devices.items():
         try:
-            made[name] = _make(name, entry, time_scale)
+            made[name] = _make(name, entry, time_scale, stand_in)
         except Exception as error:  # any class may raise anything, and the others must be heard
             reasons[name] = _reason(error)
     reasons |= _connect(made, connect_timeout_s)
@@ -116,7 +121,9 @@ def dotted(path: str) -> Any:
     raise NoSuchDevice(f"no module {parts[0]!r}{_near(parts[0], modules)}")
 
 
-def _make(name: str, entry: Mapping[str, Any], time_scale: float) -> Any:
+def _make(
+    name: str, entry: Mapping[str, Any], time_scale: float, stand_in: Callable[[Any], Any]
+) -> Any:
     found = dotted(entry["class"])
     if not callable(found):
         raise NoSuchDevice(f"{entry['class']} is no class")
@@ -128,7 +135,7 @@ def _make(name: str, entry: Mapping[str, Any], time_scale: float) -> Any:
         if value is not None and argument in accepted and argument not in arguments:
             arguments[argument] = value / time_scale if key in LAB_TIME else value
     prefix = entry.get("prefix")
-    return found(*([] if prefix is None else [prefix]), name=name, **arguments)
+    return stand_in(found)(*([] if prefix is None else [prefix]), name=name, **arguments)
 
 
 def _is_positioner(found: Any) -> bool:

@@ -1,0 +1,190 @@
+"""The process of a dry run: it builds the instrument's fakes and walks plans on them.
+
+It is sealed off before anything of the lab is imported: see ``sealed``.
+"""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.adapters.answering_child import answer_questions
+from orchestrator.adapters.plan_lines import line_now, line_of_error, line_of_plan
+from orchestrator.adapters.sealed import seal
+from orchestrator.domain.spec import CampaignSpec, InstrumentSpec, TableTwinSpec
+
+Answer = dict[str, Any]
+"""Plain data: see ``Rehearser.walk``."""
+
+
+def serve() -> None:
+    """Answer questions until the parent ends."""
+    answer_questions(load)
+
+
+def load(campaign: str, instrument: str) -> Any:
+    """What answers, for the two files as JSON.
+
+    The question None is answered with what is wrong before any plan is looked at; a pair of
+    parameters, and settings by dotted name where the devices stand before (None: in the middle of
+    their limits), with what the trial would do.
+    """
+    seal()
+    from orchestrator.adapters.fake_instrument import put_fakes_in_place
+
+    spec = InstrumentSpec.model_validate_json(instrument)
+    values, time_scale = _served(spec)
+    put_fakes_in_place(values)
+    looker = Looker(CampaignSpec.model_validate_json(campaign), spec, time_scale)
+
+    def answer(question: tuple[Mapping[str, Any], Mapping[str, float] | None] | None) -> Answer:
+        return looker.start() if question is None else looker.walk(*question)
+
+    return answer
+
+
+class Looker:
+    """Looks at the trials of one campaign."""
+
+    def __init__(self, campaign: CampaignSpec, instrument: InstrumentSpec, scale: float) -> None:
+        self._campaign = campaign
+        self._instrument = instrument
+        self._scale = scale
+        self._fakes: Any = None
+        self._outside: dict[tuple[str, str], str | None] = {}
+
+    def start(self) -> Answer:
+        """Make the fakes: what is wrong with them, and lab seconds in one second."""
+        from orchestrator.adapters.fake_instrument import FakeInstrument
+        from orchestrator.adapters.shared_pvs import shared_pvs
+        from orchestrator.domain.errors import LabError
+
+        try:
+            self._fakes = FakeInstrument(self._instrument, self._report)
+            problems = shared_pvs(self._fakes.all, self._instrument)
+        except LabError as error:
+            problems = [str(error)]
+        except BaseException as error:  # noqa: B036 - a lab's class may raise anything
+            problems = [f"the devices cannot be made as fakes: {type(error).__name__}: {error}"]
+        found = [(problem, None) for problem in problems]
+        return {"problems": found, "time_scale": self._scale, "is_ready": self._fakes is not None}
+
+    def walk(self, parameters: Mapping[str, Any], before: Mapping[str, float] | None) -> Answer:
+        """What one trial would do.
+
+        Returns:
+            ``problems`` and ``warnings`` (pairs of a text and ``file:line`` or None), ``messages``,
+            ``moves`` (lowest and highest setting by device), ``sets`` and ``triggers`` (counts),
+            ``lab_s`` (as far as known) and ``unknown`` (devices whose time nobody has stated).
+        """
+        from orchestrator.adapters.message_walk import Walk
+
+        self._fakes.reset()
+        self._outside.clear()
+        for path, value in (before or {}).items():
+            self._fakes.place(self._fakes.at(path), value)
+        walk = Walk(self._fakes)
+        plan, guarded = self._plan(parameters, walk)
+        walked = walk.walked if guarded is None else walk.go(guarded, plan)
+        problems = [*walked.problems]
+        problems += [
+            (f"the plan calls {path}.{order}() itself; only messages may move devices", line)
+            for (path, order), line in self._outside.items()
+        ]
+        warnings: list[tuple[str, str | None]] = []
+        if not problems:
+            self._reduce(walked.runs, problems, warnings)
+        return {
+            "problems": problems,
+            "warnings": warnings,
+            "messages": walked.messages,
+            "moves": {path: (min(at), max(at)) for path, at in walked.sets.items()},
+            "sets": {path: len(at) for path, at in walked.sets.items()},
+            "triggers": dict(walked.triggers),
+            "lab_s": walked.seconds,
+            "unknown": sorted(walked.unknown),
+        }
+
+    def _plan(self, parameters: Mapping[str, Any], walk: Any) -> tuple[Any, Any]:
+        """The plan and its messages as the guard of a real run lets them pass; None for neither."""
+        from orchestrator.adapters.plan_catalog import find_plan
+        from orchestrator.adapters.preprocessors import Guard, Terms
+        from orchestrator.adapters.trial_plan import trial_plan
+        from orchestrator.domain.envelope import device_settings, envelope_of
+        from orchestrator.ports import PlanRequest
+
+        settings = device_settings(self._campaign, parameters)
+        arguments = {
+            one.arg: parameters[name]
+            for name, one in self._campaign.parameters.items()
+            if one.arg is not None
+        }
+        about = {"campaign_id": "dry-run", "trial_id": 1, "attempt": 1}
+        request = PlanRequest(self._campaign, settings, arguments, about, "", 1e9)
+        envelope = envelope_of(self._instrument)
+        try:
+            envelope.check(settings)
+            function = find_plan(self._campaign.plan.name)
+            plan = trial_plan(request, self._fakes, self._instrument.move_order)
+        except Exception as error:  # the plan's module and function are a lab's
+            from orchestrator.domain.errors import LabError
+
+            is_ours = isinstance(error, LabError)
+            text = str(error) if is_ours else f"{type(error).__name__}: {error}"
+            walk.walked.problems.append((text, line_of_error(error)))
+            return None, None
+        terms = Terms(envelope, settings, about, 1e9, 1.0)
+        return function, Guard(self._fakes.paths, terms).guarded(plan)
+
+    def _reduce(self, runs: Any, problems: list[Any], warnings: list[Any]) -> None:
+        """Try the reducer on what the fakes read."""
+        from orchestrator.adapters.plan_catalog import find_reducer
+        from orchestrator.adapters.reducer import reduced
+        from orchestrator.domain.errors import ReductionError
+
+        reducer = find_reducer(self._campaign)
+        before = _content(runs)
+        try:
+            reduced(self._campaign, lambda: runs)
+        except ReductionError as error:
+            line = line_of_error(error) if error.__cause__ else line_of_plan(reducer)
+            if "raised" in str(error) or "not finite" in str(error) or "no mean" in str(error):
+                told = f"on readings of fakes, which are made up: {error}"
+                warnings.append((told, line or line_of_plan(reducer)))
+            else:
+                problems.append((str(error), line))
+        if _content(runs) != before:
+            text = "changes the runs that it is given; it must give outcomes and leave them alone"
+            problems.append((f"{reducer.__name__} {text}", line_of_plan(reducer)))
+
+    def _report(self, path: str, order: str) -> None:
+        self._outside.setdefault((path, order), line_now())
+
+
+def _content(runs: Any) -> Any:
+    """All that a reducer could change in its runs, to be compared."""
+    return copy.deepcopy(
+        [
+            (run.start, run.stop, [(name, run[name].to_dict("list")) for name in run.streams])
+            for run in runs
+        ]
+    ).__repr__()  # NaN equals itself in a text
+
+
+def _served(instrument: InstrumentSpec) -> tuple[dict[str, Any], float]:
+    """What the PVs of the instrument's twin hold at first, and its lab seconds in one second."""
+    from simulators.table.instrument import TableTwin
+    from simulators.twins import UnknownTwin, own_pvs, twin_module
+
+    twin = instrument.twin
+    if twin is None:
+        return {}, 1.0
+    try:
+        if isinstance(twin, TableTwinSpec):
+            module: Any = TableTwin(Path(twin.table), Path(twin.header))
+        else:
+            module = twin_module(twin)
+    except UnknownTwin:
+        return {}, 1.0
+    served = {name: pv.value for pv in own_pvs(module) for name in (pv.name, pv.alias) if name}
+    return served, module.TIME_COMPRESSION if instrument.mode == "twin" else 1.0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.adapters.plan_failures import disconnected, failure
+from orchestrator.adapters.plan_lines import line_in_thread, located
 from orchestrator.domain.envelope import Envelope
 from orchestrator.domain.errors import (
     EnvelopeError,
@@ -131,7 +132,7 @@ class BlueskyExecutor:
             if cause is not None and not execution.done.is_set():
                 raise cause
             if error := self._error(execution, guard, recorder, cause):
-                raise error
+                raise located(error, execution.error, plan)
             return recorder.evidence()
 
     def tripped(self) -> str | None:
@@ -271,7 +272,9 @@ class BlueskyExecutor:
         """Why the running plan must end now; None when it may go on."""
         devices = self._connected()[0]
         if time.monotonic() >= deadline:
-            return PlanFailed(f"the plan took longer than {request.deadline_s:g} s", "deadline")
+            message = f"the plan took longer than {request.deadline_s:g} s"
+            line = line_in_thread("bluesky-run-engine")  # None unless its own code holds it up
+            return PlanFailed(f"{message} ({line})" if line else message, "deadline")
         match _asked(order):
             case "aborting":
                 return PlanAborted("the plan was aborted")

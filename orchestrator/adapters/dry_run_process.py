@@ -4,6 +4,7 @@ It is sealed off before anything of the lab is imported: see ``sealed``.
 """
 
 import copy
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,13 @@ from orchestrator.adapters.plan_lines import line_now, line_of_error, line_of_pl
 from orchestrator.adapters.sealed import seal
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec, TableTwinSpec
 
+REDUCTIONS = 3
+"""Trials that the reducer is tried on: a table of data takes longer than a plan."""
+TWIN_TRIALS = 5
+"""Trials that the twin carries out, where there is one: for their time and for the reducer."""
+
 Answer = dict[str, Any]
-"""Plain data: see ``Rehearser.walk``."""
+"""Plain data: see ``Looker.walk``."""
 
 
 def serve() -> None:
@@ -25,8 +31,8 @@ def serve() -> None:
 def load(campaign: str, instrument: str) -> Any:
     """What answers, for the two files as JSON.
 
-    The question None is answered with what is wrong before any plan is looked at; a pair of
-    parameters, and settings by dotted name where the devices stand before (None: in the middle of
+    The question None is answered with what is wrong before any plan is looked at, a list of
+    parameters with what the twin makes of them; a pair of parameters, and settings by dotted name where the devices stand before (None: in the middle of
     their limits), with what the trial would do.
     """
     seal()
@@ -35,10 +41,13 @@ def load(campaign: str, instrument: str) -> Any:
     spec = InstrumentSpec.model_validate_json(instrument)
     values, time_scale = _served(spec)
     put_fakes_in_place(values)
+    logging.getLogger("ophyd").setLevel(logging.CRITICAL)  # fakes lack much, which says nothing
     looker = Looker(CampaignSpec.model_validate_json(campaign), spec, time_scale)
 
-    def answer(question: tuple[Mapping[str, Any], Mapping[str, float] | None] | None) -> Answer:
-        return looker.start() if question is None else looker.walk(*question)
+    def answer(question: Any) -> Answer:
+        if question is None:
+            return looker.start()
+        return looker.on_twin(question) if isinstance(question, list) else looker.walk(*question)
 
     return answer
 
@@ -52,6 +61,7 @@ class Looker:
         self._scale = scale
         self._fakes: Any = None
         self._outside: dict[tuple[str, str], str | None] = {}
+        self._reductions = 0
 
     def start(self) -> Answer:
         """Make the fakes: what is wrong with them, and lab seconds in one second."""
@@ -73,9 +83,11 @@ class Looker:
         """What one trial would do.
 
         Returns:
-            ``problems`` and ``warnings`` (pairs of a text and ``file:line`` or None), ``messages``,
-            ``moves`` (lowest and highest setting by device), ``sets`` and ``triggers`` (counts),
-            ``lab_s`` (as far as known) and ``unknown`` (devices whose time nobody has stated).
+            ``problems`` and ``untried`` (pairs of a text and ``file:line`` or None; the second: why
+            the reducer makes nothing of made-up readings), ``messages``,
+            ``moves`` (lowest and highest setting by device), ``triggers`` (counts), ``waits_s``
+            (what the plan sleeps), ``lab_s`` (all, as far as known), ``unknown`` (devices whose
+            time nobody has stated) and ``uses`` (amount and unit of what is spent, by name).
         """
         from orchestrator.adapters.message_walk import Walk
 
@@ -91,19 +103,62 @@ class Looker:
             (f"the plan calls {path}.{order}() itself; only messages may move devices", line)
             for (path, order), line in self._outside.items()
         ]
-        warnings: list[tuple[str, str | None]] = []
-        if not problems:
-            self._reduce(walked.runs, problems, warnings)
+        untried: list[tuple[str, str | None]] = []
+        if not problems and self._reductions < REDUCTIONS:
+            self._reductions += 1
+            self._reduce(walked.runs, problems, untried)
         return {
             "problems": problems,
-            "warnings": warnings,
+            "untried": untried,
             "messages": walked.messages,
             "moves": {path: (min(at), max(at)) for path, at in walked.sets.items()},
-            "sets": {path: len(at) for path, at in walked.sets.items()},
             "triggers": dict(walked.triggers),
-            "lab_s": walked.seconds,
+            "waits_s": walked.waits_s,
+            "lab_s": walked.lab_s,
+            "uses": {} if problems else self._uses(parameters, problems),
             "unknown": sorted(walked.unknown),
         }
+
+    def on_twin(self, points: list[Mapping[str, Any]]) -> Answer:
+        """What the twin's own instrument makes of the first of these trials, within this process.
+
+        Returns:
+            ``beside_s``: mean lab seconds of moves and readings, None where no twin tells it; and
+            ``problems``: outcomes that are no numbers although the readings are the twin's;
+            ``is_reduced``: True when the reducer gave outcomes.
+        """
+        from orchestrator.adapters.twin_in_process import TwinByInstrument, twin_in_process
+        from orchestrator.domain.errors import ReductionError, Unusable
+
+        seconds: list[float] = []
+        problems: list[str] = []
+        is_reduced = False
+        try:
+            twin = twin_in_process(self._campaign, self._instrument, 0)
+        except Unusable:
+            return {"beside_s": None, "problems": [], "is_reduced": False}
+        for parameters in points[:TWIN_TRIALS] if isinstance(twin, TwinByInstrument) else ():
+            try:
+                measured = twin.measure(parameters)
+            except (ReductionError, Unusable) as error:
+                problems += [str(error)] if "not finite" in str(error) else []
+                continue
+            is_reduced = True
+            seconds.append((measured.moves_s or 0.0) + (measured.readings_s or 0.0))
+        is_never = len(problems) == TWIN_TRIALS
+        beside_s = sum(seconds) / len(seconds) if seconds else None
+        told = problems[:1] if is_never else []
+        return {"beside_s": beside_s, "problems": told, "is_reduced": is_reduced}
+
+    def _uses(self, parameters: Mapping[str, Any], problems: list[Any]) -> dict[str, Any]:
+        from orchestrator.adapters.plan_uses import plan_uses
+        from orchestrator.domain.errors import PlanFailed
+
+        try:
+            return dict(plan_uses(self._campaign, parameters))
+        except PlanFailed as error:
+            problems.append((str(error), line_of_error(error)))
+            return {}
 
     def _plan(self, parameters: Mapping[str, Any], walk: Any) -> tuple[Any, Any]:
         """The plan and its messages as the guard of a real run lets them pass; None for neither."""
@@ -136,7 +191,7 @@ class Looker:
         terms = Terms(envelope, settings, about, 1e9, 1.0)
         return function, Guard(self._fakes.paths, terms).guarded(plan)
 
-    def _reduce(self, runs: Any, problems: list[Any], warnings: list[Any]) -> None:
+    def _reduce(self, runs: Any, problems: list[Any], untried: list[Any]) -> None:
         """Try the reducer on what the fakes read."""
         from orchestrator.adapters.plan_catalog import find_reducer
         from orchestrator.adapters.reducer import reduced
@@ -149,8 +204,7 @@ class Looker:
         except ReductionError as error:
             line = line_of_error(error) if error.__cause__ else line_of_plan(reducer)
             if "raised" in str(error) or "not finite" in str(error) or "no mean" in str(error):
-                told = f"on readings of fakes, which are made up: {error}"
-                warnings.append((told, line or line_of_plan(reducer)))
+                untried.append((str(error), line or line_of_plan(reducer)))
             else:
                 problems.append((str(error), line))
         if _content(runs) != before:

@@ -41,8 +41,10 @@ class Walked:
     sets: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     """Each setting, by dotted name, in its order."""
     triggers: Counter[str] = field(default_factory=Counter)
-    seconds: float = 0.0
-    """Lab time, as far as it is known."""
+    waits_s: float = 0.0
+    """Lab time of the plan's own sleeps."""
+    lab_s: float = 0.0
+    """Lab time of all of it, as far as it is known."""
     unknown: set[str] = field(default_factory=set)
     """Devices whose moves or acquisitions take a time that nobody has stated."""
     runs: list[Run] = field(default_factory=list)
@@ -88,16 +90,13 @@ class Walk:
             with _at_most(PLAN_S):
                 self._walk(plan)
         except Endless as error:
-            self._note(f"the plan never ends: {error}", line_of_error(error) or _at(written))
+            self._note(f"the plan never ends: {error}", line_of_error(error) or line_of_plan(written))
             _close(plan)
         except BaseException as error:  # noqa: B036 - a plan may raise anything
-            self._note(_words(error), line_of_error(error) or _at(written))
+            self._note(_words(error), line_of_error(error) or line_of_plan(written))
         else:
-            for key in self._open:
-                name = "a run" if key is None else f"run {key!r}"
-                self._note(f"the plan leaves {name} open; it needs close_run", _at(written))
-            if not self.walked.runs and not self._open:
-                self._note("the plan ends without a run: nothing is measured", _at(written))
+            if not self.walked.runs:
+                self._note("the plan ends without a run: nothing is measured", line_of_plan(written))
         return self.walked
 
     def _walk(self, plan: Messages) -> None:
@@ -119,8 +118,6 @@ class Walk:
                 error = caught
 
     def _answer(self, message: Msg) -> Any:
-        if not isinstance(message, Msg):
-            raise TypeError(f"the plan yields {message!r}, which is no message")
         if message.command not in _KNOWN:
             raise KeyError(f"the RunEngine knows no message {message.command!r}")
         answer = self._on.get(message.command)
@@ -144,8 +141,11 @@ class Walk:
 
     def _trigger(self, message: Msg) -> Done:
         path = self._fakes.paths.path(message.obj) or message.obj.name
+        spec = self._fakes.paths.spec(path)
+        if spec.limits is not None and hasattr(message.obj, "set"):
+            return Done()  # what moves is only read
         self.walked.triggers[path] += 1
-        self._takes(message, path, self._fakes.paths.spec(path).acquire_s)
+        self._takes(message, path, spec.acquire_s)
         return Done()
 
     def _begun(self, message: Msg) -> Done:
@@ -155,7 +155,7 @@ class Walk:
     def _takes(self, message: Msg, path: str, seconds: float | None) -> None:
         if seconds is None:
             self.walked.unknown.add(path)
-        self._ends[message.kwargs.get("group")].append(self.walked.seconds + (seconds or 0.0))
+        self._ends[message.kwargs.get("group")].append(self.walked.lab_s + (seconds or 0.0))
 
     def _move_s(self, device: Any, path: str, before: float | None, value: Any) -> float | None:
         """Seconds of a move, by the speed in the instrument file or the device's own velocity."""
@@ -170,11 +170,12 @@ class Walk:
         return settle_s + (way / speed + ramp_s if way else 0.0)
 
     def _sleep(self, message: Msg) -> None:
-        self.walked.seconds += float(message.args[0])
+        self.walked.waits_s += float(message.args[0])
+        self.walked.lab_s += float(message.args[0])
 
     def _wait(self, message: Msg) -> bool:
         group = message.args[0] if message.args else message.kwargs.get("group")
-        self.walked.seconds = max(self.walked.seconds, *self._ends.pop(group, ()), 0.0)
+        self.walked.lab_s = max(self.walked.lab_s, *self._ends.pop(group, ()), 0.0)
         return True
 
     def _read(self, message: Msg) -> dict[str, Any]:
@@ -220,7 +221,7 @@ class Walk:
             raise IllegalMessageSequence("'save' comes without a 'create'")
         name, data = self._bundles.pop(message.run)
         stream = self._run(message).stream(name)
-        stream.add(len(stream.rows) + 1, self.walked.seconds, data)
+        stream.add(len(stream.rows) + 1, self.walked.lab_s, data)
 
     def _run(self, message: Msg) -> Run:
         if message.run not in self._open:
@@ -230,10 +231,6 @@ class Walk:
 
 _KNOWN = frozenset(RunEngine({}, context_managers=[], during_task=None).commands)
 """Every message that the RunEngine obeys."""
-
-
-def _at(written: Any) -> str | None:
-    return line_of_plan(written)
 
 
 def _words(error: BaseException) -> str:

@@ -2,12 +2,15 @@
 
 import sys
 import sysconfig
+import threading
 import traceback
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
+
+from orchestrator.domain.errors import EnvelopeError, LabError, PlanFailed
 
 _OWN = str(Path(__file__).resolve().parents[1])
 """Folder of the package that runs plans; none of its lines is a plan's."""
@@ -27,7 +30,35 @@ def line_of_error(error: BaseException) -> str | None:
 
 def line_now() -> str | None:
     """``file:line`` of the plan's innermost line that is being executed; None when none is."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the stack has no public name
+    return _line_of(sys._getframe(1))  # noqa: SLF001 - the stack has no public name
+
+
+def line_in_thread(name: str) -> str | None:
+    """``file:line`` of the plan that a thread is executing; None when it executes none."""
+    frames = sys._current_frames()  # noqa: SLF001 - nor have the stacks of the other threads
+    found = (frames.get(one.ident or 0) for one in threading.enumerate() if one.name == name)
+    return next((line for frame in found if (line := _line_of(frame))), None)
+
+
+def located(error: LabError, cause: BaseException | None, plan: Any) -> LabError:
+    """The same failure of a plan with ``(file:line)`` in its words, where one is known.
+
+    Args:
+        error: what the attempt failed with.
+        cause: what the RunEngine gave; None when it gave nothing.
+        plan: generator or function, for a failure that has no line of its own.
+    """
+    line = line_of_error(error) or (line_of_error(cause) if cause else None) or line_of_plan(plan)
+    if line is None or not is_plan_code(line.rpartition(":")[0]):
+        return error
+    if isinstance(error, EnvelopeError):
+        return EnvelopeError([f"{one} ({line})" for one in error.violations])
+    if isinstance(error, PlanFailed):
+        return PlanFailed(f"{error} ({line})", error.reason)
+    return error
+
+
+def _line_of(frame: FrameType | None) -> str | None:
     while frame is not None:
         if is_plan_code(frame.f_code.co_filename):
             return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -63,6 +63,7 @@ class Guard:
         self._moved: dict[Any, float] = {}
         self._unchecked: dict[Any, float] = {}
         self._bundling: set[Hashable] = set()
+        self._open_runs: set[Hashable] = set()
         self._on: Mapping[str, Callable[[Msg], Msg]] = {
             "set": self._set,
             "trigger": self._acting,
@@ -73,6 +74,7 @@ class Guard:
             "sleep": self._sleep,
             "wait": self._wait,
             "open_run": self._open_run,
+            "close_run": self._close_run,
             "subscribe": self._subscribe,
             "create": self._create,
             "save": self._close_bundle,
@@ -89,6 +91,9 @@ class Guard:
             try:
                 message = plan.send(response) if error is None else plan.throw(error)
             except StopIteration as end:
+                if self._open_runs:  # the RunEngine would close it as a success
+                    self.failure = self.failure or PlanFailed("the plan leaves a run open")
+                    raise self.failure from None
                 yield from self._verified(self._moved)
                 return end.value
             error = response = None
@@ -103,6 +108,8 @@ class Guard:
                 error = caught
 
     def _admitted(self, message: Msg) -> Msg:
+        if not isinstance(message, Msg):
+            raise PlanFailed(f"the plan yields {message!r}, which is no message")
         look = self._on.get(message.command)
         if look is None:
             return message
@@ -234,7 +241,12 @@ class Guard:
         return message._replace(kwargs={**message.kwargs, "timeout": timeout})
 
     def _open_run(self, message: Msg) -> Msg:
+        self._open_runs.add(message.run)
         return message._replace(kwargs={**message.kwargs, **self._terms.metadata})
+
+    def _close_run(self, message: Msg) -> Msg:
+        self._open_runs.discard(message.run)
+        return message
 
     def _subscribe(self, message: Msg) -> Msg:
         function, *rest = message.args

@@ -166,7 +166,7 @@ def _points(campaign: CampaignSpec, count: int) -> list[Parameters]:
 
 def _walk_all(child: AnsweringChild, chosen: Sequence[Parameters], found: _Found) -> None:
     problems = _Grouped()
-    untried = _Grouped()
+    warnings, untried = _Grouped(), _Grouped()
     give_up = time.monotonic() + LOOK_S
     before: Mapping[str, float] | None = None
     for parameters in chosen:
@@ -177,6 +177,7 @@ def _walk_all(child: AnsweringChild, chosen: Sequence[Parameters], found: _Found
         answer = child.ask((parameters, before), ANSWER_S)
         found.points += 1
         problems.add(answer["problems"], parameters)
+        warnings.add(answer["warnings"], parameters)
         untried.add(answer["untried"], parameters)
         if not answer["problems"]:
             found.answers.append({**answer, "parameters": parameters})
@@ -184,6 +185,7 @@ def _walk_all(child: AnsweringChild, chosen: Sequence[Parameters], found: _Found
         elif any("never ends" in text for text, _ in answer["problems"]):
             break  # each further point would take as long
     found.problems += problems.findings()
+    found.warnings += warnings.findings()
     found.untried += untried.findings()
 
 

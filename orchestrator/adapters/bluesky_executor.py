@@ -112,6 +112,7 @@ class BlueskyExecutor:
             PlanAborted: stopped by an order.
             PlanFailed: the plan ended with an error, a hang or a bad reading.
         """
+        from orchestrator.adapters.plan_catalog import find_plan
         from orchestrator.adapters.recorder import Recorder
         from orchestrator.adapters.trial_plan import trial_plan
 
@@ -132,8 +133,11 @@ class BlueskyExecutor:
             if cause is not None and not execution.done.is_set():
                 raise cause
             if error := self._error(execution, guard, recorder, cause):
-                raise located(error, execution.error, plan)
-            return recorder.evidence()
+                raise located(error, execution.error, find_plan(request.campaign.plan.name))
+            try:
+                return recorder.evidence()
+            except PlanFailed as error:
+                raise located(error, None, find_plan(request.campaign.plan.name)) from error
 
     def tripped(self) -> str | None:
         """Why a condition forbids starting now, in one sentence; None when all are good."""

@@ -57,11 +57,15 @@ class Looker:
 
     def __init__(self, campaign: CampaignSpec, instrument: InstrumentSpec, scale: float) -> None:
         self._campaign = campaign
+        from orchestrator.adapters.forgotten_stubs import watch_stubs
+
         self._instrument = instrument
         self._scale = scale
         self._fakes: Any = None
         self._outside: dict[tuple[str, str], str | None] = {}
+        self._forgotten: dict[str, str] = {}
         self._reductions = 0
+        watch_stubs(lambda name, line: self._forgotten.update({line: name}))
 
     def start(self) -> Answer:
         """Make the fakes: what is wrong with them, and lab seconds in one second."""
@@ -83,8 +87,8 @@ class Looker:
         """What one trial would do.
 
         Returns:
-            ``problems`` and ``untried`` (pairs of a text and ``file:line`` or None; the second: why
-            the reducer makes nothing of made-up readings), ``messages``,
+            ``problems``, ``warnings`` and ``untried`` (pairs of a text and ``file:line`` or None;
+            the last: why the reducer makes nothing of made-up readings), ``messages``,
             ``moves`` (lowest and highest setting by device), ``triggers`` (counts), ``waits_s``
             (what the plan sleeps), ``lab_s`` (all, as far as known), ``unknown`` (devices whose
             time nobody has stated) and ``uses`` (amount and unit of what is spent, by name).
@@ -93,6 +97,7 @@ class Looker:
 
         self._fakes.reset()
         self._outside.clear()
+        self._forgotten.clear()
         for path, value in (before or {}).items():
             self._fakes.place(self._fakes.at(path), value)
         walk = Walk(self._fakes)
@@ -110,6 +115,11 @@ class Looker:
         return {
             "problems": problems,
             "untried": untried,
+            "warnings": [
+                (f"{name}() is called and its messages are never obeyed: 'yield from' is missing", line)
+                for line, name in self._forgotten.items()
+                if not problems
+            ],
             "messages": walked.messages,
             "moves": {path: (min(at), max(at)) for path, at in walked.sets.items()},
             "triggers": dict(walked.triggers),

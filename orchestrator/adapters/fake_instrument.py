@@ -70,6 +70,8 @@ class FakeInstrument(InstrumentDevices):
         self._loop = asyncio.new_event_loop()
         self._report = report
         self._placed: dict[int, Any] = {}
+        self._keys: dict[int, list[str]] = {}
+        """Which keys of a reading say where a device stands, found once: hints take long."""
         self.paths = DevicePaths(instrument, self.all)
         for device in self.all.values():
             if inspect.iscoroutinefunction(getattr(device, "connect", None)):
@@ -140,9 +142,12 @@ class FakeInstrument(InstrumentDevices):
         value = self._placed.get(id(part))
         if value is None or isinstance(value, Mapping):
             return reading
-        hinted = (getattr(part, "hints", None) or {}).get("fields", ())
-        keys = [key for key in (part.name, *hinted) if key in reading][:1] or [part.name]
-        keys += [key for key in reading if key.endswith("setpoint")]
+        keys = self._keys.get(id(part))
+        if keys is None:
+            hinted = (getattr(part, "hints", None) or {}).get("fields", ())
+            keys = [key for key in (part.name, *hinted) if key in reading][:1] or [part.name]
+            keys += [key for key in reading if key.endswith("setpoint")]
+            self._keys[id(part)] = keys
         return reading | {key: {"value": value, "timestamp": time.time()} for key in keys}
 
     def _awaited(self, given: Any) -> Any:

@@ -1,5 +1,6 @@
 """Which line of a plan an error, or the code that runs now, belongs to."""
 
+import inspect
 import sys
 import sysconfig
 import threading
@@ -48,7 +49,9 @@ def located(error: LabError, cause: BaseException | None, plan: Any) -> LabError
         cause: what the RunEngine gave; None when it gave nothing.
         plan: generator or function, for a failure that has no line of its own.
     """
-    line = line_of_error(error) or (line_of_error(cause) if cause else None) or line_of_plan(plan)
+    line = line_of_error(error) or (line_of_error(cause) if cause else None)
+    if line is None and isinstance(error, PlanFailed) and error.reason == "plan_failed":
+        line = line_of_plan(plan)
     if line is None or not is_plan_code(line.rpartition(":")[0]):
         return error
     if isinstance(error, EnvelopeError):
@@ -68,7 +71,8 @@ def _line_of(frame: FrameType | None) -> str | None:
 
 def line_of_plan(plan: Any) -> str | None:
     """``file:line`` where a plan, a generator or its function, is written; None when unknown."""
-    code: CodeType | None = getattr(plan, "gi_code", None) or getattr(plan, "__code__", None)
+    written = inspect.unwrap(plan) if callable(plan) else plan
+    code: CodeType | None = getattr(written, "gi_code", None) or getattr(written, "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code else None
 
 

@@ -104,9 +104,19 @@ def test_a_put_to_a_part_of_a_device_is_found(look):
 def test_a_good_plan_passes(look, plan, args):
     plan = "plans.steady_state_sample.steady_state_sample" if plan == "steady_state" else plan
     found = look(plan, args)
-    assert found["problems"] == []
+    assert found["problems"] == found["warnings"] == []
     assert found["moves"]["bench.y"][1] >= 1.0
     assert found["triggers"]["bench.det"] >= 1
+
+
+def test_a_forgotten_yield_from_is_told(look):
+    found = look("forgets")
+    assert found["warnings"] == [
+        (
+            "mv() is called and its messages are never obeyed: 'yield from' is missing",
+            line_with("forgets", "bps.mv"),
+        )
+    ]
 
 
 def test_moves_take_as_long_as_speeds_say(look):

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 ENOUGH = 5
 """Earlier trials from which a duration is learned; fewer say too little."""
+ENOUGH_OF_MODEL = 2
+"""The same for trials that a model proposed: two of them foretell the next better than none."""
 MOST_CORNERS = 50
 
 
@@ -89,8 +91,12 @@ class Pace:
     beside_s: float
     learned_from: int
     """Earlier trials that say so; 0 when it is estimated."""
-    model_waits_s: float | None = None
-    """Mean sleep of trials that a model proposed; None while too few are known."""
+    model_trial_s: float | None = None
+    """Mean seconds of trials that a model proposed, sleeps included; None while too few are known.
+
+    They lie close together where results are good: their sleeps and moves are others than those
+    of points that fill the space.
+    """
 
     def trial_s(self, waits_s: float) -> float:
         """Seconds of a trial whose plan sleeps so long."""
@@ -98,11 +104,10 @@ class Pace:
 
     def campaign_s(self, campaign: CampaignSpec, waits_s: Sequence[float]) -> float:
         """Seconds of all trials; ``waits_s`` are the sleeps at points that fill the space."""
-        everywhere = self.trial_s(fmean(waits_s))
-        trials = campaign.budget.trials
-        first = trials if campaign.optimizer.method == "sobol" else campaign.initial_trials
-        first = min(first, trials)
-        later = everywhere if self.model_waits_s is None else self.trial_s(self.model_waits_s)
+        everywhere, trials = self.trial_s(fmean(waits_s)), campaign.budget.trials
+        if self.model_trial_s is None or campaign.optimizer.method == "sobol":
+            return trials * everywhere
+        first, later = min(campaign.initial_trials, trials), self.model_trial_s
         return first * everywhere + (trials - first) * later
 
 
@@ -114,7 +119,10 @@ def learned(history: Sequence[Measured]) -> Pace | None:
     """
     if len(history) < ENOUGH:
         return None
-    beside_s = max(0.0, median(one.took_s - one.waits_s for one in history))
-    modelled = [one.waits_s for one in history if one.by_model]
-    waits_s = fmean(modelled) if len(modelled) >= ENOUGH else None
-    return Pace(beside_s, len(history), waits_s)
+    filling = [one for one in history if not one.by_model]
+    if len(filling) < ENOUGH:
+        filling = list(history)
+    beside_s = max(0.0, median(one.took_s - one.waits_s for one in filling))
+    modelled = [one.took_s for one in history if one.by_model]
+    model_trial_s = fmean(modelled) if len(modelled) >= ENOUGH_OF_MODEL else None
+    return Pace(beside_s, len(history), model_trial_s)

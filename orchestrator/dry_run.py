@@ -127,6 +127,7 @@ def dry_run(
         "warnings": [asdict(one) for one in found.warnings],
         "untried": [asdict(one) for one in found.untried],
         "points": found.points,
+        "parameters": len(campaign.parameters),
         "trials": campaign.budget.trials,
         **_totals(campaign, instrument, found.answers),
         **report,

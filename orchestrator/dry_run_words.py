@@ -14,12 +14,11 @@ def lines(found: Mapping[str, Any]) -> list[str]:
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     for kind, word in (("problems", "WRONG"), ("warnings", "warning")):
         yield from (f"{word}: {_finding(one, found['points'])}" for one in found[kind])
+    name, count = found["campaign"], found["parameters"]
+    verdict = "is sound" if found["ok"] else "would fail"
     where = f"{found['trials']} trials on {found['instrument']} ({found['mode'].upper()})"
-    if found["ok"]:
-        looked = f"{found['points']} of them walked on fake devices"
-        yield f"{found['campaign']} is sound: {where}; {looked}, nothing moved"
-    else:
-        yield f"{found['campaign']} would fail: {where}; nothing moved"
+    yield f"{name} {verdict}: {count} parameters, {where}"
+    yield f"trials walked on fake devices: {found['points']}; nothing has moved"
     if found["moves"]:
         yield ""
         yield from _table(["moves", "from", "to", "limits", "unit"], map(_move, *_items(found)))

@@ -69,10 +69,11 @@ class Looker:
 
     def start(self) -> Answer:
         """Make the fakes: what is wrong with them, and lab seconds in one second."""
-        from orchestrator.adapters.fake_instrument import FakeInstrument
+        from orchestrator.adapters.fake_instrument import FakeInstrument, watch_epics
         from orchestrator.adapters.shared_pvs import shared_pvs
         from orchestrator.domain.errors import LabError
 
+        watch_epics(self._report)
         try:
             self._fakes = FakeInstrument(self._instrument, self._report)
             problems = shared_pvs(self._fakes.all, self._instrument)
@@ -105,7 +106,7 @@ class Looker:
         walked = walk.walked if guarded is None else walk.go(guarded, plan)
         problems = [*walked.problems]
         problems += [
-            (f"the plan calls {path}.{order}() itself; only messages may move devices", line)
+            (f"the plan itself calls {order}() of {path}; only messages may move anything", line)
             for (path, order), line in self._outside.items()
         ]
         untried: list[tuple[str, str | None]] = []

@@ -186,12 +186,16 @@ def check(
 
 def _dry_run(common: Common, files: Any, points: int) -> int:
     from orchestrator import dry_run, dry_run_words
+    from orchestrator.domain.errors import LedgerError
     from orchestrator.ledger_access import open_ledger
 
     settings, past = common.settings(), []
     if settings.redis_url is not None or (settings.data_dir / "ledger").is_dir():
-        with open_ledger(settings) as ledger:
-            past = dry_run.earlier_trials(ledger, files.campaign, files.instrument)
+        try:
+            with open_ledger(settings) as ledger:
+                past = dry_run.earlier_trials(ledger, files.campaign, files.instrument)
+        except LedgerError as error:
+            sys.stderr.write(f"nothing is learned from earlier trials: {error}\n")
     found = dry_run.dry_run(
         files.campaign,
         files.instrument,

@@ -117,6 +117,13 @@ def puts_by_itself(settings, detector, motor):
     yield from good(settings, detector)
 
 
+def puts_past_all(settings, detector):
+    import epics
+
+    epics.caput("X:M1", 1.0)
+    yield from good(settings, detector)
+
+
 def calls_home(settings, detector):
     with socket.socket() as connection:
         connection.connect(("127.0.0.1", 9))

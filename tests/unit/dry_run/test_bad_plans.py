@@ -66,7 +66,8 @@ def line_with(name, text):
         ("yields_no_message", "yields 3, which is no message", ("yield 3",)),
         ("measures_nothing", "without a run", ("def",)),
         ("leaves_the_limits", "bench.x = 16.0 is outside [-5.0, 15.0]", ("bps.mv",)),
-        ("sets_by_itself", "calls bench.x.set() itself", ("movable.set",)),
+        ("sets_by_itself", "itself calls set() of bench.x", ("movable.set",)),
+        ("puts_past_all", "itself calls caput() of X:M1", ("epics.caput",)),
         ("calls_home", "a connection to ('127.0.0.1', 9)", ("connection.connect",)),
         ("asks", "asks for a person", ("bps.input_plan",)),
         ("opens_twice", "opened while it is open", ("again",)),
@@ -82,7 +83,7 @@ def test_a_put_to_a_part_of_a_device_is_found(look):
     args = {"detector": "bench.det", "motor": "m"}
     (found,) = look("puts_by_itself", args, devices={"m": MOTOR})["problems"]
     assert found == (
-        "the plan calls m.user_setpoint.put() itself; only messages may move devices",
+        "the plan itself calls put() of m.user_setpoint; only messages may move anything",
         line_with("puts_by_itself", "put("),
     )
 

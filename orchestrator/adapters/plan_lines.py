@@ -15,6 +15,7 @@ from orchestrator.domain.errors import EnvelopeError, LabError, PlanFailed
 
 _OWN = str(Path(__file__).resolve().parents[1])
 """Folder of the package that runs plans; none of its lines is a plan's."""
+_ENGINE = str(Path("bluesky", "run_engine.py"))
 _INSTALLED = tuple({sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib")})
 
 
@@ -88,4 +89,6 @@ def _innermost(steps: Iterable[tuple[CodeType, int]]) -> str | None:
     for code, line in steps:
         if is_plan_code(code.co_filename):
             found = f"{code.co_filename}:{line}"
+        elif found and (code.co_filename.startswith(_OWN) or code.co_filename.endswith(_ENGINE)):
+            break  # here begins where an error arose that was thrown into the plan: a device's code
     return found

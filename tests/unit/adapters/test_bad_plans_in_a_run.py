@@ -1,6 +1,7 @@
 """The bad plans of the dry run, run all the same: a clear failure, and the executor goes on."""
 
 import pytest
+from pydantic import ValidationError
 
 from orchestrator.domain.errors import DeviceUnavailable, EnvelopeError, PlanFailed
 from tests.unit.adapters.executor_lab import BENCH, Lab
@@ -16,6 +17,10 @@ class Written:
         self.setpoint_pvname = prefix
         self.name = name
         self.parent = None
+
+
+class WrittenToo(Written):
+    """Another class, with the same PV."""
 
 
 HERE = "tests.unit.dry_run.bad_plans"
@@ -58,8 +63,14 @@ def test_a_plan_that_blocks_is_told_by_its_line_and_its_process_is_given_up(tmp_
 
 
 def test_two_devices_with_one_pv_are_not_connected(tmp_path):
-    kind = "tests.unit.adapters.test_bad_plans_in_a_run.Written"
-    signal = {"class": kind, "limits": [0, 1], "prefix": "A:B"}
-    devices = {"bench": BENCH, "one": signal, "two": signal}
+    here = "tests.unit.adapters.test_bad_plans_in_a_run"
+    one = {"class": f"{here}.Written", "limits": [0, 1], "prefix": "A:B"}
+    devices = {"bench": BENCH, "one": one, "two": {**one, "class": f"{here}.WrittenToo"}}
     with pytest.raises(DeviceUnavailable, match="devices 'one' and 'two' both write 'A:B'"):
         Lab(tmp_path, {"devices": devices})
+
+
+def test_one_device_under_two_names_is_refused_when_its_file_is_read(tmp_path):
+    one = {"class": "ophyd.EpicsMotor", "limits": [0, 1], "prefix": "A:M1"}
+    with pytest.raises(ValidationError, match="'A:M1' is device 'one' already"):
+        Lab(tmp_path, {"devices": {"one": one, "two": one}})

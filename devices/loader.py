@@ -6,7 +6,7 @@ import logging
 import pkgutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
@@ -47,6 +47,7 @@ def load(
     time_scale: float = 1.0,
     ready: Mapping[str, Any] | None = None,
     loop: asyncio.AbstractEventLoop | None = None,
+    stand_in: Callable[[Any], Any] = lambda found: found,
 ) -> Devices:
     """Make all devices and connect them at the same time.
 
@@ -57,6 +58,7 @@ def load(
         time_scale: by which what counts lab time is divided; the time compression of a twin.
         ready: devices that are there already, by name; they are only connected.
         loop: runs in another thread; devices of ophyd-async live in it.
+        stand_in: gives what is made in the place of a class; the class itself by default.
 
     Raises:
         DevicesUnavailable: names every required device that failed, and why.
@@ -66,7 +68,7 @@ def load(
     for name, entry in devices.items():
         try:
             known = (ready or {}).get(name)
-            made[name] = _make(name, entry, time_scale) if known is None else known
+            made[name] = _make(name, entry, time_scale, stand_in) if known is None else known
         except Exception as error:  # any class may raise anything, and the others must be heard
             reasons[name] = _reason(error)
     reasons |= _connect(made, connect_timeout_s, loop)
@@ -125,7 +127,9 @@ def dotted(path: str) -> Any:
     raise NoSuchDevice(f"no module {parts[0]!r}{_near(parts[0], modules)}")
 
 
-def _make(name: str, entry: Mapping[str, Any], time_scale: float) -> Any:
+def _make(
+    name: str, entry: Mapping[str, Any], time_scale: float, stand_in: Callable[[Any], Any]
+) -> Any:
     found = dotted(entry["class"])
     if not callable(found):
         raise NoSuchDevice(f"{entry['class']} is no class")
@@ -137,7 +141,7 @@ def _make(name: str, entry: Mapping[str, Any], time_scale: float) -> Any:
         if value is not None and argument in accepted and argument not in arguments:
             arguments[argument] = value / time_scale if key in LAB_TIME else value
     prefix = entry.get("prefix")
-    return found(*([] if prefix is None else [prefix]), name=name, **arguments)
+    return stand_in(found)(*([] if prefix is None else [prefix]), name=name, **arguments)
 
 
 def _is_positioner(found: Any) -> bool:

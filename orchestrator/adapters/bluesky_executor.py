@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.adapters.plan_failures import disconnected, failure
+from orchestrator.adapters.plan_lines import line_in_thread, located
 from orchestrator.domain.envelope import Envelope
 from orchestrator.domain.errors import (
     EnvelopeError,
@@ -153,6 +154,7 @@ class BlueskyExecutor:
             PlanAborted: stopped by an order.
             PlanFailed: the plan ended with an error, a hang or a bad reading.
         """
+        from orchestrator.adapters.plan_catalog import find_plan
         from orchestrator.adapters.recorder import Recorder
         from orchestrator.adapters.trial_plan import trial_plan
 
@@ -177,8 +179,11 @@ class BlueskyExecutor:
             if error := self._error(execution, guard, request, recorder, cause):
                 self._before_suspension()
                 self._act_on_trip(error)
-                raise error
-            return recorder.evidence()
+                raise located(error, execution.error, find_plan(request.campaign.plan.name))
+            try:
+                return recorder.evidence()
+            except PlanFailed as error:
+                raise located(error, None, find_plan(request.campaign.plan.name)) from error
 
     def tripped(self) -> str | None:
         """Why a condition or a budget forbids starting now, in one sentence; None if none does."""
@@ -390,7 +395,9 @@ class BlueskyExecutor:
         """Why the running plan must end now; None when it may go on."""
         devices = self._connected()[0]
         if time.monotonic() >= deadline:
-            return PlanFailed(f"the plan took longer than {request.deadline_s:g} s", "deadline")
+            message = f"the plan took longer than {request.deadline_s:g} s"
+            line = line_in_thread("bluesky-run-engine")  # None unless its own code holds it up
+            return PlanFailed(f"{message} ({line})" if line else message, "deadline")
         match _asked(order):
             case "aborting":
                 return PlanAborted("the plan was aborted")

@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.adapters.conditions import Condition, Conditions
 from orchestrator.adapters.device_paths import DevicePaths
-from orchestrator.adapters.shared_pvs import refuse_shared
+from orchestrator.adapters.shared_pvs import shared_pvs
 from orchestrator.domain.errors import DeviceUnavailable, PlanFailed
 from orchestrator.domain.spec import InstrumentSpec
 
@@ -57,9 +57,10 @@ class InstrumentDevices:
         found = _loaded(entries, timeout_s, time_scale, ready=adopted, loop=loop)
         _check_identity(found.pop(IDENTITY, None), instance)
         signals = {pv: found.pop(pv) for pv in _condition_pvs(instrument)}
+        if shared := shared_pvs(found, instrument):
+            raise DeviceUnavailable("; ".join(shared))
         self.all: Mapping[str, Any] = found
         """By name, absent optional ones left out."""
-        refuse_shared(found, instrument)
         self._signals = list(signals.values())
         self.paths = DevicePaths(instrument, found)
         self.conditions = Conditions(

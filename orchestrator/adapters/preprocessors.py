@@ -93,11 +93,13 @@ class Guard:
         self._moved: dict[Any, float] = {}
         self._unchecked: dict[Any, float] = {}
         self._bundling: set[Hashable] = set()
+        self._open_runs: set[Hashable] = set()
         self._on: Mapping[str, Callable[[Msg], Msg]] = {
             "trigger": self._acting,
             "sleep": self._sleep,
             "wait": self._wait,
             "open_run": self._open_run,
+            "close_run": self._close_run,
             "subscribe": self._subscribe,
             "create": self._create,
             "collect": self._end_exposure,
@@ -122,6 +124,9 @@ class Guard:
             try:
                 message = plan.send(response) if error is None else plan.throw(error)
             except StopIteration as end:
+                if self._open_runs:  # the RunEngine would close it as a success
+                    self.failure = self.failure or PlanFailed("the plan leaves a run open")
+                    raise self.failure from None
                 yield from self._verified(self._moved)
                 return end.value
             error = response = None
@@ -139,6 +144,8 @@ class Guard:
                 error = caught
 
     def _admitted(self, message: Msg) -> Messages:
+        if not isinstance(message, Msg):
+            raise PlanFailed(f"the plan yields {message!r}, which is no message")
         try:
             if self._terms.hold_s is not None and message.command in _ACTS:
                 yield from self._held()
@@ -420,6 +427,7 @@ class Guard:
         return message._replace(kwargs={**message.kwargs, "timeout": timeout})
 
     def _open_run(self, message: Msg) -> Msg:
+        self._open_runs.add(message.run)
         metadata = dict(self._terms.metadata)
         if unverified := [path for path in self._terms.settings if not self._is_verified(path)]:
             metadata["not_verified"] = unverified
@@ -429,6 +437,10 @@ class Guard:
         """True when arrival is compared with a readback."""
         spec = self._paths.spec(path)
         return spec.tolerance is not None and spec.readback != "none"
+
+    def _close_run(self, message: Msg) -> Msg:
+        self._open_runs.discard(message.run)
+        return message
 
     def _subscribe(self, message: Msg) -> Msg:
         function, *rest = message.args

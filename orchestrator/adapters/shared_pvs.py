@@ -4,25 +4,29 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.adapters.located import located
-from orchestrator.domain.errors import DeviceUnavailable
 from orchestrator.domain.spec import InstrumentSpec
 
 
-def refuse_shared(devices: Mapping[str, Any], instrument: InstrumentSpec) -> None:
-    """Pass when no PV is set through two devices. One that both only read is no matter.
+def shared_pvs(devices: Mapping[str, Any], instrument: InstrumentSpec) -> list[str]:
+    """One sentence for each PV that two devices would set, when one of them has limits.
 
-    Raises:
-        DeviceUnavailable: naming the PV, both devices, and the place of the second.
+    Args:
+        devices: by name, made but not necessarily connected.
+        instrument: the instrument file.
     """
     owners: dict[str, tuple[str, Any]] = {}
+    found: dict[tuple[str, str], str] = {}
     for name, device in devices.items():
         for pv, signal in _set_by(device):
             owner, other = owners.setdefault(pv, (name, signal))
-            if owner != name and other is not signal:
-                raise DeviceUnavailable(
-                    f"{located(instrument, _place(instrument, name))}: {name!r} sets the PV "
-                    f"{pv!r}, and so does {owner!r}; take one of them"
-                )
+            limited = any(instrument.devices[one].limits is not None for one in (name, owner))
+            if owner != name and other is not signal and limited:
+                found.setdefault((owner, name), pv)
+    return [
+        f"{located(instrument, _place(instrument, name))}: {name!r} sets the PV {pv!r}, and so "
+        f"does {owner!r}; take one of them"
+        for (owner, name), pv in found.items()
+    ]
 
 
 def _set_by(device: Any) -> Iterator[tuple[str, Any]]:
@@ -32,7 +36,7 @@ def _set_by(device: Any) -> Iterator[tuple[str, Any]]:
         signals = [walked.item for walked in device.walk_signals(include_lazy=False)]
     for signal in signals:
         pv = getattr(signal, "setpoint_pvname", None)
-        if isinstance(pv, str):
+        if isinstance(pv, str) and not type(signal).__name__.endswith("RO"):
             yield pv.removesuffix(".VAL"), signal
 
 

@@ -73,7 +73,11 @@ def _trial(
     plan: Callable[..., Any], arguments: inspect.BoundArguments, settings: Mapping[Any, Any]
 ) -> Messages:
     yield from moves(settings.items())
-    return (yield from plan(*arguments.args, **arguments.kwargs))
+    given = plan(*arguments.args, **arguments.kwargs)
+    if not isinstance(given, Iterable):
+        name = getattr(plan, "__name__", "the plan")
+        raise PlanFailed(f"{name} gives {given!r} and no messages; a plan yields them")
+    return (yield from given)
 
 
 def _found(name: str, of_startup: PlanFinder | None) -> Callable[..., Any]:

@@ -166,12 +166,24 @@ class Keyboard:
 
 
 @app.command
-def check(campaign: str, /, *, twin: bool = False, common: Common | None = None) -> int:
-    """Check a campaign file and its instrument file without moving anything.
+def check(
+    campaign: str,
+    /,
+    *,
+    twin: bool = False,
+    files_only: bool = False,
+    points: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 100,
+    common: Common | None = None,
+) -> int:
+    """Check a campaign's files, and walk its trials on fake devices: nothing can move.
+
+    Exit code 2 when a file is wrong, 1 when a trial would fail.
 
     Args:
         campaign: Campaign file, or the name of a shipped twin.
         twin: Check a real instrument's file for a run on its twin.
+        files_only: Read the files and walk no trial.
+        points: Trials to walk, at corners of the space and at the campaign's own first points.
         common: Options of every verb.
     """
     from orchestrator import launcher
@@ -187,13 +199,39 @@ def check(campaign: str, /, *, twin: bool = False, common: Common | None = None)
         common.say({"ok": False, "file": error.file, "problems": problems}, str(error))
         return ExitCode.WRONG
     spec, instrument = files.campaign, files.instrument
-    text = (
-        f"{spec.name} is sound: {len(spec.parameters)} parameters, "
-        f"{spec.budget.trials} trials on {instrument.name} ({instrument.mode.upper()})"
+    if files_only:
+        text = (
+            f"{spec.name} is sound: {len(spec.parameters)} parameters, "
+            f"{spec.budget.trials} trials on {instrument.name} ({instrument.mode.upper()})"
+        )
+        about = {"campaign": spec.name, "instrument": instrument.name, "mode": instrument.mode}
+        common.say({"ok": True, **about, "problems": []}, text)
+        return ExitCode.DONE
+    return _dry_run(common, files, points)
+
+
+def _dry_run(common: Common, files: Any, points: int) -> int:
+    from orchestrator import dry_run, dry_run_words
+    from orchestrator.domain.errors import LedgerError
+    from orchestrator.ledger_access import open_ledger
+
+    settings, past = common.settings(), []
+    if settings.redis_url is not None or (settings.data_dir / "ledger").is_dir():
+        try:
+            with open_ledger(settings) as ledger:
+                past = dry_run.earlier_trials(ledger, files.campaign, files.instrument)
+        except LedgerError as error:
+            sys.stderr.write(f"nothing is learned from earlier trials: {error}\n")
+    found = dry_run.dry_run(
+        files.campaign,
+        files.instrument,
+        past,
+        points=points,
+        time_compression=settings.time_compression,
+        plan_deadline_s=settings.plan_deadline_s,
     )
-    about = {"campaign": spec.name, "instrument": instrument.name, "mode": instrument.mode}
-    common.say({"ok": True, **about, "problems": []}, text)
-    return 0
+    common.say(found, "\n".join(dry_run_words.lines(found)))
+    return ExitCode.DONE if found["ok"] else ExitCode.FAILED
 
 
 @app.command

@@ -51,6 +51,7 @@ def instrument_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
                 yield place, f"{path!r} is no device of this instrument{near(path, devices)}"
         yield from _set_findings(data, devices)
         yield from _spending_findings(data, devices)
+        yield from _twice(devices)
 
 
 def _parameter_findings(place: Place, parameter: Mapping[str, Any]) -> Iterator[Finding]:
@@ -196,6 +197,19 @@ def _named_devices(data: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
         rule = _rule(text)
         for name in rule.coefficients if rule else ():
             yield ("constraints", index), name
+
+
+def _twice(devices: Mapping[str, Any]) -> Iterator[Finding]:
+    """Devices that are another one under a second name: each would undo what the other does."""
+    owners: dict[tuple[object, object], str] = {}
+    for name, device in devices.items():
+        about = _mapping(device)
+        if about.get("limits") is None or about.get("prefix") is None:
+            continue
+        owner = owners.setdefault((about.get("class"), about["prefix"]), name)
+        if owner != name:
+            message = f"{about['prefix']!r} is device {owner!r} already; give each its own PVs"
+            yield ("devices", name, "prefix"), message
 
 
 def _setting_steps(data: Mapping[str, Any]) -> Iterator[tuple[Place, Mapping[str, Any]]]:

@@ -443,6 +443,10 @@ class DeviceSpec(_Strict):
     """Seconds to wait after it arrived; 0 for none."""
     timeout_s: PositiveFloat | None = None
     """Longest time one move or acquisition may take; None takes the class's own."""
+    speed: PositiveFloat | None = None
+    """Units per second of a move, for estimates only; None takes the motor's own where known."""
+    acquire_s: Annotated[float, Field(ge=0)] | None = None
+    """Seconds that one trigger takes, for estimates only; None: nobody has said."""
     optional: bool = False
     """True when the worker may start without it."""
     readback: Literal["encoder", "none"] = "encoder"

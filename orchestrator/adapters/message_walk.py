@@ -1,0 +1,266 @@
+"""Walks through the messages of a plan on fake devices, and notes what they would do.
+
+It answers each message as the RunEngine would, without doing it, and keeps a clock of its own.
+Bluesky's ``RunEngineSimulator`` keeps all messages and tells a plan of no error; plans that never
+end and plans that clean up need both otherwise.
+"""
+
+import signal
+from collections import Counter, defaultdict
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from bluesky.run_engine import RunEngine
+from bluesky.utils import IllegalMessageSequence, Msg
+
+from orchestrator.adapters.fake_instrument import Done, FakeInstrument
+from orchestrator.adapters.plan_lines import line_of_error, line_of_plan
+from orchestrator.adapters.run_documents import Run
+
+MOST_MESSAGES = 100_000
+"""A plan with more counts as one that never ends."""
+PLAN_S = 10.0
+"""So many seconds of this computer without an end mean the same."""
+
+Messages = Generator[Msg, Any, Any]
+
+
+class Endless(BaseException):
+    """The plan has not ended by itself. It goes through plans that go on after any error."""
+
+
+@dataclass
+class Walked:
+    """What one trial would do."""
+
+    problems: list[tuple[str, str | None]] = field(default_factory=list)
+    """What is wrong, with ``file:line`` where one is known."""
+    messages: int = 0
+    sets: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """Each setting, by dotted name, in its order."""
+    triggers: Counter[str] = field(default_factory=Counter)
+    waits_s: float = 0.0
+    """Lab time of the plan's own sleeps."""
+    lab_s: float = 0.0
+    """Lab time of all of it, as far as it is known."""
+    unknown: set[str] = field(default_factory=set)
+    """Devices whose moves or acquisitions take a time that nobody has stated."""
+    runs: list[Run] = field(default_factory=list)
+
+
+class Walk:
+    """One plan of one trial."""
+
+    def __init__(self, fakes: FakeInstrument) -> None:
+        self.walked = Walked()
+        self._fakes = fakes
+        self._ends: dict[Hashable, list[float]] = defaultdict(list)
+        self._open: dict[Hashable, Run] = {}
+        self._bundles: dict[Hashable, tuple[str, dict[str, Any]]] = {}
+        self._on: Mapping[str, Callable[[Msg], Any]] = {
+            "set": self._set,
+            "trigger": self._trigger,
+            "kickoff": self._begun,
+            "complete": self._begun,
+            "prepare": self._begun,
+            "stage": lambda message: [message.obj],
+            "unstage": lambda message: [message.obj],
+            "sleep": self._sleep,
+            "wait": self._wait,
+            "read": self._read,
+            "locate": self._locate,
+            "open_run": self._open_run,
+            "close_run": self._close_run,
+            "create": self._create,
+            "save": self._save,
+            "drop": lambda message: self._bundles.pop(message.run, None),
+            "RE_class": lambda _: RunEngine,
+        }
+
+    def go(self, plan: Messages, written: Any) -> Walked:
+        """Walk to the end, or to where the plan fails.
+
+        Args:
+            plan: its messages, watched by a guard.
+            written: the generator or function of the plan, for the line of what has no line.
+        """
+        try:
+            with _at_most(PLAN_S):
+                self._walk(plan)
+        except Endless as error:
+            self._note(
+                f"the plan never ends: {error}", line_of_error(error) or line_of_plan(written)
+            )
+            _close(plan)
+        except BaseException as error:  # noqa: B036 - a plan may raise anything
+            self._note(_words(error), line_of_error(error) or line_of_plan(written))
+        else:
+            if not self.walked.runs:
+                self._note(
+                    "the plan ends without a run: nothing is measured", line_of_plan(written)
+                )
+        return self.walked
+
+    def _walk(self, plan: Messages) -> None:
+        response: Any = None
+        error: BaseException | None = None
+        while True:
+            try:
+                message = plan.send(response) if error is None else plan.throw(error)
+            except StopIteration:
+                return
+            response, error = None, None
+            self.walked.messages += 1
+            if self.walked.messages >= MOST_MESSAGES:
+                plan.throw(Endless(f"{MOST_MESSAGES} messages and no end"))
+                raise Endless(f"{MOST_MESSAGES} messages and no end")
+            try:
+                response = self._answer(message)
+            except Exception as caught:  # the plan hears of it, as of an error of the RunEngine
+                error = caught
+
+    def _answer(self, message: Msg) -> Any:
+        if message.command not in _KNOWN:
+            raise KeyError(f"the RunEngine knows no message {message.command!r}")
+        answer = self._on.get(message.command)
+        return None if answer is None else answer(message)
+
+    def _note(self, what: str, line: str | None) -> None:
+        self.walked.problems.append((what, line))
+
+    def _set(self, message: Msg) -> Done:
+        device = message.obj
+        value = message.args[0] if message.args else message.kwargs.get("value")
+        value = value.item() if getattr(value, "shape", None) == () else value
+        self._fakes.check_value(device, value)
+        path = self._fakes.paths.path(device) or device.name
+        before = self._fakes.position(device)
+        if isinstance(value, (int, float)):
+            self.walked.sets[path].append(float(value))
+        self._takes(message, path, self._move_s(device, path, before, value))
+        self._fakes.place(device, value)
+        return Done()
+
+    def _trigger(self, message: Msg) -> Done:
+        path = self._fakes.paths.path(message.obj) or message.obj.name
+        spec = self._fakes.paths.spec(path)
+        if spec.limits is not None and hasattr(message.obj, "set"):
+            return Done()  # what moves is only read
+        self.walked.triggers[path] += 1
+        self._takes(message, path, spec.acquire_s)
+        return Done()
+
+    def _begun(self, message: Msg) -> Done:
+        self._takes(message, self._fakes.paths.path(message.obj) or message.obj.name, None)
+        return Done()
+
+    def _takes(self, message: Msg, path: str, seconds: float | None) -> None:
+        if seconds is None:
+            self.walked.unknown.add(path)
+        self._ends[message.kwargs.get("group")].append(self.walked.lab_s + (seconds or 0.0))
+
+    def _move_s(self, device: Any, path: str, before: float | None, value: Any) -> float | None:
+        """Seconds of a move, by the speed in the instrument file or the device's own velocity."""
+        settle_s = float(getattr(device, "settle_s", 0) or getattr(device, "settle_time", 0) or 0)
+        speed, ramp_s = self._fakes.paths.spec(path).speed, 0.0
+        if speed is None and hasattr(getattr(device, "velocity", None), "get"):
+            speed = float(device.velocity.get() or 0) or None
+            ramp_s = float(device.acceleration.get() or 0) if speed else 0.0
+        if speed is None or before is None or not isinstance(value, (int, float)):
+            return None if settle_s == 0 else settle_s
+        way = abs(value - before)
+        return settle_s + (way / speed + ramp_s if way else 0.0)
+
+    def _sleep(self, message: Msg) -> None:
+        self.walked.waits_s += float(message.args[0])
+        self.walked.lab_s += float(message.args[0])
+
+    def _wait(self, message: Msg) -> bool:
+        group = message.args[0] if message.args else message.kwargs.get("group")
+        self.walked.lab_s = max(self.walked.lab_s, *self._ends.pop(group, ()), 0.0)
+        return True
+
+    def _read(self, message: Msg) -> dict[str, Any]:
+        reading = self._fakes.read(message.obj)
+        if message.run in self._bundles:
+            name, data = self._bundles[message.run]
+            stream = self._run(message).stream(name)
+            if not reading.keys() <= stream.data_keys.keys():
+                stream.data_keys.update(self._fakes.describe(message.obj))
+            data.update({key: one["value"] for key, one in reading.items()})
+        return reading
+
+    def _locate(self, message: Msg) -> Any:
+        devices = [message.obj, *message.args]
+        found = [{"setpoint": at, "readback": at} for at in map(self._fakes.position, devices)]
+        return found if len(found) > 1 or not message.kwargs.get("squeeze", True) else found[0]
+
+    def _open_run(self, message: Msg) -> str:
+        if message.run in self._open:
+            raise IllegalMessageSequence("a run is opened while it is open already")
+        uid = f"dry-run-{len(self.walked.runs) + len(self._open) + 1}"
+        self._open[message.run] = Run({"uid": uid, **message.kwargs})
+        return uid
+
+    def _close_run(self, message: Msg) -> str:
+        run = self._run(message)
+        del self._open[message.run]
+        if message.run in self._bundles:
+            raise IllegalMessageSequence("a run is closed between 'create' and 'save'")
+        run.stop = {"exit_status": message.kwargs.get("exit_status") or "success"}
+        self.walked.runs.append(run)
+        return str(run.start["uid"])
+
+    def _create(self, message: Msg) -> None:
+        self._run(message)
+        if message.run in self._bundles:
+            raise IllegalMessageSequence("'create' comes before the 'save' of the one before")
+        name = message.kwargs.get("name") or (message.args[0] if message.args else "primary")
+        self._bundles[message.run] = (name, {})
+
+    def _save(self, message: Msg) -> None:
+        if message.run not in self._bundles:
+            raise IllegalMessageSequence("'save' comes without a 'create'")
+        name, data = self._bundles.pop(message.run)
+        stream = self._run(message).stream(name)
+        stream.add(len(stream.rows) + 1, self.walked.lab_s, data)
+
+    def _run(self, message: Msg) -> Run:
+        if message.run not in self._open:
+            raise IllegalMessageSequence(f"{message.command!r} comes without an open run")
+        return self._open[message.run]
+
+
+_KNOWN = frozenset(RunEngine({}, context_managers=[], during_task=None).commands)
+"""Every message that the RunEngine obeys."""
+
+
+def _words(error: BaseException) -> str:
+    from orchestrator.domain.errors import LabError
+
+    return str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
+
+
+def _close(plan: Messages) -> None:
+    try:
+        plan.close()
+    except BaseException:  # noqa: B036 - it has been named as the plan that never ends
+        return
+
+
+@contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    """Interrupt the code inside when it takes longer, also a loop without a message."""
+
+    def interrupt(*_: Any) -> None:
+        raise Endless(f"{seconds:g} s and no end")
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)

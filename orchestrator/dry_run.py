@@ -1,0 +1,315 @@
+"""What ``labwright check`` finds out beyond the files: it walks a campaign's trials on fakes.
+
+Nothing can move: all code of the lab runs in a sealed child process, on fakes of the devices.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import fmean
+from typing import Any
+
+from orchestrator.adapters.answering_child import AnsweringChild, ChildDied
+from orchestrator.adapters.sealed import ENVIRONMENT
+from orchestrator.adapters.sobol_optimizer import satisfies, space_filling_points
+from orchestrator.domain.errors import LedgerError
+from orchestrator.domain.foresight import Measured, Pace, corners, doubts, learned
+from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
+from orchestrator.domain.state import CampaignState, fold
+from orchestrator.domain.trial import ParameterValue
+from orchestrator.ports import Ledger
+
+POINTS = 100
+"""Trials that are looked at: corners of the space, and the campaign's own first points."""
+LOOK_S = 60.0
+"""Seconds for all points; those left over then are left out, and counted."""
+ANSWER_S = 30.0
+"""Seconds for one point; then its process is killed."""
+LOAD_S = 60.0
+NEWEST = 50
+"""Earlier trials from which a duration is learned."""
+
+Parameters = Mapping[str, ParameterValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """One earlier trial, as the ledger has it."""
+
+    parameters: Parameters
+    took_s: float
+    by_model: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong or doubtful."""
+
+    message: str
+    file: str | None = None
+    line: int | None = None
+    place: str = ""
+    """Key of the campaign file; empty when it is about code."""
+    points: int = 0
+    """At how many of the points; 0 when it belongs to none."""
+    at: Parameters | None = None
+    """The first of them."""
+
+
+@dataclass
+class _Found:
+    problems: list[Finding] = field(default_factory=list)
+    warnings: list[Finding] = field(default_factory=list)
+    untried: list[Finding] = field(default_factory=list)
+    answers: list[dict[str, Any]] = field(default_factory=list)
+    """What each point would do, those that fail left out."""
+    points: int = 0
+
+
+def dry_run(
+    campaign: CampaignSpec,
+    instrument: InstrumentSpec,
+    past: Sequence[Past] = (),
+    *,
+    points: int = POINTS,
+    time_compression: float | None = None,
+    plan_deadline_s: float = 3600.0,
+) -> dict[str, Any]:
+    """Walk the plan at corners of the space and at a sample of it, on fakes.
+
+    Args:
+        campaign: as its file has it.
+        instrument: that it names.
+        past: earlier trials of this plan on this instrument, oldest first.
+        points: trials to look at, at least 1.
+        time_compression: lab seconds in one second; None takes the twin's own.
+        plan_deadline_s: longest time that a plan may take.
+
+    Returns:
+        Plain data, described in docs/how-to/check-before-you-start.md.
+    """
+    found = _Found()
+    found.warnings += [Finding(text, place=place) for place, text in doubts(campaign)]
+    chosen = _points(campaign, points)
+    files = [one.model_dump_json(by_alias=True) for one in (campaign, instrument)]
+    report: dict[str, Any] = {"trial_s": None, "campaign_s": None}
+    child = AnsweringChild("orchestrator.adapters.dry_run_process", *files, environment=ENVIRONMENT)
+    try:
+        child.load(LOAD_S)
+        begun = child.ask(None, LOAD_S)
+        found.problems += _findings(begun["problems"])
+        if begun["is_ready"]:
+            _walk_all(child, chosen, found)
+        if found.answers and not found.problems:
+            scale = begun["time_scale"]
+            if time_compression is not None and instrument.mode == "twin":
+                scale = time_compression
+            twin = child.ask(list(chosen), ANSWER_S)
+            found.problems += _findings((text, None) for text in twin["problems"])
+            if twin["is_reduced"]:
+                found.untried.clear()
+            history = _measured(child, campaign, past[-NEWEST:], scale)
+            report = _times(campaign, found.answers, history, twin["beside_s"], scale)
+    except (ChildDied, TimeoutError) as error:
+        text = str(error) or "it gave no answer in time"
+        found.problems.append(Finding(f"the process of the dry run: {text}"))
+    finally:
+        child.end()
+    found.warnings += _late(campaign, report, plan_deadline_s)
+    return {
+        "ok": not found.problems,
+        "campaign": campaign.name,
+        "instrument": instrument.name,
+        "mode": instrument.mode,
+        "problems": [asdict(one) for one in found.problems],
+        "warnings": [asdict(one) for one in found.warnings],
+        "untried": [asdict(one) for one in found.untried],
+        "points": found.points,
+        "parameters": len(campaign.parameters),
+        "trials": campaign.budget.trials,
+        **_totals(campaign, instrument, found.answers),
+        **report,
+    }
+
+
+def earlier_trials(
+    ledger: Ledger, campaign: CampaignSpec, instrument: InstrumentSpec
+) -> list[Past]:
+    """Trials that the same plan has measured on this instrument, oldest first.
+
+    Its arguments and the parameters are those of this campaign. A trial that needed a second
+    attempt is left out.
+    """
+    found: list[Past] = []
+    wanted = campaign.to_data()
+    for campaign_id in ledger.campaigns():
+        try:
+            state: CampaignState = fold(ledger.events(campaign_id))
+        except LedgerError:
+            continue  # what cannot be read teaches nothing, and 'verify' tells of it
+        if (state.instrument, state.mode) != (instrument.name, instrument.mode):
+            continue
+        if any(state.spec.get(key) != wanted[key] for key in ("plan", "parameters")):
+            continue
+        for trial in state.trials.values():
+            if trial.measuring_s is not None and trial.attempts == 1:
+                found.append(Past(trial.parameters, trial.measuring_s, trial.source == "model"))
+    return found
+
+
+def _points(campaign: CampaignSpec, count: int) -> list[Parameters]:
+    """Corners first, then points of the campaign's own sequence."""
+    edges = [one for one in corners(campaign) if satisfies(campaign, one)][: count // 2]
+    return [*space_filling_points(campaign, count - len(edges)), *edges]
+
+
+def _walk_all(child: AnsweringChild, chosen: Sequence[Parameters], found: _Found) -> None:
+    problems = _Grouped()
+    warnings, untried = _Grouped(), _Grouped()
+    give_up = time.monotonic() + LOOK_S
+    before: Mapping[str, float] | None = None
+    for parameters in chosen:
+        if time.monotonic() > give_up:
+            text = f"only {found.points} of {len(chosen)} points were looked at in {LOOK_S:g} s"
+            found.warnings.append(Finding(text))
+            break
+        answer = child.ask((parameters, before), ANSWER_S)
+        found.points += 1
+        problems.add(answer["problems"], parameters)
+        warnings.add(answer["warnings"], parameters)
+        untried.add(answer["untried"], parameters)
+        if not answer["problems"]:
+            found.answers.append({**answer, "parameters": parameters})
+            before = {path: at[1] for path, at in answer["moves"].items()}
+        elif any("never ends" in text for text, _ in answer["problems"]):
+            break  # each further point would take as long
+    found.problems += problems.findings()
+    found.warnings += warnings.findings()
+    found.untried += untried.findings()
+
+
+class _Grouped:
+    """The same problem at many points is told once: the same line, or the same words."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, tuple[str, str | None, Parameters]] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, told: Sequence[tuple[str, str | None]], parameters: Parameters) -> None:
+        for text, line in told:
+            key = f"{line} {text.partition(' ')[0]}" if line else text
+            self._first.setdefault(key, (text, line, parameters))
+            self._counts[key] = self._counts.get(key, 0) + 1
+
+    def findings(self) -> Iterator[Finding]:
+        for key, (text, line, parameters) in self._first.items():
+            file, number = _split(line)
+            yield Finding(text, file, number, "", self._counts[key], parameters)
+
+
+def _findings(told: Any) -> Iterator[Finding]:
+    for text, line in told:
+        yield Finding(text, *_split(line))
+
+
+def _split(line: str | None) -> tuple[str | None, int | None]:
+    if line is None:
+        return None, None
+    file, _, number = line.rpartition(":")
+    return file, int(number)
+
+
+def _measured(
+    child: AnsweringChild, campaign: CampaignSpec, past: Sequence[Past], scale: float
+) -> list[Measured]:
+    """Earlier trials with what their plans slept, which their messages say."""
+    found: list[Measured] = []
+    for one in past:
+        answer = child.ask((one.parameters, None), ANSWER_S)
+        if not answer["problems"]:
+            found.append(Measured(answer["waits_s"] / scale, one.took_s, one.by_model))
+    return found
+
+
+def _times(
+    campaign: CampaignSpec,
+    answers: Sequence[Mapping[str, Any]],
+    history: Sequence[Measured],
+    beside_s: float | None,
+    scale: float,
+) -> dict[str, Any]:
+    waits = [answer["waits_s"] / scale for answer in answers]
+    pace, unknown = learned(history), []
+    source = "history"
+    if pace is None and beside_s is not None:
+        pace, source = Pace(beside_s / scale, 0), "twin"
+    if pace is None:
+        beside = fmean(answer["lab_s"] - answer["waits_s"] for answer in answers) / scale
+        pace, source = Pace(beside, 0), "speeds and settling"
+        unknown = sorted({path for answer in answers for path in answer["unknown"]})
+    trials = [pace.trial_s(one) for one in waits]
+    return {
+        "trial_s": _spread(trials),
+        "trial_s_from": source,
+        "learned_from": pace.learned_from,
+        "time_scale": scale,
+        "unknown": unknown,
+        "campaign_s": pace.campaign_s(campaign, waits),
+    }
+
+
+def _late(
+    campaign: CampaignSpec, report: Mapping[str, Any], plan_deadline_s: float
+) -> Iterator[Finding]:
+    """What the estimate says against the limits that were set."""
+    if report["trial_s"] is None:
+        return
+    longest, total = report["trial_s"]["high"], report["campaign_s"]
+    if longest > plan_deadline_s:
+        yield Finding(
+            f"a trial may take {longest:.0f} s, and a plan is aborted after {plan_deadline_s:g} s; "
+            "LABWRIGHT_PLAN_DEADLINE_S sets that"
+        )
+    hours = campaign.budget.beam_hours
+    if hours is not None and total > hours * 3600:
+        fit = int(campaign.budget.trials * hours * 3600 / total)
+        text = f"about {fit} of {campaign.budget.trials} trials fit into {hours:g} h"
+        yield Finding(text, place="budget.beam_hours")
+
+
+def _totals(
+    campaign: CampaignSpec, instrument: InstrumentSpec, answers: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What moves, and what a trial is made of."""
+    moves: dict[str, dict[str, Any]] = {}
+    for path in dict.fromkeys(path for answer in answers for path in answer["moves"]):
+        ranges = [answer["moves"][path] for answer in answers if path in answer["moves"]]
+        moves[path] = {
+            "low": min(low for low, _ in ranges),
+            "high": max(high for _, high in ranges),
+            "limits": instrument.limits(path),
+            "unit": instrument.unit(path),
+        }
+    triggers = dict.fromkeys(path for answer in answers for path in answer["triggers"])
+    uses = dict.fromkeys(name for answer in answers for name in answer["uses"])
+    return {
+        "moves": moves,
+        "messages": _spread([answer["messages"] for answer in answers]),
+        "triggers": {
+            path: _spread([answer["triggers"].get(path, 0) for answer in answers])
+            for path in triggers
+        },
+        "uses": {name: _used(campaign, name, answers) for name in uses},
+    }
+
+
+def _used(campaign: CampaignSpec, name: str, answers: Sequence[Mapping[str, Any]]) -> Any:
+    told = [answer["uses"][name] for answer in answers if name in answer["uses"]]
+    mean = sum(amount for amount, _ in told) / len(answers)
+    return {"unit": told[0][1], "trial": mean, "campaign": mean * campaign.budget.trials}
+
+
+def _spread(values: Sequence[float]) -> dict[str, float] | None:
+    if not values:
+        return None
+    return {"low": min(values), "mean": fmean(values), "high": max(values)}

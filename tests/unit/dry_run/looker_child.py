@@ -1,0 +1,33 @@
+"""A sealed process that looks at trials of many campaigns: one start for all tests."""
+
+import json
+
+from orchestrator.adapters import message_walk
+from orchestrator.adapters.answering_child import answer_questions
+from orchestrator.adapters.dry_run_process import Looker
+from orchestrator.adapters.fake_instrument import put_fakes_in_place
+from orchestrator.adapters.sealed import seal
+from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
+
+
+def serve() -> None:
+    answer_questions(load)
+
+
+def load():
+    seal()
+    put_fakes_in_place({})
+    message_walk.PLAN_S = 0.4
+    message_walk.MOST_MESSAGES = 300
+    return answer
+
+
+def answer(question):
+    campaign, instrument, parameters, before = question
+    looker = Looker(
+        CampaignSpec.model_validate_json(json.dumps(campaign)),
+        InstrumentSpec.model_validate_json(json.dumps(instrument)),
+        1.0,
+    )
+    begun = looker.start()
+    return begun if begun["problems"] else looker.walk(parameters, before)

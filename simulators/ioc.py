@@ -42,9 +42,7 @@ LONGEST_ORDER = 400
 class _Channel(ChannelData):
     """A caproto channel whose client puts go to the `Pv`; `post` publishes its value."""
 
-    def __init__(
-        self, pv: Pv, accept: Callable[[Pv, float | str], Any], **metadata: Any
-    ) -> None:
+    def __init__(self, pv: Pv, accept: Callable[[Pv, float | str], Any], **metadata: Any) -> None:
         super().__init__(value=pv.choices[int(pv.value)] if pv.choices else pv.value, **metadata)
         self.pv = pv
         self.limits = pv.limits

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.adapters.plan_failures import disconnected, failure
+from orchestrator.adapters.room import FileRoom
 from orchestrator.domain.envelope import Envelope
 from orchestrator.domain.errors import (
     EnvelopeError,
@@ -19,7 +20,7 @@ from orchestrator.domain.errors import (
     PlanFailed,
     ReductionError,
 )
-from orchestrator.domain.spec import InstrumentSpec
+from orchestrator.domain.spec import FILES_WAIT_S, InstrumentSpec
 from orchestrator.ports import Evidence, PlanRequest, Traces
 
 if TYPE_CHECKING:
@@ -76,6 +77,9 @@ class BlueskyExecutor:
         self._abort_grace_s = abort_grace_s
         self._parts: tuple[InstrumentDevices, EngineThread] | None = None
         self._spoilt = False
+        files = instrument.files
+        self.file_room = FileRoom(files.room_mb * 10**6 if files else 0)
+        """Whether the files of detectors have room."""
 
     def load(self) -> None:
         """See ports.Executor."""
@@ -117,8 +121,11 @@ class BlueskyExecutor:
         self._envelope.check(request.settings)
         devices, engine = self._connected()
         plan = trial_plan(request, devices, self._instrument.move_order)
+        files_wait_s = self._place_files(request)
         with (
-            closing(Recorder(self._data_dir, request.documents, self._publisher)) as recorder,
+            closing(
+                Recorder(self._data_dir, request.documents, self._publisher, files_wait_s)
+            ) as recorder,
             closing(self._new_journal(request)) as journal,
         ):
             guard = self._guard(request, journal)
@@ -132,7 +139,9 @@ class BlueskyExecutor:
                 raise cause
             if error := self._error(execution, guard, recorder, cause):
                 raise error
-            return recorder.evidence()
+            evidence = recorder.evidence()
+            self.file_room.learn(recorder.references.sizes())
+            return evidence
 
     def tripped(self) -> str | None:
         """Why a condition forbids starting now, in one sentence; None when all are good."""
@@ -234,6 +243,23 @@ class BlueskyExecutor:
         about = {name: request.metadata.get(name) for name in names}
         about["documents"] = request.documents
         return Journal(self._journal_file, about, durable=request.campaign.policy.consumes_sample)
+
+    def _place_files(self, request: PlanRequest) -> float:
+        """Tell the plan's detectors where to write; how long files may take to appear, seconds."""
+        from orchestrator.adapters.file_folders import folder_of, place, writes_files
+        from orchestrator.adapters.plan_deadline import texts
+
+        files = self._instrument.files
+        if files is None:
+            return FILES_WAIT_S
+        devices = self._connected()[0].all
+        used = {text.split(".")[0] for text in texts(request.campaign.plan.args)}
+        writers = [one for name, one in devices.items() if name in used and writes_files(one)]
+        if writers:
+            folder = folder_of(files, self._data_dir, request)
+            place(folder, writers)
+            self.file_room.use(folder.read)
+        return files.wait_s
 
     def _guard(self, request: PlanRequest | None, journal: "Journal | None" = None) -> "Guard":
         """A guard for one plan; without a request for a plan that belongs to no trial."""

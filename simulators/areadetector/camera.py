@@ -93,9 +93,7 @@ class Camera:
             self._callbacks,
             Setting(f"{prefix}NumExposures", 1, "exposures of a frame", limits=(1, 1)),
             Setting(f"{prefix}TriggerMode", 0, "what starts a frame", choices=("Internal",)),
-            Setting(
-                f"{prefix}DataType", UINT16, "of a pixel", self._keep_type, choices=TYPES
-            ),
+            Setting(f"{prefix}DataType", UINT16, "of a pixel", self._keep_type, choices=TYPES),
         )
         self.pvs = (
             *(pv for setting in settings for pv in setting.pvs),

@@ -36,7 +36,7 @@ class HDF5Files(HDF5Plugin, FileStoreHDF5IterativeWrite):
         return super().stage()
 
 
-class HDF5Detector(SingleTrigger, DetectorBase):
+class HDF5Detector(SingleTrigger, DetectorBase):  # pyright: ignore[reportIncompatibleMethodOverride]
     """Takes `cam.num_images` frames at each trigger; the frames are the data key `{name}_image`.
 
     Args:

@@ -21,6 +21,9 @@ FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 REACH = 4.0
 """Standard deviations on each side that a moment is taken over."""
 
+LEAST_HALF = 3.0
+"""Pixels from the brightest place to each side of the first window."""
+
 DISTINCT = 6.0
 """How far above the noise of a pixel the brightest spot must be, in its standard deviations."""
 
@@ -108,43 +111,53 @@ def reduce_spot_size(runs: Sequence[Any]) -> dict[str, tuple[float, float | None
     start = runs[0].start
     spot = spot_in(frame for run in runs for frames in _images(run) for frame in frames)
     pixel, full = float(start["pixel"]), float(start["full_beam"]) * float(start["exposure"])
-    density = spot.counts / full * 1e-2 / (spot.fwhm_v * spot.fwhm_h * pixel**2)
+    density = spot.counts / full * 1e-2 / (spot.v.fwhm * spot.h.fwhm * pixel**2)
     relative = math.hypot(
         spot.counts_sem / spot.counts,
-        spot.fwhm_v_sem / spot.fwhm_v,
-        spot.fwhm_h_sem / spot.fwhm_h,
+        spot.v.fwhm_sem / spot.v.fwhm,
+        spot.h.fwhm_sem / spot.h.fwhm,
     )
     return {
-        "fwhm_v": (spot.fwhm_v * pixel * 1e3, spot.fwhm_v_sem * pixel * 1e3),
-        "fwhm_h": (spot.fwhm_h * pixel * 1e3, spot.fwhm_h_sem * pixel * 1e3),
+        "fwhm_v": (spot.v.fwhm * pixel * 1e3, spot.v.fwhm_sem * pixel * 1e3),
+        "fwhm_h": (spot.h.fwhm * pixel * 1e3, spot.h.fwhm_sem * pixel * 1e3),
         "flux": (spot.counts / full, spot.counts_sem / full),
-        "centroid_v": (spot.centre_v * pixel, spot.centre_v_sem * pixel),
-        "centroid_h": (spot.centre_h * pixel, spot.centre_h_sem * pixel),
+        "centroid_v": (spot.v.centre * pixel, spot.v.centre_sem * pixel),
+        "centroid_h": (spot.h.centre * pixel, spot.h.centre_sem * pixel),
         "density": (density, density * relative),
         "log_density": (math.log10(density), relative / math.log(10.0)),
     }
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
-    """A spot in a frame; lengths in pixels, each ``_sem`` the standard error of what it follows.
+class Profile:
+    """A spot across the rows, or across the columns; lengths in pixels.
 
     Attributes:
-        fwhm_v: full width at half maximum across the rows, without the width of a pixel.
-        fwhm_h: the same across the columns.
-        centre_v: row of the centroid, from the middle of the frame.
-        centre_h: column of the centroid, likewise.
-        counts: of a mean frame, without its background.
+        fwhm: full width at half maximum, without the width of a pixel.
+        fwhm_sem: its standard error.
+        centre: of the moments, from the middle of the frame.
+        centre_sem: its standard error.
     """
 
-    fwhm_v: float
-    fwhm_v_sem: float
-    fwhm_h: float
-    fwhm_h_sem: float
-    centre_v: float
-    centre_v_sem: float
-    centre_h: float
-    centre_h_sem: float
+    fwhm: float
+    fwhm_sem: float
+    centre: float
+    centre_sem: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A spot in a frame.
+
+    Attributes:
+        v: across the rows.
+        h: across the columns.
+        counts: of a mean frame, without its background.
+        counts_sem: their standard error.
+    """
+
+    v: Profile
+    h: Profile
     counts: float
     counts_sem: float
 
@@ -163,9 +176,45 @@ def spot_in(frames: Iterable[Any]) -> Spot:
         ValueError: no frame, a saturated pixel, or no spot.
     """
     import numpy as np
-    from scipy.ndimage import uniform_filter
 
-    total, number = 0.0, 0
+    image, number = _mean(frames)
+    seen = _grown(image)
+    variance = np.where(seen.window, seen.noise**2 + np.maximum(seen.light, 0.0) / number, 0.0)
+    found: list[Profile] = []
+    for axis, (centre, moment) in enumerate(zip(seen.centre, seen.moments, strict=True)):
+        off, spread = np.arange(image.shape[axis]) - centre, variance.sum(axis=1 - axis)
+        own = moment - 1.0 / 12.0  # a pixel is a box of width 1
+        if own <= 0.0:
+            raise ValueError("the spot is smaller than a pixel")
+        moment_sem = math.sqrt(float(spread @ (off**2 - moment) ** 2)) / seen.counts
+        profile = Profile(
+            fwhm=FWHM_PER_SIGMA * math.sqrt(own),
+            fwhm_sem=FWHM_PER_SIGMA * moment_sem / (2.0 * math.sqrt(own)),
+            centre=centre - (image.shape[axis] - 1) / 2.0,
+            centre_sem=math.sqrt(float(spread @ off**2)) / seen.counts,
+        )
+        found.append(profile)
+    v, h = found
+    return Spot(v, h, seen.counts, math.sqrt(float(variance.sum())))
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """What a window of an image holds; moments about the centre, first across rows."""
+
+    window: Any
+    light: Any
+    noise: float
+    counts: float
+    centre: list[float]
+    moments: list[float]
+
+
+def _mean(frames: Iterable[Any]) -> tuple[Any, int]:
+    """The mean frame, and of how many."""
+    import numpy as np
+
+    total, number = np.zeros(1), 0
     for frame in frames:
         counts = np.asarray(frame, dtype=float)
         if counts.max() >= SATURATED:
@@ -173,65 +222,48 @@ def spot_in(frames: Iterable[Any]) -> Spot:
         total, number = total + counts, number + 1
     if not number:
         raise ValueError("there are no frames")
-    image: Any = total / number
+    return total / number, number
+
+
+def _grown(image: Any) -> _Window:
+    """The window that reaches as far around the spot as its own moments say."""
+    import numpy as np
+    from scipy.ndimage import uniform_filter
+
     background, noise = float(np.median(image)), _robust_sigma(image)
     smooth: Any = uniform_filter(image, 3)
-    row, column = np.unravel_index(int(smooth.argmax()), smooth.shape)
-    if smooth[row, column] - background < DISTINCT * noise / 3.0:  # a mean of nine pixels
+    brightest = np.unravel_index(int(smooth.argmax()), smooth.shape)
+    if smooth[brightest] - background < DISTINCT * noise / 3.0:  # a mean of nine pixels
         raise ValueError("no beam in the frames: nothing stands out of the noise")
-
-    axes = np.arange(image.shape[0]), np.arange(image.shape[1])
-    centre, half = [float(row), float(column)], [3.0, 3.0]
-    for _ in range(100):
+    centre, half = [float(at) for at in brightest], [LEAST_HALF, LEAST_HALF]
+    while True:
         inside = [
-            abs(axis - at) <= reach for axis, at, reach in zip(axes, centre, half, strict=True)
+            abs(np.arange(size) - at) <= reach
+            for size, at, reach in zip(image.shape, centre, half, strict=True)
         ]
         window = np.outer(*inside)
         if (outside := image[~window]).size > image.size / 10:
             background, noise = float(outside.mean()), float(outside.std())
-        light = np.where(window, image - background, 0.0)
-        counts = float(light.sum())
-        if counts <= 0.0:
-            raise ValueError("no beam in the frames: there is more background than light")
-        lines = light.sum(axis=1), light.sum(axis=0)
-        centre = [float(line @ axis) / counts for line, axis in zip(lines, axes, strict=True)]
-        moments = [
-            float(line @ (axis - at) ** 2) / counts
-            for line, axis, at in zip(lines, axes, centre, strict=True)
-        ]
-        reach = [max(REACH * math.sqrt(max(moment, 0.0)), 3.0) for moment in moments]
-        settled = all(abs(new - old) < 0.01 * old for new, old in zip(reach, half, strict=True))
-        half = reach
-        if settled:
-            break
+        seen = _moments(window, np.where(window, image - background, 0.0), noise)
+        reach = [REACH * math.sqrt(max(moment, 0.0)) for moment in seen.moments]
+        if all(new <= 1.01 * old for new, old in zip(reach, half, strict=True)):
+            return seen  # each window is larger than the one before, so that this comes to an end
+        centre = seen.centre
+        half = [max(new, old) for new, old in zip(reach, half, strict=True)]
 
-    variance = np.where(window, noise**2 + np.maximum(light, 0.0) / number, 0.0)
-    found: list[float] = []
-    for axis, at, moment, along in zip(axes, centre, moments, (1, 0), strict=True):
-        off, spread = axis - at, variance.sum(axis=along)
-        own = moment - 1.0 / 12.0  # a pixel is a box of width 1
-        if own <= 0.0:
-            raise ValueError("the spot is smaller than a pixel")
-        moment_sem = math.sqrt(float(spread @ (off**2 - moment) ** 2)) / counts
-        found += [
-            FWHM_PER_SIGMA * math.sqrt(own),
-            FWHM_PER_SIGMA * moment_sem / (2.0 * math.sqrt(own)),
-            at - (len(axis) - 1) / 2.0,
-            math.sqrt(float(spread @ off**2)) / counts,
-        ]
-    fwhm_v, fwhm_v_sem, centre_v, centre_v_sem, fwhm_h, fwhm_h_sem, centre_h, centre_h_sem = found
-    return Spot(
-        fwhm_v=fwhm_v,
-        fwhm_v_sem=fwhm_v_sem,
-        fwhm_h=fwhm_h,
-        fwhm_h_sem=fwhm_h_sem,
-        centre_v=centre_v,
-        centre_v_sem=centre_v_sem,
-        centre_h=centre_h,
-        centre_h_sem=centre_h_sem,
-        counts=counts,
-        counts_sem=math.sqrt(float(variance.sum())),
-    )
+
+def _moments(window: Any, light: Any, noise: float) -> _Window:
+    import numpy as np
+
+    counts = float(light.sum())
+    if counts <= 0.0:
+        raise ValueError("no beam in the frames: there is more background than light")
+    centre, moments = [], []
+    for axis, size in enumerate(light.shape):
+        line, positions = light.sum(axis=1 - axis), np.arange(size)
+        centre.append(float(line @ positions) / counts)
+        moments.append(float(line @ (positions - centre[-1]) ** 2) / counts)
+    return _Window(window, light, noise, counts, centre, moments)
 
 
 def _robust_sigma(image: Any) -> float:

@@ -108,8 +108,9 @@ class _Words(_Channel):
         await self._accept(self.pv, _text(self.preprocess_value(value)))
 
     def _shown(self, data: Any) -> Any:
-        is_one = not isinstance(data, (str, bytes)) and len(data) == 1
-        return _text(_plain(data) if is_one else bytes(data))
+        return _text(
+            _plain(data) if isinstance(data, (str, bytes)) or len(data) == 1 else bytes(data)
+        )
 
 
 class _String(_Words, ChannelString): ...

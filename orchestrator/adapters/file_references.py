@@ -83,16 +83,13 @@ class FileReferences:
             wait_s: how long a file may take to appear on the read path, seconds.
             sleep: waits between two looks.
         """
-        looks = math.ceil(wait_s / LOOK_S)
+        looks = math.ceil(wait_s / LOOK_S)  # for all files together
         for (path, dataset), frames in self.files.items():
-            for look in range(looks + 1):
-                why = _lacks(path, dataset, frames)
-                if why is None:
-                    break
-                if look < looks:
-                    sleep(LOOK_S)
-            else:
-                return why
+            while (why := _lacks(path, dataset, frames)) is not None:
+                if looks <= 0:
+                    return why
+                looks -= 1
+                sleep(LOOK_S)
         return None
 
     def sizes(self) -> dict[Path, int]:

@@ -94,7 +94,8 @@ def frames_in(path: Path, dataset: str) -> int:
 
     # Without a lock: it is not ours, and some network file systems have none.
     with h5py.File(path, "r", locking=False) as file:
-        return int(file[dataset].shape[0])
+        found: Any = file[dataset]
+        return int(found.shape[0])
 
 
 def _read(part: Part, first: int, stop: int) -> Any:
@@ -103,7 +104,7 @@ def _read(part: Part, first: int, stop: int) -> Any:
     import h5py
 
     with h5py.File(part.path, "r", locking=False) as file:
-        found = file[part.dataset]
+        found: Any = file[part.dataset]
         if found.shape[0] < stop:
             raise ValueError(f"{part.path} has {found.shape[0]} frames, not {stop}")
         return found[first:stop]

@@ -98,11 +98,11 @@ TOLD = ("campaign_id", "trial_id", "attempt", "fence", "instrument")
 def _a_template(text: str) -> str:
     try:
         names = {name for _, name, _, _ in Formatter().parse(text) if name is not None}
-        text.format(**dict.fromkeys(TOLD, 0))
+        if strange := sorted(names - {*TOLD}):
+            raise ValueError(f"{strange[0]!r} is not known; there are {', '.join(TOLD)}")
+        text.format(**dict.fromkeys(TOLD, 0) | {"campaign_id": "", "instrument": ""})
     except (ValueError, KeyError, IndexError) as error:
-        names = {str(error)} if isinstance(error, ValueError) else names
-    if strange := sorted(names - {*TOLD}):
-        raise ValueError(f"{text!r} names {strange[0]!r}; there are {', '.join(TOLD)}")
+        raise ValueError(f"{text!r} is no template of a folder: {error}") from None
     return text
 
 

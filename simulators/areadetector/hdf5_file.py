@@ -27,6 +27,7 @@ class HDF5File:
         """How many it holds."""
         self._path = path
         self._file = h5py.File(path, "x")
+        self._dataset: h5py.Dataset | None = None
 
     def append(self, frame: Frame) -> None:
         """Add a frame, of the same size as the first.
@@ -34,11 +35,10 @@ class HDF5File:
         Raises:
             OSError: it cannot be written.
         """
-        if self.frames == 0:
-            self._create(frame)
-        frames = self._file[DATASET]
-        frames.resize(self.frames + 1, axis=0)
-        frames[self.frames] = frame
+        if self._dataset is None:
+            self._dataset = self._create(frame)
+        self._dataset.resize(self.frames + 1, axis=0)
+        self._dataset[self.frames] = frame
         self.frames += 1
 
     def close(self) -> None:
@@ -60,8 +60,8 @@ class HDF5File:
         with contextlib.suppress(OSError, RuntimeError):
             self._file.close()
 
-    def _create(self, frame: Frame) -> None:
-        self._file.create_dataset(
+    def _create(self, frame: Frame) -> h5py.Dataset:
+        dataset = self._file.create_dataset(
             DATASET,
             shape=(0, *frame.shape),
             maxshape=(None, *frame.shape),
@@ -73,4 +73,5 @@ class HDF5File:
         detector = self._file.create_group("entry/instrument/detector")
         self._file["entry/instrument"].attrs["NX_class"] = "NXinstrument"
         detector.attrs["NX_class"] = "NXdetector"
-        detector["data"] = self._file[DATASET]  # the same data under a second name
+        detector["data"] = dataset  # the same data under a second name
+        return dataset

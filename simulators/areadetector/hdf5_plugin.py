@@ -123,6 +123,10 @@ class HDF5Plugin:
             raise PutRefused(f"frames come from {self._source.value} alone, not from {value!r}")
 
     async def _put_path(self, value: str) -> None:
+        self._use(value)
+
+    def _use(self, value: str) -> None:
+        """Another folder from now on, made if `CreateDirectory` allows."""
         path = Path(value)
         missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         if value and len(missing) <= -int(self._levels.value):

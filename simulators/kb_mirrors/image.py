@@ -52,4 +52,5 @@ def _share(true: Mapping[str, float], axis: str) -> NDArray[np.float64]:
     pixels = SIZE["vh".index(axis)]
     edges = (np.arange(pixels + 1) - pixels / 2.0) * PIXEL
     sigma = true[f"fwhm_{axis}"] * 1e-3 / FWHM_PER_SIGMA
-    return np.diff(ndtr((edges - true[f"centroid_{axis}"]) / sigma))
+    below = np.asarray(ndtr((edges - true[f"centroid_{axis}"]) / sigma), dtype=np.float64)
+    return below[1:] - below[:-1]

@@ -77,9 +77,9 @@ class KbMirrors:
     """Two mirrors with three motors each, and what looks at their focus.
 
     `KB:SPOT` is a knife-edge scanner of its own that gives the result at each trigger. `KB:DIODE`
-    reads the flux behind the two knives, for those who scan themselves. `KB:DET:` is an area detector
-    that images the focus and writes files; it is pushed in and the knives are ignored. A measurement is a pure
-    function of the seed, the dial positions (as the motors end them), how many triggers went
+    reads the flux behind the two knives, for those who scan themselves. `KB:DET:` is an area
+    detector that images the focus, whatever the knives do, and writes files. A measurement is a
+    pure function of the seed, the dial positions (as the motors end them), how many triggers went
     before since a move was last ordered, and whether there is beam.
 
     Args:

@@ -8,6 +8,7 @@ DeviceError
 │   ├── Superseded      this client ordered another move before this one was done
 │   └── Stopped         the move was stopped on the way
 ├── StaleReading        a trigger completed, but the channels hold older results
+├── NoFolder            an area detector has nowhere to write its files
 ├── DevicesUnavailable  devices that could not be made or connected, all of them
 └── NoSuchDevice        a dotted name that leads nowhere
 ```
@@ -62,3 +63,7 @@ class DevicesUnavailable(DeviceError):
 
 class NoSuchDevice(DeviceError, LookupError):
     """A dotted name that leads nowhere."""
+
+
+class NoFolder(DeviceError):
+    """An area detector has no folder that its files could be written to."""

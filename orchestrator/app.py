@@ -174,6 +174,7 @@ def worker_lab(
     executor: Executor,
     worker: str,
     announce: Callable[[float], None],
+    files_lack: Callable[[], str | None] = lambda: None,
 ) -> Lab:
     """The bundle of a worker: everything but the optimizer."""
     from orchestrator.adapters.outbox import FileOutbox
@@ -189,7 +190,7 @@ def worker_lab(
     return Lab(
         ledger=ledger,
         executor=executor,
-        outbox=FileOutbox(settings.data_dir, wait),
+        outbox=FileOutbox(settings.data_dir, wait, files_lack),
         gate=gate_for(settings, instrument),
         reducer=ReducerProcess(settings.data_dir),
         clock=SystemClock(),
@@ -224,7 +225,8 @@ def run_worker(settings: Settings, instrument: InstrumentSpec, *, standby: bool 
 
     signal.signal(signal.SIGTERM, _leave)
     with contextlib.closing(heartbeat(settings, ledger, instrument.name, name)) as beat:
-        lab = worker_lab(settings, ledger, instrument, executor, name, beat.announce)
+        room = executor.file_room.lack
+        lab = worker_lab(settings, ledger, instrument, executor, name, beat.announce, room)
         worker = Worker(lab, standby=standby, stays=stays)
         try:
             worker.begin()

@@ -56,7 +56,7 @@ class ActiveFaults:
         self._ended = asyncio.Event()
         return before
 
-    async def before_put(self, pv: Pv, value: float) -> None:
+    async def before_put(self, pv: Pv, value: float | str) -> None:
         """A client puts this value: wait while puts hang.
 
         Raises:
@@ -67,7 +67,7 @@ class ActiveFaults:
             raise PutRefused(f"{pv.name}: refused by the fault {fault}")
         for fault in self.of("limit", pv.name):
             low, high = fault.limits or (-math.inf, math.inf)
-            if not low <= value <= high:
+            if isinstance(value, float | int) and not low <= value <= high:
                 raise PutRefused(f"{pv.name}: {value} is outside {low} to {high} by a fault")
         while self.of("hang", pv.name):
             await self._ended.wait()

@@ -42,7 +42,7 @@ LONGEST_ORDER = 400
 class _Channel(ChannelData):
     """A caproto channel whose client puts go to the `Pv`; `post` publishes its value."""
 
-    def __init__(self, pv: Pv, accept: Callable[[Pv, float], Any], **metadata: Any) -> None:
+    def __init__(self, pv: Pv, accept: Callable[[Pv, float | str], Any], **metadata: Any) -> None:
         super().__init__(value=pv.choices[int(pv.value)] if pv.choices else pv.value, **metadata)
         self.pv = pv
         self.limits = pv.limits
@@ -55,19 +55,23 @@ class _Channel(ChannelData):
 
     async def auth_write(self, *args: Any, user_address: Circuit, **kwargs: Any) -> Any:
         """A client's put, with the circuit it came through."""
-        if self.fence is not None and self.pv.put is not None:
-            data: Any = args[2]  # hostname, username, data
-            self.fence.admit(self.pv, _plain(data), user_address)
+        if self.fence is not None and self.pv.is_writable:
+            # hostname, username, data
+            self.fence.admit(self.pv, self._shown(args[2]), user_address)
         return await super().auth_write(*args, user_address=user_address, **kwargs)
 
     def check_access(self, hostname: str, username: str) -> AccessRights:
         """What a client may do: only what has a put handler can be written."""
-        return AccessRights.READ if self.pv.put is None else AccessRights.READ | AccessRights.WRITE
+        return AccessRights.READ | AccessRights.WRITE if self.pv.is_writable else AccessRights.READ
 
     async def write(self, value: Any, **_: Any) -> None:
         """A client's put. A refusal raises, and reaches the client as a failed put."""
         scalar: Any = self.preprocess_value(value)
         await self._accept(self.pv, float(scalar))
+
+    def _shown(self, data: Any) -> Any:
+        """What a client sent, as a file of puts shows it."""
+        return _plain(data)
 
     async def post(self) -> None:
         """Publish the value with a new time stamp."""
@@ -96,10 +100,23 @@ class _Enum(_Channel, ChannelEnum):
         await ChannelData.write(self, text, verify_value=False)
 
 
-class _String(_Channel, ChannelString): ...
+class _Words(_Channel):
+    """A text, which clients may put if the `Pv` takes it."""
+
+    async def write(self, value: Any, **_: Any) -> None:
+        """A client's put."""
+        await self._accept(self.pv, _text(self.preprocess_value(value)))
+
+    def _shown(self, data: Any) -> Any:
+        return _text(
+            _plain(data) if isinstance(data, (str, bytes)) or len(data) == 1 else bytes(data)
+        )
 
 
-class _Text(_Channel, ChannelChar): ...
+class _String(_Words, ChannelString): ...
+
+
+class _Text(_Words, ChannelChar): ...
 
 
 class _Claim(_String):
@@ -124,8 +141,10 @@ class _Order(_Text):
         self.order((text.decode() if isinstance(text, bytes) else text).rstrip("\0"))
 
 
-def _like(pv: Pv, value: Any) -> float:
-    """The number in the type of the process variable."""
+def _like(pv: Pv, value: Any) -> float | str:
+    """The value in the type of the process variable."""
+    if isinstance(pv.value, str):
+        return str(value)
     return int(value) if isinstance(pv.value, int) else float(value)
 
 
@@ -160,11 +179,17 @@ def _plain(data: Any) -> Any:
     return first.item() if hasattr(first, "item") else first
 
 
-def _channel(pv: Pv, accept: Callable[[Pv, float], Any]) -> _Channel:
+def _text(given: Any) -> str:
+    """A text without the zeros at its end."""
+    return (given.decode("latin-1") if isinstance(given, bytes) else str(given)).partition("\0")[0]
+
+
+def _channel(pv: Pv, accept: Callable[[Pv, float | str], Any]) -> _Channel:
     if isinstance(pv.value, str):
-        if len(pv.value) <= CA_STRING:
+        longest = max(len(pv.value), pv.room)
+        if longest <= CA_STRING:
             return _String(pv, accept)
-        return _Text(pv, accept, max_length=len(pv.value) + 1)
+        return _Text(pv, accept, max_length=longest + 1)
     if pv.choices:
         return _Enum(pv, accept, enum_strings=pv.choices)
     metadata: dict[str, Any] = {"units": pv.unit, **_limits(pv)}
@@ -323,7 +348,7 @@ class Ioc:
         """Lab seconds, from some moment on."""
         return time.monotonic() * self._compression
 
-    async def _accept(self, pv: Pv, value: float) -> None:
+    async def _accept(self, pv: Pv, value: float | str) -> None:
         await self._faults.before_put(pv, value)
         self._step()
         self._moved.set()  # a put that is complete at the end of a move waits for the steps

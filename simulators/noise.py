@@ -1,11 +1,14 @@
 """Measurement noise as a pure function: the same question always gets the same answer."""
 
 import hashlib
+import math
 import struct
 from collections.abc import Iterable, Sequence
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
 
 
 def standard_normal(seed: int, setpoints: Sequence[float], trigger: int, size: int) -> list[float]:
@@ -19,16 +22,20 @@ def standard_normal(seed: int, setpoints: Sequence[float], trigger: int, size: i
         trigger: how many triggers went before since those setpoints were set, from 0.
         size: how many numbers.
     """
+    normal = NormalDist()
+    return [
+        normal.inv_cdf(((int(bits) >> 11) + 0.5) * 2.0**-53)
+        for bits in _stream(seed, setpoints, trigger).random_raw(size)
+    ]
+
+
+def _stream(seed: int, setpoints: Sequence[float], trigger: int) -> np.random.Philox:
     packed = struct.pack(f"<{len(setpoints)}d", *(value + 0.0 for value in setpoints))
     digest = hashlib.blake2b(packed, digest_size=8).digest()
-    stream = np.random.Philox(
+    return np.random.Philox(
         key=np.array([seed, int.from_bytes(digest, "little")], dtype=np.uint64),
         counter=np.array([0, 0, 0, trigger], dtype=np.uint64),
     )
-    normal = NormalDist()
-    return [
-        normal.inv_cdf(((int(bits) >> 11) + 0.5) * 2.0**-53) for bits in stream.random_raw(size)
-    ]
 
 
 class TriggerNoise:
@@ -45,6 +52,12 @@ class TriggerNoise:
     def restart(self) -> None:
         """Count triggers from 0 again, as after each setpoint."""
         self._triggers = 0
+
+    def image(self, setpoints: Iterable[float], shape: tuple[int, int]) -> NDArray[np.float64]:
+        """Standard normal numbers for each pixel of one frame, which counts as a trigger."""
+        bits = _stream(self._seed, [*setpoints], self._triggers).random_raw(math.prod(shape))
+        self._triggers += 1
+        return ndtri(((bits >> np.uint64(11)) + 0.5) * 2.0**-53).reshape(shape)
 
     def draw(self, setpoints: Iterable[float], size: int) -> list[float]:
         """Standard normal numbers for one trigger; arguments as of `standard_normal`."""

@@ -29,13 +29,15 @@ class Pv:
         what: what it is, in a few words.
         limits: a put outside is refused; clients read them as control limits. None: any value.
         precision: digits after the point that a screen shows.
-        put: called with each accepted value; the put is complete when it returns. It is the one
-            who changes `value`. None: clients may only read.
+        put: called with each accepted number; the put is complete when it returns. It is the one
+            who changes `value`. None: clients may only read, unless there is `take`.
         anyone: True when every client may put it, whoever drives: it stops something.
         heartbeat: published anew every second, so that its age says that the server lives.
         advisory: True when `limits` are only shown to clients and `put` judges what lies outside.
         choices: texts of an enumeration, of which `value` is the index; none for a number.
         alias: a second name for the same; empty for none.
+        take: the same as `put` for a text.
+        room: longest text that a client may put, in characters; 0 for as long as `value`.
     """
 
     name: str
@@ -50,6 +52,8 @@ class Pv:
     advisory: bool = False
     choices: tuple[str, ...] = ()
     alias: str = ""
+    take: Callable[[str], Awaitable[None]] | None = None
+    room: int = 0
     changed: bool = False
 
     def post(self, value: Value) -> None:
@@ -57,13 +61,23 @@ class Pv:
         self.value = value
         self.changed = True
 
-    async def accept(self, value: float) -> None:
+    @property
+    def is_writable(self) -> bool:
+        """True when clients may put it."""
+        return self.put is not None or self.take is not None
+
+    async def accept(self, value: float | str) -> None:
         """Take a client's put.
 
         Raises:
-            PutRefused: read-only, not finite, or outside the limits.
+            PutRefused: read-only, not finite, outside the limits, or a text that is too long.
         """
-        if self.put is None:
+        if self.take is not None:
+            text = str(value)
+            if len(text) > max(self.room, len(str(self.value))):
+                raise PutRefused(f"{self.name} has room for {self.room} characters: {text!r}")
+            return await self.take(text)
+        if self.put is None or isinstance(value, str):
             raise PutRefused(f"{self.name} is read-only")
         if not math.isfinite(value):
             raise PutRefused(f"{self.name}: {value} is not a finite number")

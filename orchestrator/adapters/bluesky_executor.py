@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.adapters.plan_failures import disconnected, failure
 from orchestrator.adapters.plan_lines import line_in_thread, located
+from orchestrator.adapters.room import FileRoom
 from orchestrator.domain.envelope import Envelope
 from orchestrator.domain.errors import (
     EnvelopeError,
@@ -20,7 +21,7 @@ from orchestrator.domain.errors import (
     PlanFailed,
     ReductionError,
 )
-from orchestrator.domain.spec import InstrumentSpec
+from orchestrator.domain.spec import FILES_WAIT_S, InstrumentSpec
 from orchestrator.ports import Ask, Evidence, PlanRequest, Traces
 
 if TYPE_CHECKING:
@@ -90,6 +91,9 @@ class BlueskyExecutor:
         self._budgets: Budgets | None = None
         self._paces: dict[str, float] = {}
         self._spoilt = False
+        files = instrument.files
+        self.file_room = FileRoom(files.room_mb * 10**6 if files else 0)
+        """Whether the files of detectors have room."""
 
     def load(self) -> None:
         """See ports.Executor."""
@@ -162,8 +166,11 @@ class BlueskyExecutor:
         devices, engine = self._connected()
         lab, suspensions = self._lab_parts
         plan = trial_plan(request, devices, self._instrument, lab.plan)
+        files_wait_s = self._place_files(request)
         with (
-            closing(Recorder(self._data_dir, request.documents, self._publisher)) as recorder,
+            closing(
+                Recorder(self._data_dir, request.documents, self._publisher, files_wait_s)
+            ) as recorder,
             closing(self._new_journal(request)) as journal,
         ):
             guard = self._guard(request, journal, attended=ask is not None)
@@ -181,9 +188,11 @@ class BlueskyExecutor:
                 self._act_on_trip(error)
                 raise located(error, execution.error, find_plan(request.campaign.plan.name))
             try:
-                return recorder.evidence()
+                evidence = recorder.evidence()
             except PlanFailed as error:
                 raise located(error, None, find_plan(request.campaign.plan.name)) from error
+            self.file_room.learn(recorder.references.sizes())
+            return evidence
 
     def tripped(self) -> str | None:
         """Why a condition or a budget forbids starting now, in one sentence; None if none does."""
@@ -333,6 +342,23 @@ class BlueskyExecutor:
         about = {name: request.metadata.get(name) for name in names}
         about["documents"] = request.documents
         return Journal(self._journal_file, about, durable=request.campaign.policy.consumes_sample)
+
+    def _place_files(self, request: PlanRequest) -> float:
+        """Tell the plan's detectors where to write; how long files may take to appear, seconds."""
+        from orchestrator.adapters.file_folders import folder_of, place, writes_files
+        from orchestrator.adapters.plan_deadline import texts
+
+        files = self._instrument.files
+        if files is None:
+            return FILES_WAIT_S
+        devices = self._connected()[0].all
+        used = {text.split(".")[0] for text in texts(request.campaign.plan.args)}
+        writers = [one for name, one in devices.items() if name in used and writes_files(one)]
+        if writers:
+            folder = folder_of(files, self._data_dir, request)
+            place(folder, writers)
+            self.file_room.use(folder.read)
+        return files.wait_s
 
     def _guard(
         self,

@@ -31,18 +31,23 @@ class FileOutbox:
         data_dir: the data folder.
         wait: called with the campaign and the reason while the disk is full, before each further
             try; returns after a while.
+        files_lack: says why the files of detectors would have no room; None when they have.
     """
 
     def __init__(
-        self, data_dir: Path, wait: Callable[[str, str], None] = lambda *_: time.sleep(1.0)
+        self,
+        data_dir: Path,
+        wait: Callable[[str, str], None] = lambda *_: time.sleep(1.0),
+        files_lack: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._data_dir = data_dir
         self._wait = wait
+        self._files_lack = files_lack
 
     def lack(self) -> str | None:
         """See ports.Outbox."""
         folders = (self._data_dir / name for name in ("outbox", "runs"))
-        return next(filter(None, map(lack_of_room, folders)), None)
+        return next(filter(None, map(lack_of_room, folders)), None) or self._files_lack()
 
     def put(self, campaign_id: str, result: Result) -> None:
         """See ports.Outbox."""

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestrator.adapters.file_folders import REASON
+from orchestrator.adapters.file_references import FileReferences
 from orchestrator.adapters.readings import ReadingCheck
 from orchestrator.adapters.run_documents import DocumentWriter, read_documents, read_runs
 from orchestrator.domain.errors import PlanFailed, ReductionError
@@ -20,15 +22,17 @@ def evidence_in(data_dir: Path, documents: str) -> Evidence:
     """The evidence in a document file whose writer has ended, complete and with good readings.
 
     Raises:
-        ReductionError: it is not complete, or holds a bad reading; the message says what.
+        ReductionError: it is not complete, holds a bad reading, or refers to a file that is not
+            there or has too few frames; the message says what.
     """
     path = data_dir / documents
     runs = read_runs(path)
-    check = ReadingCheck()
+    check, references = ReadingCheck(), FileReferences(data_dir)
     for name, document in read_documents(path):
         check.look(name, document)
-    if check.problem is not None:
-        raise ReductionError(f"{path}: {check.problem}")
+        references.look(name, document)
+    if problem := check.problem or references.problem():
+        raise ReductionError(f"{path}: {problem}")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Evidence(str(runs[0].start["uid"]), documents, digest)
 
@@ -40,16 +44,26 @@ class Recorder:
         data_dir: the data folder.
         documents: file for the documents, relative to it.
         publisher: told of each document after it was saved; what it raises ends nothing.
+        files_wait_s: how long a detector's file may take to appear complete, seconds.
 
     Raises:
         PlanFailed: the file cannot be created (reason ``documents_not_saved``).
     """
 
-    def __init__(self, data_dir: Path, documents: str, publisher: Publisher | None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        documents: str,
+        publisher: Publisher | None,
+        files_wait_s: float = 0.0,
+    ) -> None:
         self._documents = documents
         self._publisher = publisher
         self._writer = DocumentWriter(data_dir / documents)
         self._check = ReadingCheck()
+        self.references = FileReferences(data_dir)
+        """The files that the documents refer to."""
+        self._files_wait_s = files_wait_s
         self._open: set[str] = set()
         self._first: str | None = None
         self._failed = False
@@ -66,6 +80,7 @@ class Recorder:
             PlanFailed: it could not be saved, so there is no point in measuring on.
         """
         self._writer.write(name, document)
+        self.references.look(name, document)
         if name == "start":
             self._first = self._first or document["uid"]
             self._open.add(document["uid"])
@@ -82,12 +97,15 @@ class Recorder:
         """Make the documents durable and say where they are.
 
         Raises:
-            PlanFailed: they are incomplete, not saved, or hold a bad reading.
+            PlanFailed: they are incomplete, not saved, or hold a bad reading; or a file that they
+                refer to is missing or has too few frames (reason ``detector_files``).
         """
         if self._first is None or self._open or self._failed:
             raise PlanFailed("the plan ended without a run that was a success")
         if self._check.problem is not None:
             raise PlanFailed(self._check.problem, "bad_reading")
+        if (problem := self.references.problem(self._files_wait_s)) is not None:
+            raise PlanFailed(problem, REASON)
         return Evidence(self._first, self._documents, self._writer.finish())
 
     def close(self) -> None:

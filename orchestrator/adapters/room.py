@@ -2,6 +2,8 @@
 
 import errno
 import os
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 LEAST_ROOM = 16 * 2**20
@@ -38,6 +40,44 @@ def lack_of_room(folder: Path, wanted: int = LEAST_ROOM) -> str | None:
         return None if _reserve(descriptor, folder, wanted) else _sentence(folder, wanted)
     finally:
         os.close(descriptor)
+
+
+class FileRoom:
+    """Whether the files of area detectors have room: as much as those of the largest attempt.
+
+    Nothing is reserved for them, as that would mean to write them on some network file systems.
+
+    Args:
+        least: bytes that an attempt's files need at least; 0 when unknown.
+    """
+
+    def __init__(self, least: int = 0) -> None:
+        self._least = least
+        self._folder: Path | None = None
+        self._largest = 0
+
+    def use(self, folder: Path) -> None:
+        """Files go into this folder, or one on the same disk, from now on."""
+        self._folder = folder
+
+    def learn(self, sizes: Mapping[Path, int]) -> None:
+        """An attempt has written files of so many bytes."""
+        total: Counter[Path] = Counter()
+        for path, size in sizes.items():
+            total[path.parent] += size
+        for folder, size in total.items():
+            if size >= self._largest:
+                self._folder, self._largest = folder, size
+
+    def lack(self) -> str | None:
+        """Why the next attempt's files would not fit, in one sentence; None when they do."""
+        wanted = max(self._least, self._largest)
+        if self._folder is None or not wanted:
+            return None
+        at = next(one for one in (self._folder, *self._folder.parents) if one.exists())
+        about = os.statvfs(at)
+        wanted += LEAST_ROOM
+        return None if about.f_bavail * about.f_frsize >= wanted else _sentence(at, wanted)
 
 
 def _reserve(descriptor: int, folder: Path, wanted: int) -> bool:

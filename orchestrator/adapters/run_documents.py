@@ -5,6 +5,7 @@ The writer makes them durable, the reader gives them back as runs with pandas ta
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.adapters.durable import make_folder, sync_folder
+from orchestrator.adapters.file_references import FileReferences
 from orchestrator.adapters.plain import number, to_json
 from orchestrator.adapters.run_arrays import StoredArray, dataset, stored
 from orchestrator.domain.errors import PlanFailed, ReductionError
@@ -112,6 +114,9 @@ class Stream:
     data_keys: dict[str, Any] = field(default_factory=dict)
     rows: list[tuple[int, float, Mapping[str, Any]]] = field(default_factory=list)
     """Sequence number, Unix time and data of each event."""
+    descriptors: list[str] = field(default_factory=list)
+    references: FileReferences | None = None
+    """What the documents say about files outside."""
 
     def add(self, seq_num: int, time: float, data: Mapping[str, Any]) -> None:
         """Add one event."""
@@ -125,10 +130,13 @@ class Stream:
         """
         import pandas as pd
 
-        rows = sorted(self.rows, key=lambda row: row[0])
+        rows = sorted(self._with_files(), key=lambda row: row[0])
         columns: dict[str, list[Any]] = {"time": [time for _, time, _ in rows]}
         for key, about in self.data_keys.items():
             values = [data.get(key) for _, _, data in rows]
+            if about.get("external"):
+                columns[key] = values
+                continue
             numeric = about.get("dtype") in _NUMERIC
             columns[key] = _cells([number(value) for value in values] if numeric else values)
         index = pd.Index([seq_num for seq_num, _, _ in rows], name="seq_num")
@@ -136,6 +144,25 @@ class Stream:
         units = {key: about.get("units") for key, about in self.data_keys.items()}
         table.attrs["units"] = {key: unit for key, unit in units.items() if unit}
         return table
+
+    def _with_files(self) -> Iterator[tuple[int, float, Mapping[str, Any]]]:
+        """The rows with arrays in the place of references to them, and those that are only there.
+
+        A detector that runs by itself has no events: its arrays have sequence numbers, but no time.
+        """
+        references = self.references
+        if references is None:
+            yield from self.rows
+            return
+        streamed: dict[int, dict[str, Any]] = {}
+        for descriptor in self.descriptors:
+            for key, seq_num, frames in references.streamed(descriptor):
+                streamed.setdefault(seq_num, {})[key] = frames
+        for seq_num, time, data in self.rows:
+            found = {key: references.datum(value) or value for key, value in data.items()}
+            yield seq_num, time, found | streamed.pop(seq_num, {})
+        for seq_num, found in streamed.items():
+            yield seq_num, math.nan, found
 
 
 def _cells(values: list[Any]) -> Any:
@@ -155,7 +182,8 @@ class Run:
 
     ``run["primary"]`` is the table of a stream: a row for each event, a column for each data key
     and ``time`` (Unix seconds), indexed by ``seq_num``. An array in it is read when it is looked
-    at. ``run.dataset("primary")`` is the same stream as an ``xarray.Dataset``.
+    at. ``run.dataset("primary")`` is the same stream as an ``xarray.Dataset``. Arrays that a
+    detector wrote to a file are ``Frames``, which open the file when they are touched.
     """
 
     def __init__(self, start: Mapping[str, Any]) -> None:
@@ -208,8 +236,10 @@ def read_runs(path: Path) -> list[Run]:
     """
     runs: dict[str, Run] = {}
     streams: dict[str, Stream] = {}
+    references = FileReferences(path.parent.parent.parent)  # data folder/runs/campaign/file
     try:
         for offset, name, document in _located(path):
+            references.look(name, document)
             _take(name, document, runs, streams, (path, offset))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ReductionError(f"{path} cannot be read: {error!r}") from error
@@ -219,6 +249,8 @@ def read_runs(path: Path) -> list[Run]:
         if run.stop.get("exit_status") != "success":
             status = run.stop.get("exit_status", "has no end")
             raise ReductionError(f"{path}: run {uid} is no evidence ({status})")
+    for stream in streams.values():
+        stream.references = references
     return list(runs.values())
 
 
@@ -237,6 +269,7 @@ def _take(
         case "descriptor":
             stream = runs[document["run_start"]].stream(document.get("name", "primary"))
             stream.data_keys.update(document["data_keys"])
+            stream.descriptors.append(document["uid"])
             streams[document["uid"]] = stream
         case "event":
             stream = streams[document["descriptor"]]
@@ -247,7 +280,7 @@ def _take(
             for row, (seq_num, time, data) in enumerate(page_rows(document)):
                 stream.add(seq_num, time, stored(data, stream.data_keys, *place, row))
         case _:
-            pass  # references to files outside: a reducer that needs them reads them itself
+            pass  # references to files outside are taken together, for the whole attempt
 
 
 def page_rows(page: Mapping[str, Any]) -> Iterator[tuple[int, float, dict[str, Any]]]:

@@ -9,7 +9,8 @@ import keyword
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from string import Formatter
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -90,6 +91,33 @@ def _time(text: str) -> datetime:
 def _a_time(text: str) -> str:
     _time(text)
     return text
+
+
+BUILT_IN = "built-in"
+"""In the place of a folder: the folder of the trial's documents."""
+
+FILES_WAIT_S = 5.0
+"""How long a detector's file may take to appear, unless the instrument file says otherwise."""
+
+TOLD = ("campaign_id", "trial_id", "attempt", "fence", "instrument")
+"""What a template of a folder may name."""
+
+
+def _a_template(text: str) -> str:
+    try:
+        names = {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+        if strange := sorted(names - {*TOLD}):
+            raise ValueError(f"{strange[0]!r} is not known; there are {', '.join(TOLD)}")
+        text.format(**dict.fromkeys(TOLD, 0) | {"campaign_id": "", "instrument": ""})
+    except (ValueError, KeyError, IndexError) as error:
+        raise ValueError(f"{text!r} is no template of a folder: {error}") from None
+    return text
+
+
+def _a_folder(text: str) -> str:
+    if text != BUILT_IN and not text.startswith("/"):
+        raise ValueError(f"{text!r} is neither {BUILT_IN!r} nor an absolute path")
+    return _a_template(text)
 
 
 Name = Annotated[str, AfterValidator(_a_name)]
@@ -531,6 +559,30 @@ Twin = Annotated[
 ]
 
 
+class FilesSpec(_Strict):
+    """Where the files of area detectors go, and what is asked of them."""
+
+    told: ClassVar[tuple[str, ...]] = TOLD
+    folder: Annotated[str, AfterValidator(_a_folder)] | None = None
+    """``built-in``, or an absolute path in which names in braces stand for what is known."""
+    ioc_folder: Annotated[str, AfterValidator(_a_template)] | None = None
+    """The same folder as the detector's server names it; None when both name it alike."""
+    call: DottedPath | None = None
+    """A function of the lab's own that gives the folder."""
+    wait_s: Annotated[float, Field(ge=0, le=60)] = FILES_WAIT_S
+    """Seconds that a file may take to appear complete where it is read."""
+    room_mb: Count = 0
+    """MB that a trial's files need; no trial starts with less. The largest so far counts too."""
+
+    @model_validator(mode="after")
+    def _says_where_once(self) -> Self:
+        if (self.folder is None) == (self.call is None):
+            raise ValueError("give either 'folder' or 'call'")
+        if self.ioc_folder is not None and self.folder in (None, BUILT_IN):
+            raise ValueError("'ioc_folder' goes with a 'folder' that is a path")
+        return self
+
+
 class InstrumentSpec(_Strict):
     """The instrument file: what one worker owns."""
 
@@ -560,6 +612,8 @@ class InstrumentSpec(_Strict):
     """What the instrument may use up in all campaigns together, by name."""
     quiet: tuple[QuietStep, ...] = ()
     park: tuple[ParkStep, ...] = ()
+    files: FilesSpec | None = None
+    """Where detector files go; None leaves that to the classes of the detectors."""
     gate: Literal["flock", "fence_pv", "none"] = "flock"
     """How a second driver is kept out: a lock of this host, the EPICS server of a twin, nothing
     (twins only)."""

@@ -3,7 +3,10 @@
 import math
 from statistics import NormalDist
 
+from simulators.areadetector import Camera, HDF5Plugin
+from simulators.areadetector.camera import Frame
 from simulators.detector import TriggeredChannels
+from simulators.kb_mirrors.image import SIZE, frame
 from simulators.kb_mirrors.model import BOUNDS, FWHM_PER_SIGMA, evaluate, focus_of
 from simulators.motor import Motor
 from simulators.noise import TriggerNoise
@@ -74,8 +77,9 @@ class KbMirrors:
     """Two mirrors with three motors each, and what looks at their focus.
 
     `KB:SPOT` is a knife-edge scanner of its own that gives the result at each trigger. `KB:DIODE`
-    reads the flux behind the two knives, for those who scan themselves. A measurement is a pure
-    function of the seed, the dial positions (as the motors end them), how many triggers went
+    reads the flux behind the two knives, for those who scan themselves. `KB:DET:` is an area
+    detector that images the focus, whatever the knives do, and writes files. A measurement is a
+    pure function of the seed, the dial positions (as the motors end them), how many triggers went
     before since a move was last ordered, and whether there is beam.
 
     Args:
@@ -88,6 +92,7 @@ class KbMirrors:
         self._instance = instance
         self._spot_noise = TriggerNoise(seed)
         self._diode_noise = TriggerNoise(seed)
+        self._frame_noise = TriggerNoise(seed)
         self._since_dump = math.inf
         self._motors = {name: self._motor(name, sleep) for name in BOUNDS}
         self._knives = {name: self._knife(name, sleep) for name in KNIVES}
@@ -137,10 +142,20 @@ class KbMirrors:
             sleep=sleep,
             what="diode",
         )
+        camera = Camera(
+            "KB:DET:cam1:",
+            port="CAM1",
+            model="Focus imager",
+            size=SIZE,
+            expose=self._expose,
+            sleep=sleep,
+        )
+        files = HDF5Plugin("KB:DET:HDF1:", port="HDF1", source="CAM1", size=SIZE)
+        camera.feed(files.take)
         self._axes = (*self._motors.values(), *self._knives.values())
         axes = [pv for motor in self._axes for pv in motor.pvs]
         beam = (self._current, self._dump, self._shutter)
-        self.pvs = (*axes, *beam, self._drift, *spot.pvs, *diode.pvs)
+        self.pvs = (*axes, *beam, self._drift, *spot.pvs, *diode.pvs, *camera.pvs, *files.pvs)
 
     def step(self, seconds: float) -> bool:
         """Let so much lab time pass; True while a motor moves or the ring is being filled."""
@@ -201,8 +216,8 @@ class KbMirrors:
         )
 
     def _forget_triggers(self) -> None:
-        self._spot_noise.restart()
-        self._diode_noise.restart()
+        for noise in (self._spot_noise, self._diode_noise, self._frame_noise):
+            noise.restart()
 
     async def _put_dump(self, value: float) -> None:
         if value:
@@ -261,6 +276,11 @@ class KbMirrors:
         photons = EXPOSURE_COUNTS * self._light
         shot *= math.sqrt(passed / photons)
         return [passed * (1.0 + CURRENT_NOISE * ring) + shot + DARK_NOISE * dark]
+
+    def _expose(self, seconds: float) -> Frame:
+        dials = (motor.dial for motor in self._motors.values())
+        noise = self._frame_noise.image(dials, SIZE)
+        return frame(self._truth(), seconds * self._light, noise)
 
 
 def create(seed: int, sleep: Sleep) -> KbMirrors:

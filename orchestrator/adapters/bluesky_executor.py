@@ -158,13 +158,13 @@ class BlueskyExecutor:
             PlanAborted: stopped by an order.
             PlanFailed: the plan ended with an error, a hang or a bad reading.
         """
-        from orchestrator.adapters.plan_catalog import find_plan
         from orchestrator.adapters.recorder import Recorder
-        from orchestrator.adapters.trial_plan import trial_plan
+        from orchestrator.adapters.trial_plan import plan_function, trial_plan
 
         self._envelope.check(request.settings)
         devices, engine = self._connected()
         lab, suspensions = self._lab_parts
+        written = plan_function(request.campaign.plan.name, lab.plan)
         plan = trial_plan(request, devices, self._instrument, lab.plan)
         files_wait_s = self._place_files(request)
         with (
@@ -186,11 +186,11 @@ class BlueskyExecutor:
             if error := self._error(execution, guard, request, recorder, cause):
                 self._before_suspension()
                 self._act_on_trip(error)
-                raise located(error, execution.error, find_plan(request.campaign.plan.name))
+                raise located(error, execution.error, written)
             try:
                 evidence = recorder.evidence()
             except PlanFailed as error:
-                raise located(error, None, find_plan(request.campaign.plan.name)) from error
+                raise located(error, None, written) from error
             self.file_room.learn(recorder.references.sizes())
             return evidence
 

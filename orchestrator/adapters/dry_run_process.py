@@ -62,6 +62,7 @@ class Looker:
         self._instrument = instrument
         self._scale = scale
         self._fakes: Any = None
+        self._lab: Any = None
         self._outside: dict[tuple[str, str], str | None] = {}
         self._forgotten: dict[str, str] = {}
         self._reductions = 0
@@ -69,13 +70,16 @@ class Looker:
 
     def start(self) -> Answer:
         """Make the fakes: what is wrong with them, and lab seconds in one second."""
+        from orchestrator.adapters.adoption import Adopted, with_read_beside
         from orchestrator.adapters.fake_instrument import FakeInstrument, watch_epics
         from orchestrator.adapters.shared_pvs import shared_pvs
         from orchestrator.domain.errors import LabError
 
         watch_epics(self._report)
         try:
-            self._fakes = FakeInstrument(self._instrument, self._report)
+            self._lab = Adopted(self._instrument)
+            self._instrument, adopted = with_read_beside(self._instrument, self._lab)
+            self._fakes = FakeInstrument(self._instrument, self._report, adopted)
             problems = shared_pvs(self._fakes.all, self._instrument)
         except LabError as error:
             problems = [str(error)]
@@ -176,9 +180,9 @@ class Looker:
 
     def _plan(self, parameters: Mapping[str, Any], walk: Any) -> tuple[Any, Any]:
         """The plan and its messages as the guard of a real run lets them pass; None for neither."""
-        from orchestrator.adapters.plan_catalog import find_plan
         from orchestrator.adapters.preprocessors import Guard, Terms
-        from orchestrator.adapters.trial_plan import trial_plan
+        from orchestrator.adapters.questions import Presumed
+        from orchestrator.adapters.trial_plan import plan_function, trial_plan
         from orchestrator.domain.envelope import device_settings, envelope_of
         from orchestrator.ports import PlanRequest
 
@@ -193,8 +197,8 @@ class Looker:
         envelope = envelope_of(self._instrument)
         try:
             envelope.check(settings)
-            function = find_plan(self._campaign.plan.name)
-            plan = trial_plan(request, self._fakes, self._instrument.move_order)
+            function = plan_function(self._campaign.plan.name, self._lab.plan)
+            plan = trial_plan(request, self._fakes, self._instrument, self._lab.plan)
         except Exception as error:  # the plan's module and function are a lab's
             from orchestrator.domain.errors import LabError
 
@@ -202,8 +206,10 @@ class Looker:
             text = str(error) if is_ours else f"{type(error).__name__}: {error}"
             walk.walked.problems.append((text, line_of_error(error)))
             return None, None
-        terms = Terms(envelope, settings, about, 1e9, 1.0)
-        return function, Guard(self._fakes.paths, terms).guarded(plan)
+        terms = Terms(envelope, settings, about, 1e9, 1.0, at=self._fakes.at)
+        guard = Guard(self._fakes.paths, terms)
+        guard.desk = Presumed()
+        return function, guard.guarded(plan)
 
     def _reduce(self, runs: Any, problems: list[Any], untried: list[Any]) -> None:
         """Try the reducer on what the fakes read."""

@@ -59,18 +59,21 @@ class FakeInstrument(InstrumentDevices):
     Args:
         instrument: the instrument file.
         report: see ``Report``.
+        adopted: what the lab's code made, in this process: its EPICS signals are fakes already.
 
     Raises:
         DeviceUnavailable: listing all that cannot be made, and why.
     """
 
-    def __init__(self, instrument: InstrumentSpec, report: Report) -> None:
+    def __init__(
+        self, instrument: InstrumentSpec, report: Report, adopted: Mapping[str, Any] | None = None
+    ) -> None:
         from devices.errors import DevicesUnavailable
         from devices.loader import load
 
         entries = {name: one.model_dump(by_alias=True) for name, one in instrument.devices.items()}
         try:
-            self.all = load(entries, connect_timeout_s=10.0, stand_in=_fake)
+            self.all = load(entries, connect_timeout_s=10.0, stand_in=_fake, ready=adopted)
         except DevicesUnavailable as error:
             raise DeviceUnavailable(str(error)) from error
         self._instrument = instrument

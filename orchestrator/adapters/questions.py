@@ -55,5 +55,17 @@ class Desk:
             self._answer = ask(self._number, text)
 
 
+class Presumed(Desk):
+    """Answers at once, with nothing: for a plan that is only looked at."""
+
+    def __init__(self) -> None:
+        super().__init__(attended=True)
+
+    def put(self, message: Msg) -> Generator[Msg, Any, str]:
+        """The empty answer."""
+        yield Msg("null")
+        return ""
+
+
 def _line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())

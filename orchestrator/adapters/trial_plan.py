@@ -32,7 +32,7 @@ def trial_plan(
     Raises:
         PlanFailed: the campaign does not fit the plan, or names no device.
     """
-    plan = _found(request.campaign.plan.name, of_startup)
+    plan = plan_function(request.campaign.plan.name, of_startup)
     values = {name: devices.named(value) for name, value in request.campaign.plan.args.items()}
     values |= request.arguments
     settings = {
@@ -80,7 +80,12 @@ def _trial(
     return (yield from given)
 
 
-def _found(name: str, of_startup: PlanFinder | None) -> Callable[..., Any]:
+def plan_function(name: str, of_startup: PlanFinder | None) -> Callable[..., Any]:
+    """The plan of this name, of the lab's startup too.
+
+    Raises:
+        PlanFailed: there is none.
+    """
     if of_startup is not None and name.startswith(STARTUP):
         return of_startup(name.removeprefix(STARTUP))
     try:

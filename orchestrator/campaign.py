@@ -216,8 +216,8 @@ def reduce_trial(
 
 
 def _conditions_allow(lab: Lab, campaign_id: str) -> bool:
-    """Suspend the campaign while a condition is tripped, and let it go on afterwards."""
-    if not lab.instrument.conditions:
+    """Suspend the campaign while a condition is tripped or a budget spent, and let it go on then."""
+    if not (lab.instrument.conditions or lab.instrument.budgets):
         return True
     tripped = lab.executor.tripped()
     if tripped is not None:

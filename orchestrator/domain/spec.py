@@ -410,12 +410,6 @@ class InstrumentBudgetSpec(_Strict):
     unit: str = ""
     reserve: Annotated[float, Field(ge=0)] = 0.0
     """No trial starts with less than this left."""
-    since: TimeText | None = None
-    """ISO time of the last refill: what was spent before does not count; None: everything does."""
-
-    def since_s(self) -> float:
-        """The last refill in Unix seconds; 0 for none."""
-        return 0.0 if self.since is None else _time(self.since).timestamp()
 
 
 class QuietStep(_Strict):

@@ -216,7 +216,7 @@ def reduce_trial(
 
 
 def _conditions_allow(lab: Lab, campaign_id: str) -> bool:
-    """Suspend the campaign while a condition is tripped or a budget spent, and let it go on then."""
+    """Suspend the campaign while a condition is tripped or a budget spent; let it go on after."""
     if not (lab.instrument.conditions or lab.instrument.budgets):
         return True
     tripped = lab.executor.tripped()

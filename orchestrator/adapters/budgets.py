@@ -86,7 +86,9 @@ class Budgets:
             name = entry.get("budget")
             if name in self._spent:
                 refilled = entry.get("refilled") is True
-                self._spent[name] = 0.0 if refilled else self._spent[name] + entry["amount"]
+                self._spent[name] = (
+                    0.0 if refilled else self._spent[name] + entry.get("amount", 0.0)
+                )
 
     def _short(self, name: str) -> str | None:
         spec, left = self._specs[name], self.left(name)
@@ -106,10 +108,9 @@ class Budgets:
             make_folder(self._path.parent)
             with self._path.open("ab") as file:
                 # On a line of its own: after a power cut the last one may have no end.
-                file.write(b"\n" + json.dumps(entry).encode() + b"\n")
+                self._size += file.write(b"\n" + json.dumps(entry).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
-                self._size = file.tell()
             sync_folder(self._path.parent)
         except OSError as error:
             text = f"{self._path}, which counts what is spent, cannot be written: {error}"

@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,16 @@ def begin(shown: str, folder: Path) -> "tuple[subprocess.Popen[str], str]":
     return process, output
 
 
+@contextmanager
+def stopped(process: "subprocess.Popen[str]") -> Iterator[None]:
+    """Leave nothing running when a test fails."""
+    try:
+        yield
+    finally:
+        if process.poll() is None:
+            process.kill()
+
+
 def run(shown: str, folder: Path, code: int) -> None:
     process, output = begin(shown, folder)
     ended, said, _ = finish(process)
@@ -48,15 +60,16 @@ def test_put_limits_on_everything(tmp_path: Path) -> None:
     run(good, tmp_path, 0)
     run(astray, tmp_path, 1)
     process, output = begin(spent, tmp_path)
-    said = ""
-    assert process.stdout is not None
-    for line in process.stdout:
-        said += line
-        if line.startswith("suspended"):
-            break
-    assert fits(output, said), f"shown:\n{output}\nsaid:\n{said}"
-    subprocess.run(["bash", "-euc", refill], cwd=tmp_path, check=True)
-    code, said, _ = finish(process)
+    with process, stopped(process):
+        said = ""
+        assert process.stdout is not None
+        for line in process.stdout:
+            said += line
+            if line.startswith("suspended"):
+                break
+        assert fits(output, said), f"shown:\n{output}\nsaid:\n{said}"
+        subprocess.run(["bash", "-euc", refill], cwd=tmp_path, check=True)
+        code, said, _ = finish(process)
     assert code == 0, said
     assert "done: budget of trials spent" in said
 

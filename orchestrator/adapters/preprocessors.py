@@ -8,26 +8,20 @@ import logging
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 from bluesky.utils import Msg
 
-from orchestrator.adapters.axes import Aim, aims, flight_aims, plain, read, real_aims, stands
-from orchestrator.adapters.budgets import Budgets
-from orchestrator.adapters.conditions import Action, Conditions
+from orchestrator.adapters.axes import aims, flight_aims, plain, read, real_aims
+from orchestrator.adapters.conditions import Action
 from orchestrator.adapters.device_paths import DevicePaths
 from orchestrator.adapters.journal import Journal
 from orchestrator.adapters.readings import position
-from orchestrator.domain.envelope import Envelope
+from orchestrator.adapters.travel import OWN, Messages, Terms, Travel
 from orchestrator.domain.errors import EnvelopeError, LabError, PlanFailed
-from orchestrator.domain.trial import ParameterValue
-from orchestrator.domain.whereabouts import Whereabouts
 
 log = logging.getLogger(__name__)
-
-Messages = Generator[Msg, Any, Any]
 
 LOOKS = 5
 """How often a readback off its setpoint is read before the move counts as failed."""
@@ -36,35 +30,8 @@ LOOK_S = 0.1
 """Seconds between two looks: a readback may be reported a little later than the arrival."""
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What one attempt is held to."""
-
-    envelope: Envelope
-    settings: Mapping[str, ParameterValue]
-    """Where the trial is meant to be, by dotted name."""
-    metadata: Mapping[str, Any]
-    """For every RunStart document."""
-    wait_s: float
-    """Timeout of a wait that has none, in seconds."""
-    time_scale: float
-    """Seconds of lab time in one second: sleeps are divided by it."""
-    at: Callable[[str], Any]
-    """The device at a dotted path."""
-    conditions: Conditions | None = None
-    """Whose actions are due; None for moves that belong to no attempt."""
-    hold_s: float | None = None
-    """Longest time that a tripped condition may hold the plan; None does not hold it."""
-    budgets: Budgets | None = None
-    paces: dict[str, float] = field(default_factory=dict[str, float])
-    """When each axis may be set again, by the monotonic clock: kept from plan to plan."""
-
-
 _ACTS = frozenset({"set", "trigger", "kickoff", "prepare", "stage", "configure"})
 """What a plan that may not be repeated waits with while a condition is tripped."""
-
-_OWN = "the guard's own"
-"""Group of moves that the plan did not ask for."""
 
 
 class Guard:
@@ -77,11 +44,7 @@ class Guard:
         self._paths = paths
         self._terms = terms
         self._journal = journal
-        self._where = Whereabouts(terms.envelope.constraints)
-        self._wanted = _numbers(terms.settings)
-        self._sent: dict[Hashable, dict[str, float]] = defaultdict(dict)
-        self._going: tuple[str, float] | None = None
-        """The axis that is set in steps, and the length of the last one."""
+        self._travel = Travel(paths, terms)
         self._exposing = False
         self._pending: dict[Hashable, dict[Any, float]] = defaultdict(dict)
         self._timeouts: dict[Hashable, list[float | None]] = defaultdict(list)
@@ -146,13 +109,11 @@ class Guard:
     def _after(self, message: Msg, response: Any) -> Messages:
         if message.command == "unstage":
             self._note("unstaged", message.obj)
-        if message.command == "set" and self._going is not None:
-            self._reserve(*self._going)
-            self._going = None
+        if message.command == "set":
+            self._travel.started()
         if message.command == "wait" and response is not False:
             self._unchecked |= self._pending.pop(_group(message), {})
-            for axis, target in self._sent.pop(_group(message), {}).items():
-                self._where.arrive(axis, target)
+            self._travel.arrived(_group(message))
         if self._unchecked and not self._bundling:
             moves, self._unchecked = self._unchecked, {}
             yield from self._settled(moves)
@@ -197,8 +158,8 @@ class Guard:
         device, group = message.obj, _group(message)
         path = self._path(device)
         axes = aims(path, device, message)
-        yield from self._sending(axes, group)
-        yield from self._sending(real_aims(device, message, self._path), group)
+        yield from self._travel.send(axes, group)
+        yield from self._travel.send(real_aims(device, message, self._path), group)
         value = message.args[0] if message.args else message.kwargs.get("value")
         number = plain(value)
         single = float(number) if isinstance(number, (int, float)) else None
@@ -209,74 +170,8 @@ class Guard:
             self._pending[group][device] = self._moved[device] = single
         self._note("set", device, to=dict(axes))
         if spec.max_step is not None or spec.max_rate is not None:
-            yield from self._approached(path, device, single)
+            yield from self._travel.approach(path, device, single)
         return message
-
-    def _sending(self, axes: list[Aim], group: Hashable) -> Messages:
-        """Let them go, if they may; until the group is waited for they may be anywhere between."""
-        moved = yield from self._judged(axes)
-        # A setpoint written directly is done long before its axis is there.
-        paths = {path for path, _ in axes}
-        self._sent[group] |= {axis: target for axis, target in moved.items() if axis in paths}
-        for axis, target in moved.items():
-            self._where.send(axis, target)
-
-    def _judged(self, axes: Iterable[Aim]) -> Generator[Msg, Any, dict[str, float]]:
-        """The constrained axes among these; all of them may go where they are sent.
-
-        Raises:
-            EnvelopeError: one may not.
-        """
-        envelope, found = self._terms.envelope, list(axes)
-        breaches = [told for path, value in found if (told := envelope.breach(path, value))]
-        moved = {} if breaches else self._constrained(found)
-        for name in self._where.unknown(moved) if moved else ():
-            device = self._terms.at(name)
-            tolerance = self._paths.spec(name).tolerance
-            self._where.place(name, (yield from stands(device, tolerance)))
-        breaches += self._where.breaches(moved, self._wanted) if moved else ()
-        if breaches:
-            raise EnvelopeError(breaches)
-        return moved
-
-    def _constrained(self, axes: Iterable[Aim]) -> dict[str, float]:
-        found = ((self._where.axis(path), value) for path, value in axes)
-        return {axis: float(value) for axis, value in found if axis is not None}
-
-    def _approached(self, path: str, device: Any, target: float | None) -> Messages:
-        """Go towards the target in steps that are small and late enough; the last one is left."""
-        spec = self._paths.spec(path)
-        if target is None:
-            raise EnvelopeError([f"{path} has a largest step, so it is set one axis at a time"])
-        step = spec.max_step or spec.max_rate or math.inf
-        places = yield from stands(device, spec.tolerance)
-        at = max(places, key=lambda place: abs(place - target))
-        if not math.isfinite(at):
-            raise EnvelopeError([f"{path} reads {at}, so how far it would go is not known"])
-        count = max(1, math.ceil(abs(target - at) / step * (1 - 1e-12)))
-        length = abs(target - at) / count
-        for number in range(1, count):
-            place = at + (target - at) * number / count
-            if breach := self._terms.envelope.breach(path, place):
-                raise EnvelopeError([breach])
-            yield from self._paced(path)
-            yield Msg("set", device, place, group=_OWN)
-            self._reserve(path, length)
-            yield Msg("wait", None, group=_OWN, timeout=spec.timeout_s or self._terms.wait_s)
-        yield from self._paced(path)
-        self._going = path, length
-
-    def _paced(self, path: str) -> Messages:
-        """Wait until the axis may be set again; parts of one device share their time."""
-        ready = self._terms.paces.get(path.split(".")[0], -math.inf)
-        if (left := ready - time.monotonic()) > 0:
-            yield Msg("sleep", None, left)
-
-    def _reserve(self, path: str, length: float) -> None:
-        """The axis has just been set: from now on its way there takes its time."""
-        if (rate := self._paths.spec(path).max_rate) is not None:
-            takes_s = length / rate / self._terms.time_scale
-            self._terms.paces[path.split(".")[0]] = time.monotonic() + takes_s
 
     def _spend(self, path: str, command: str, size: float = 0.0) -> None:
         if self._terms.budgets is not None and (spends := self._paths.spec(path).spends):
@@ -310,9 +205,9 @@ class Guard:
             if value is None:
                 yield Msg("stop", device)
                 continue
-            message = yield from self._set(Msg("set", device, value, group=_OWN))
+            message = yield from self._set(Msg("set", device, value, group=OWN))
             yield from self._after(message, (yield message))
-            message = self._wait(Msg("wait", None, group=_OWN))
+            message = self._wait(Msg("wait", None, group=OWN))
             yield from self._after(message, (yield message))
 
     def _begin_exposure(self) -> None:
@@ -345,7 +240,7 @@ class Guard:
         path = self._path(message.obj)
         values = [*message.args, *message.kwargs.values()]
         flights = [aim for value in values for aim in flight_aims(path, value)]
-        yield from self._judged(flights)
+        yield from self._travel.judge(flights)
         yield from self._limited(_named(message.obj, message.kwargs))
         return self._acting(message)
 
@@ -389,9 +284,7 @@ class Guard:
             and self._terms.envelope.limit(path) is not None
             and (path in limits or not isinstance(value, str))  # a part's choice, such as a mode
         ]
-        moved = yield from self._judged(found)
-        for axis, target in moved.items():
-            self._where.send(axis, target)
+        yield from self._travel.send(found)
 
     def _sleep(self, message: Msg) -> Msg:
         return message._replace(args=(message.args[0] / self._terms.time_scale,))
@@ -439,14 +332,6 @@ def _group(message: Msg) -> Hashable:
     if message.command == "wait" and message.args:
         return message.args[0]
     return message.kwargs.get("group")
-
-
-def _numbers(settings: Mapping[str, ParameterValue]) -> dict[str, float]:
-    return {
-        path: float(value)
-        for path, value in settings.items()
-        if isinstance(value, (int, float)) and not isinstance(value, bool)
-    }
 
 
 def _named(device: Any, values: Mapping[str, Any]) -> list[tuple[Any, Any]]:

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from orchestrator.adapters import bluesky_executor
+from orchestrator.adapters.ioc_limits import ioc_limits
 from orchestrator.domain.errors import DeviceUnavailable, EnvelopeError, PlanFailed
 from tests.unit.adapters.envelope_lab import HERE, TOLD, told
 from tests.unit.adapters.executor_lab import Lab
@@ -448,3 +449,33 @@ def test_a_server_that_must_agree_keeps_the_worker_from_starting(lab_with, edges
     with pytest.raises(DeviceUnavailable, match=told):
         lab_with(devices={"strict": {**limited(*edges), "ioc_must_agree": True}})
     lab_with(devices={"strict": {**limited(2, 8), "ioc_must_agree": True}})
+
+
+class Edges:
+    """Something with one attribute, such as a signal with limits or a value."""
+
+    def __init__(self, **attributes):
+        self.__dict__.update(attributes)
+
+
+def _value(value):
+    return Edges(get=lambda: value)
+
+
+@pytest.mark.parametrize(
+    ("device", "found"),
+    [
+        (Edges(limits=(0, 5)), (0, 5)),
+        (Edges(user_setpoint=Edges(limits=(1, 2)), limits=(0, 5)), (1, 2)),
+        (
+            Edges(low_limit_travel=_value(-3.0), high_limit_travel=_value(3.0), limits=(0, 5)),
+            (-3, 3),
+        ),
+        (Edges(low_limit_travel=_value(0.0), high_limit_travel=_value(0.0)), None),
+        (Edges(limits=(None, None)), None),
+        (Edges(limits=(0, float("inf"))), None),
+        (Edges(), None),
+    ],
+)
+def test_where_classes_keep_the_servers_limits(device, found):
+    assert ioc_limits(device) == found

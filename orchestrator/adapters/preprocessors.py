@@ -6,7 +6,6 @@ with where the devices say they are.
 
 import logging
 import math
-import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
@@ -16,6 +15,7 @@ from bluesky.utils import Msg
 from orchestrator.adapters.axes import aims, flight_aims, plain, read, real_aims
 from orchestrator.adapters.conditions import Action
 from orchestrator.adapters.device_paths import DevicePaths
+from orchestrator.adapters.holding import Hold
 from orchestrator.adapters.journal import Journal
 from orchestrator.adapters.readings import position
 from orchestrator.adapters.travel import OWN, Messages, Terms, Travel
@@ -45,7 +45,7 @@ class Guard:
         self._terms = terms
         self._journal = journal
         self._travel = Travel(paths, terms)
-        self._exposing = False
+        self._hold = Hold(terms.conditions, terms.hold_s, self._acted)
         self._pending: dict[Hashable, dict[Any, float]] = defaultdict(dict)
         self._timeouts: dict[Hashable, list[float | None]] = defaultdict(list)
         self._moved: dict[Any, float] = {}
@@ -76,7 +76,7 @@ class Guard:
         """The same plan, watched. An error is thrown into it first, so that it can clean up."""
         response: Any = None
         error: BaseException | None = None
-        yield from self._resumed()
+        yield from self._hold.resumed()
         while True:
             try:
                 message = plan.send(response) if error is None else plan.throw(error)
@@ -96,8 +96,8 @@ class Guard:
 
     def _admitted(self, message: Msg) -> Messages:
         try:
-            if self._terms.hold_s is not None and message.command in _ACTS:
-                yield from self._held()
+            if message.command in _ACTS and self.failure is None:  # else it cleans up
+                yield from self._hold.held()
             if (motion := self._on_motion.get(message.command)) is not None:
                 return (yield from motion(message))
             look = self._on.get(message.command)
@@ -177,28 +177,6 @@ class Guard:
         if self._terms.budgets is not None and (spends := self._paths.spec(path).spends):
             self._terms.budgets.spend(path, spends, command, size)
 
-    def _held(self) -> Messages:
-        """Stand still while a condition is tripped: nothing is sent twice, and nothing is lost."""
-        conditions, longest = self._terms.conditions, self._terms.hold_s
-        if conditions is None or longest is None or self.failure is not None:
-            return  # after a failure the plan cleans up, and must not be kept from it
-        reason, give_up = conditions.tripped(), time.monotonic() + longest
-        if reason is None:
-            return
-        log.warning("the plan waits where it stands: %s", reason)
-        while (reason := conditions.tripped()) is not None:
-            yield from self._acted(conditions.on_trip())
-            if time.monotonic() > give_up:
-                raise PlanFailed(f"{reason}; waited {longest:g} s in vain", "interrupted")
-            yield Msg("sleep", None, LOOK_S)
-        yield from self._resumed()
-        log.warning("the plan goes on: all conditions are good again")
-
-    def _resumed(self) -> Messages:
-        if (conditions := self._terms.conditions) is not None:
-            yield from self._acted(conditions.on_resume())
-            conditions.resumed()
-
     def _acted(self, actions: Iterable[Action]) -> Messages:
         """Do what the instrument file lists; each step is looked at like the plan's own."""
         for device, value in actions:
@@ -210,18 +188,9 @@ class Guard:
             message = self._wait(Msg("wait", None, group=OWN))
             yield from self._after(message, (yield message))
 
-    def _begin_exposure(self) -> None:
-        if self._terms.hold_s is not None and self._terms.conditions and not self._exposing:
-            self._terms.conditions.watch()
-            self._exposing = True
-
     def _end_exposure(self, message: Msg) -> Msg:
-        """A trip since it began spoils it; the plan goes on, for it may have to clean up."""
-        if self._exposing and (conditions := self._terms.conditions) is not None:
-            self._exposing = False
-            conditions.tripped()
-            if (trip := conditions.seen) is not None:
-                self.failure = self.failure or PlanFailed(trip, "interrupted")
+        """The plan goes on even with a spoilt one, for it may have to clean up."""
+        self.failure = self.failure or self._hold.end_exposure()
         return message
 
     def _acting(self, message: Msg) -> Msg:
@@ -231,7 +200,7 @@ class Guard:
         self._timeouts[_group(message)].append(timeout)
         if message.command != "prepare":
             self._spend(path, "trigger")
-            self._begin_exposure()
+            self._hold.begin_exposure()
         self._note(message.command, message.obj)
         return message
 

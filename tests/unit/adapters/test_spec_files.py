@@ -629,7 +629,7 @@ INSIDE_STAGE = {
         ("conditions: [{signal: A, suspend_below: 6, on_trip: [{stop: [heat]}]}]", ":9: conditions.0.on_trip.0.stop.0: 'heat' is no device of this instrument; did you mean 'heater'?"),
         ("conditions: [{signal: A, suspend_below: 6, on_resume: [{set: {stage.x: 11}}]}]", ":9: conditions.0.on_resume.0.set.stage.x: 11 leaves the limits [0, 10] of device 'stage.x'"),
         ("budgets: {dose: {limit: 5, reserve: 6}}", ":9: budgets.dose.reserve: 6 is above 'limit: 5'"),
-        ("spends", ":4: devices.stage.spends.doze: 'doze' is no budget of this instrument; did you mean 'dose'?"),
+        ("spends", ":5: devices.stage.spends.doze: 'doze' is no budget of this instrument; did you mean 'dose'?"),
         ("axes", ":12: park.0.set.stage.x: 7 leaves the limits [0, 5] of device 'stage.x'"),
     ],
 )  # fmt: skip

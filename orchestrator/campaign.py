@@ -223,7 +223,7 @@ def reduce_trial(
 
 
 def _conditions_allow(lab: Lab, campaign_id: str) -> bool:
-    """Suspend the campaign while a condition is tripped, and let it go on afterwards."""
+    """Suspend the campaign while a condition is tripped or a budget spent; let it go on after."""
     if not lab.instrument.may_suspend:
         return True
     tripped = lab.executor.tripped()

@@ -388,6 +388,7 @@ class Unguarded:
     """What is left of the guard in the control: nothing."""
 
     failure = None
+    desk = None
 
     def guarded(self, plan: Iterator[Any]) -> Iterator[Any]:
         """The plan as it is."""
@@ -414,7 +415,7 @@ def fuzz_plans(count: int, seed: int, *, guarded: bool = True) -> tuple[int, int
             except LabError:
                 if not executor.is_reusable:
                     assert not guarded, f"plan {number} of seed {seed} hangs"
-                    executor = _executor(instrument, Path(folder), guarded)
+                    break
     return good, WITNESS.commands, WITNESS.breaches
 
 
@@ -424,7 +425,7 @@ def _executor(instrument: InstrumentSpec, folder: Path, guarded: bool) -> Bluesk
     )
     executor.connect()
     if not guarded:
-        executor._guard = lambda *_: Unguarded()  # type: ignore[method-assign]
+        executor._guard = lambda *_, **__: Unguarded()  # type: ignore[method-assign]
     return executor
 
 

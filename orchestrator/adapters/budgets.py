@@ -1,7 +1,8 @@
 """What an instrument has used up: doses, reagents. It outlives the worker and its campaigns.
 
 An amount is on disk before the command that spends it: after a crash too much may be counted,
-never too little.
+never too little. A line ``{"budget": NAME, "refilled": true}``, which a person adds to the file,
+begins the count anew.
 """
 
 import contextlib
@@ -33,10 +34,9 @@ class Budgets:
         self._specs = specs
         self._spent = dict.fromkeys(specs, 0.0)
         self._needed = dict.fromkeys(specs, 0.0)
-        for entry in _entries(path):
-            spec = specs.get(entry["budget"])
-            if spec is not None and entry["at"] >= spec.since_s():
-                self._spent[entry["budget"]] += entry["amount"]
+        self._size = 0
+        """Of the file when it was read, or written here, last."""
+        self._look()
 
     def left(self, name: str) -> float:
         """What may still be spent, in the budget's unit."""
@@ -44,6 +44,7 @@ class Budgets:
 
     def lack(self) -> str | None:
         """Why no trial may start: too little is left; None when there is enough of all."""
+        self._look()
         short = [self._short(name) for name in self._specs]
         return "; ".join(filter(None, short)) or None
 
@@ -59,6 +60,7 @@ class Budgets:
         Raises:
             PlanFailed: that would be more than is left, or it cannot be written.
         """
+        self._look()
         amounts = {
             name: one.set + one.per_unit * size if command == "set" else one.trigger
             for name, one in spends.items()
@@ -74,10 +76,24 @@ class Budgets:
                 self._write(name, amount, path)
                 self._spent[name] += amount
 
+    def _look(self) -> None:
+        """Count anew when somebody else has written to the file."""
+        size = self._path.stat().st_size if self._path.exists() else 0
+        if size == self._size:
+            return
+        self._size, self._spent = size, dict.fromkeys(self._specs, 0.0)
+        for entry in _entries(self._path):
+            name = entry.get("budget")
+            if name in self._spent:
+                refilled = entry.get("refilled") is True
+                self._spent[name] = (
+                    0.0 if refilled else self._spent[name] + entry.get("amount", 0.0)
+                )
+
     def _short(self, name: str) -> str | None:
         spec, left = self._specs[name], self.left(name)
         if left <= 0 or left < max(spec.reserve, self._needed[name]):
-            return f"{self._rest(name)}; refill it, and write 'since' in the instrument file"
+            return f"{self._rest(name)}; once it is refilled, say so in {self._path}"
         return None
 
     def _rest(self, name: str) -> str:
@@ -92,7 +108,7 @@ class Budgets:
             make_folder(self._path.parent)
             with self._path.open("ab") as file:
                 # On a line of its own: after a power cut the last one may have no end.
-                file.write(b"\n" + json.dumps(entry).encode() + b"\n")
+                self._size += file.write(b"\n" + json.dumps(entry).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
             sync_folder(self._path.parent)
@@ -109,4 +125,6 @@ def _entries(path: Path) -> Iterator[dict[str, Any]]:
         return
     for line in lines:
         with contextlib.suppress(ValueError):
-            yield json.loads(line)
+            entry = json.loads(line)
+            if isinstance(entry, dict):
+                yield entry

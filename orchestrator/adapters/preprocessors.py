@@ -6,29 +6,23 @@ with where the devices say they are.
 
 import logging
 import math
-import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 from bluesky.utils import Msg
 
-from orchestrator.adapters.axes import Aim, aims, flight_aims, plain, read, real_aims, stands
-from orchestrator.adapters.budgets import Budgets
-from orchestrator.adapters.conditions import Action, Conditions
+from orchestrator.adapters.axes import aims, flight_aims, plain, read, real_aims
+from orchestrator.adapters.conditions import Action
 from orchestrator.adapters.device_paths import DevicePaths
+from orchestrator.adapters.holding import Hold
 from orchestrator.adapters.journal import Journal
 from orchestrator.adapters.questions import Desk
 from orchestrator.adapters.readings import position
-from orchestrator.domain.envelope import Envelope
+from orchestrator.adapters.travel import OWN, Messages, Terms, Travel
 from orchestrator.domain.errors import EnvelopeError, LabError, PlanFailed
-from orchestrator.domain.trial import ParameterValue
-from orchestrator.domain.whereabouts import Whereabouts
 
 log = logging.getLogger(__name__)
-
-Messages = Generator[Msg, Any, Any]
 
 LOOKS = 5
 """How often a readback off its setpoint is read before the move counts as failed."""
@@ -37,37 +31,8 @@ LOOK_S = 0.1
 """Seconds between two looks: a readback may be reported a little later than the arrival."""
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What one attempt is held to."""
-
-    envelope: Envelope
-    settings: Mapping[str, ParameterValue]
-    """Where the trial is meant to be, by dotted name."""
-    metadata: Mapping[str, Any]
-    """For every RunStart document."""
-    wait_s: float
-    """Timeout of a wait that has none, in seconds."""
-    time_scale: float
-    """Seconds of lab time in one second: sleeps are divided by it."""
-    at: Callable[[str], Any]
-    """The device at a dotted path."""
-    attended: bool = False
-    """True when somebody answers what the plan asks."""
-    conditions: Conditions | None = None
-    """Whose actions are due; None for moves that belong to no attempt."""
-    hold_s: float | None = None
-    """Longest time that a tripped condition may hold the plan; None does not hold it."""
-    budgets: Budgets | None = None
-    paces: dict[str, float] = field(default_factory=dict[str, float])
-    """When each axis may be set again, by the monotonic clock: kept from plan to plan."""
-
-
 _ACTS = frozenset({"set", "trigger", "kickoff", "prepare", "stage", "configure"})
 """What a plan that may not be repeated waits with while a condition is tripped."""
-
-_OWN = "the guard's own"
-"""Group of moves that the plan did not ask for."""
 
 
 class Guard:
@@ -82,12 +47,8 @@ class Guard:
         self._paths = paths
         self._terms = terms
         self._journal = journal
-        self._where = Whereabouts(terms.envelope.constraints)
-        self._wanted = _numbers(terms.settings)
-        self._sent: dict[Hashable, dict[str, float]] = defaultdict(dict)
-        self._going: tuple[str, float] | None = None
-        """The axis that is set in steps, and the length of the last one."""
-        self._exposing = False
+        self._travel = Travel(paths, terms)
+        self._hold = Hold(terms.conditions, terms.hold_s, self._acted)
         self._pending: dict[Hashable, dict[Any, float]] = defaultdict(dict)
         self._timeouts: dict[Hashable, list[float | None]] = defaultdict(list)
         self._moved: dict[Any, float] = {}
@@ -119,7 +80,7 @@ class Guard:
         """The same plan, watched. An error is thrown into it first, so that it can clean up."""
         response: Any = None
         error: BaseException | None = None
-        yield from self._resumed()
+        yield from self._hold.resumed()
         while True:
             try:
                 message = plan.send(response) if error is None else plan.throw(error)
@@ -147,8 +108,8 @@ class Guard:
         if not isinstance(message, Msg):
             raise PlanFailed(f"the plan yields {message!r}, which is no message")
         try:
-            if self._terms.hold_s is not None and message.command in _ACTS:
-                yield from self._held()
+            if message.command in _ACTS and self.failure is None:  # else it cleans up
+                yield from self._hold.held()
             if (motion := self._on_motion.get(message.command)) is not None:
                 return (yield from motion(message))
             look = self._on.get(message.command)
@@ -167,13 +128,11 @@ class Guard:
     def _after(self, message: Msg, response: Any) -> Messages:
         if message.command == "unstage":
             self._note("unstaged", message.obj)
-        if message.command == "set" and self._going is not None:
-            self._reserve(*self._going)
-            self._going = None
+        if message.command == "set":
+            self._travel.started()
         if message.command == "wait" and response is not False:
             self._unchecked |= self._pending.pop(_group(message), {})
-            for axis, target in self._sent.pop(_group(message), {}).items():
-                self._where.arrive(axis, target)
+            self._travel.arrived(_group(message))
         if self._unchecked and not self._bundling:
             moves, self._unchecked = self._unchecked, {}
             yield from self._settled(moves)
@@ -218,8 +177,8 @@ class Guard:
         device, group = message.obj, _group(message)
         path = self._path(device)
         axes = aims(path, device, message)
-        yield from self._sending(axes, group)
-        yield from self._sending(real_aims(device, message, self._path), group)
+        yield from self._travel.send(axes, group)
+        yield from self._travel.send(real_aims(device, message, self._path), group)
         value = message.args[0] if message.args else message.kwargs.get("value")
         number = plain(value)
         single = float(number) if isinstance(number, (int, float)) else None
@@ -230,100 +189,12 @@ class Guard:
             self._pending[group][device] = self._moved[device] = single
         self._note("set", device, to=dict(axes))
         if spec.max_step is not None or spec.max_rate is not None:
-            yield from self._approached(path, device, single)
+            yield from self._travel.approach(path, device, single)
         return message
-
-    def _sending(self, axes: list[Aim], group: Hashable) -> Messages:
-        """Let them go, if they may; until the group is waited for they may be anywhere between."""
-        moved = yield from self._judged(axes)
-        # A setpoint written directly is done long before its axis is there.
-        paths = {path for path, _ in axes}
-        self._sent[group] |= {axis: target for axis, target in moved.items() if axis in paths}
-        for axis, target in moved.items():
-            self._where.send(axis, target)
-
-    def _judged(self, axes: Iterable[Aim]) -> Generator[Msg, Any, dict[str, float]]:
-        """The constrained axes among these; all of them may go where they are sent.
-
-        Raises:
-            EnvelopeError: one may not.
-        """
-        envelope, found = self._terms.envelope, list(axes)
-        breaches = [told for path, value in found if (told := envelope.breach(path, value))]
-        moved = {} if breaches else self._constrained(found)
-        for name in self._where.unknown(moved) if moved else ():
-            device = self._terms.at(name)
-            tolerance = self._paths.spec(name).tolerance
-            self._where.place(name, (yield from stands(device, tolerance)))
-        breaches += self._where.breaches(moved, self._wanted) if moved else ()
-        if breaches:
-            raise EnvelopeError(breaches)
-        return moved
-
-    def _constrained(self, axes: Iterable[Aim]) -> dict[str, float]:
-        found = ((self._where.axis(path), value) for path, value in axes)
-        return {axis: float(value) for axis, value in found if axis is not None}
-
-    def _approached(self, path: str, device: Any, target: float | None) -> Messages:
-        """Go towards the target in steps that are small and late enough; the last one is left."""
-        spec = self._paths.spec(path)
-        if target is None:
-            raise EnvelopeError([f"{path} has a largest step, so it is set one axis at a time"])
-        step = spec.max_step or spec.max_rate or math.inf
-        places = yield from stands(device, spec.tolerance)
-        at = max(places, key=lambda place: abs(place - target))
-        if not math.isfinite(at):
-            raise EnvelopeError([f"{path} reads {at}, so how far it would go is not known"])
-        count = max(1, math.ceil(abs(target - at) / step * (1 - 1e-12)))
-        length = abs(target - at) / count
-        for number in range(1, count):
-            place = at + (target - at) * number / count
-            if breach := self._terms.envelope.breach(path, place):
-                raise EnvelopeError([breach])
-            yield from self._paced(path)
-            yield Msg("set", device, place, group=_OWN)
-            self._reserve(path, length)
-            yield Msg("wait", None, group=_OWN, timeout=spec.timeout_s or self._terms.wait_s)
-        yield from self._paced(path)
-        self._going = path, length
-
-    def _paced(self, path: str) -> Messages:
-        """Wait until the axis may be set again; parts of one device share their time."""
-        ready = self._terms.paces.get(path.split(".")[0], -math.inf)
-        if (left := ready - time.monotonic()) > 0:
-            yield Msg("sleep", None, left)
-
-    def _reserve(self, path: str, length: float) -> None:
-        """The axis has just been set: from now on its way there takes its time."""
-        if (rate := self._paths.spec(path).max_rate) is not None:
-            takes_s = length / rate / self._terms.time_scale
-            self._terms.paces[path.split(".")[0]] = time.monotonic() + takes_s
 
     def _spend(self, path: str, command: str, size: float = 0.0) -> None:
         if self._terms.budgets is not None and (spends := self._paths.spec(path).spends):
             self._terms.budgets.spend(path, spends, command, size)
-
-    def _held(self) -> Messages:
-        """Stand still while a condition is tripped: nothing is sent twice, and nothing is lost."""
-        conditions, longest = self._terms.conditions, self._terms.hold_s
-        if conditions is None or longest is None or self.failure is not None:
-            return  # after a failure the plan cleans up, and must not be kept from it
-        reason, give_up = conditions.tripped(), time.monotonic() + longest
-        if reason is None:
-            return
-        log.warning("the plan waits where it stands: %s", reason)
-        while (reason := conditions.tripped()) is not None:
-            yield from self._acted(conditions.on_trip())
-            if time.monotonic() > give_up:
-                raise PlanFailed(f"{reason}; waited {longest:g} s in vain", "interrupted")
-            yield Msg("sleep", None, LOOK_S)
-        yield from self._resumed()
-        log.warning("the plan goes on: all conditions are good again")
-
-    def _resumed(self) -> Messages:
-        if (conditions := self._terms.conditions) is not None:
-            yield from self._acted(conditions.on_resume())
-            conditions.resumed()
 
     def _acted(self, actions: Iterable[Action]) -> Messages:
         """Do what the instrument file lists; each step is looked at like the plan's own."""
@@ -331,23 +202,14 @@ class Guard:
             if value is None:
                 yield Msg("stop", device)
                 continue
-            message = yield from self._set(Msg("set", device, value, group=_OWN))
+            message = yield from self._set(Msg("set", device, value, group=OWN))
             yield from self._after(message, (yield message))
-            message = self._wait(Msg("wait", None, group=_OWN))
+            message = self._wait(Msg("wait", None, group=OWN))
             yield from self._after(message, (yield message))
-
-    def _begin_exposure(self) -> None:
-        if self._terms.hold_s is not None and self._terms.conditions and not self._exposing:
-            self._terms.conditions.watch()
-            self._exposing = True
 
     def _end_exposure(self, message: Msg) -> Msg:
-        """A trip since it began spoils it; the plan goes on, for it may have to clean up."""
-        if self._exposing and (conditions := self._terms.conditions) is not None:
-            self._exposing = False
-            conditions.tripped()
-            if (trip := conditions.seen) is not None:
-                self.failure = self.failure or PlanFailed(trip, "interrupted")
+        """The plan goes on even with a spoilt one, for it may have to clean up."""
+        self.failure = self.failure or self._hold.end_exposure()
         return message
 
     def _acting(self, message: Msg) -> Msg:
@@ -357,7 +219,7 @@ class Guard:
         self._timeouts[_group(message)].append(timeout)
         if message.command != "prepare":
             self._spend(path, "trigger")
-            self._begin_exposure()
+            self._hold.begin_exposure()
         self._note(message.command, message.obj)
         return message
 
@@ -366,7 +228,7 @@ class Guard:
         path = self._path(message.obj)
         values = [*message.args, *message.kwargs.values()]
         flights = [aim for value in values for aim in flight_aims(path, value)]
-        yield from self._judged(flights)
+        yield from self._travel.judge(flights)
         yield from self._limited(_named(message.obj, message.kwargs))
         return self._acting(message)
 
@@ -410,9 +272,7 @@ class Guard:
             and self._terms.envelope.limit(path) is not None
             and (path in limits or not isinstance(value, str))  # a part's choice, such as a mode
         ]
-        moved = yield from self._judged(found)
-        for axis, target in moved.items():
-            self._where.send(axis, target)
+        yield from self._travel.send(found)
 
     def _sleep(self, message: Msg) -> Msg:
         return message._replace(args=(message.args[0] / self._terms.time_scale,))
@@ -465,14 +325,6 @@ def _group(message: Msg) -> Hashable:
     if message.command == "wait" and message.args:
         return message.args[0]
     return message.kwargs.get("group")
-
-
-def _numbers(settings: Mapping[str, ParameterValue]) -> dict[str, float]:
-    return {
-        path: float(value)
-        for path, value in settings.items()
-        if isinstance(value, (int, float)) and not isinstance(value, bool)
-    }
 
 
 def _named(device: Any, values: Mapping[str, Any]) -> list[tuple[Any, Any]]:

@@ -519,12 +519,6 @@ class InstrumentBudgetSpec(_Strict):
     unit: str = ""
     reserve: Annotated[float, Field(ge=0)] = 0.0
     """No trial starts with less than this left."""
-    since: TimeText | None = None
-    """ISO time of the last refill: what was spent before does not count; None: everything does."""
-
-    def since_s(self) -> float:
-        """The last refill in Unix seconds; 0 for none."""
-        return 0.0 if self.since is None else _time(self.since).timestamp()
 
 
 class QuietStep(_Strict):
@@ -632,7 +626,7 @@ class InstrumentSpec(_Strict):
     def may_suspend(self) -> bool:
         """False when nothing can suspend a campaign but a lost device."""
         engine = self.run_engine or any(source.startup for source in self.sources)
-        return bool(self.conditions or self.suspenders or engine)
+        return bool(self.conditions or self.budgets or self.suspenders or engine)
 
     def limits(self, path: str) -> tuple[float, float] | None:
         """Limits of the device at a dotted path; None when the file gives none.

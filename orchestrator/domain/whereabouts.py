@@ -106,9 +106,12 @@ class Whereabouts:
         moving = [name for name in targets if stand.get(name) != targets[name]]
         if len(moving) > MOST_ORDERED or not self._names <= stand.keys() | set(targets):
             return None
-        return next(
-            (one for one in permutations(moving) if self._passes(one, stand, targets)), None
-        )
+        kept = [name for name in fixed if name in moving]
+        for order in permutations(moving):
+            in_turn = [name for name in order if name in kept] == kept
+            if in_turn and self._passes(order, stand, targets):
+                return order
+        return None
 
     def _passes(
         self, names: Sequence[str], stand: Mapping[str, float], targets: Mapping[str, float]

@@ -51,7 +51,8 @@ def _message_us() -> float:
     """Microseconds that the guard adds to one message."""
     from orchestrator.adapters.device_paths import DevicePaths
     from orchestrator.adapters.journal import Journal
-    from orchestrator.adapters.preprocessors import Guard, Terms
+    from orchestrator.adapters.preprocessors import Guard
+    from orchestrator.adapters.travel import Terms
     from orchestrator.domain.envelope import envelope_of
     from orchestrator.domain.spec import InstrumentSpec
     from simulators.soft.bench import Bench

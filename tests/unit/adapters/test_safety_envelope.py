@@ -7,6 +7,7 @@ import time
 import pytest
 
 from orchestrator.adapters import bluesky_executor
+from orchestrator.adapters.ioc_limits import ioc_limits
 from orchestrator.domain.errors import DeviceUnavailable, EnvelopeError, PlanFailed
 from tests.unit.adapters.envelope_lab import HERE, TOLD, told
 from tests.unit.adapters.executor_lab import Lab
@@ -211,20 +212,22 @@ def test_a_budget_is_not_overspent_and_outlives_the_worker(lab_with):
     for _ in range(2):  # the second is another worker
         with pytest.raises(PlanFailed, match="set of pump takes 2.5 mL, but 2 of 5 mL is left of"):
             do(lab, ["set", "pump", -2.5])
-        assert "2 of 5 mL is left of budget reagent; refill it" in lab.executor.tripped()
+        assert "2 of 5 mL is left of budget reagent; once it is refilled" in lab.executor.tripped()
         lab = lab_with(REAGENT, devices=PUMP)
     do(lab, ["set", "pump", 2])
     assert told("pump") == [2]
     assert "0 of 5 mL is left" in lab.executor.tripped()
 
 
-def test_a_refill_is_written_in_the_instrument_file(lab_with):
+def test_a_refill_is_written_to_the_count_and_heard_at_once(lab_with):
     lab = lab_with(REAGENT, devices=PUMP)
     do(lab, ["set", "pump", 5])
-    since = {"limit": 5, "since": "2000-01-01T00:00:00+00:00"}
-    assert lab_with({"budgets": {"reagent": since}}, devices=PUMP).executor.tripped()
-    since["since"] = "2999-01-01T00:00:00+00:00"
-    assert lab_with({"budgets": {"reagent": since}}, devices=PUMP).executor.tripped() is None
+    assert lab.executor.tripped() is not None
+    with (lab.data_dir / "budgets" / "bench-twin.jsonl").open("a") as file:
+        file.write('{"budget": "reagent", "refilled": true}\n')
+    assert lab.executor.tripped() is None
+    do(lab, ["set", "pump", 4])
+    assert lab_with(REAGENT, devices=PUMP).executor._budgets.left("reagent") == 1
 
 
 def test_triggers_spend_and_a_reserve_keeps_a_trial_from_starting(lab_with):
@@ -446,3 +449,33 @@ def test_a_server_that_must_agree_keeps_the_worker_from_starting(lab_with, edges
     with pytest.raises(DeviceUnavailable, match=told):
         lab_with(devices={"strict": {**limited(*edges), "ioc_must_agree": True}})
     lab_with(devices={"strict": {**limited(2, 8), "ioc_must_agree": True}})
+
+
+class Edges:
+    """Something with one attribute, such as a signal with limits or a value."""
+
+    def __init__(self, **attributes):
+        self.__dict__.update(attributes)
+
+
+def _value(value):
+    return Edges(get=lambda: value)
+
+
+@pytest.mark.parametrize(
+    ("device", "found"),
+    [
+        (Edges(limits=(0, 5)), (0, 5)),
+        (Edges(user_setpoint=Edges(limits=(1, 2)), limits=(0, 5)), (1, 2)),
+        (
+            Edges(low_limit_travel=_value(-3.0), high_limit_travel=_value(3.0), limits=(0, 5)),
+            (-3, 3),
+        ),
+        (Edges(low_limit_travel=_value(0.0), high_limit_travel=_value(0.0)), None),
+        (Edges(limits=(None, None)), None),
+        (Edges(limits=(0, float("inf"))), None),
+        (Edges(), None),
+    ],
+)
+def test_where_classes_keep_the_servers_limits(device, found):
+    assert ioc_limits(device) == found

@@ -605,6 +605,12 @@ def test_a_contradiction_in_a_campaign(tmp_path, old, new, told):
     assert told in _campaign(tmp_path, CAMPAIGN.replace(old, new))
 
 
+INSIDE_STAGE = {
+    "spends": ("spends: {doze: {set: 1}}", "budgets: {dose: {limit: 5}}\n"),
+    "axes": ("axes: {x: [0, 5]}", "park:\n  - set:\n      stage.x: 7\n      stage.y: 7\n"),
+}
+
+
 @pytest.mark.parametrize(
     ("more", "told"),
     [
@@ -619,12 +625,21 @@ def test_a_contradiction_in_a_campaign(tmp_path, old, new, told):
         ("conditions: [{signal: A, suspend_above: 5, resume_below: 6}]", ":9: conditions.0.resume_below: 6 is above 'suspend_above: 5'; it must not be"),
         ("conditions: [{signal: A, suspend_below: 5, resume_above: 4}]", ":9: conditions.0.resume_above: 4 is below 'suspend_below: 5'; it must not be"),
         ("conditions: [{signal: A, suspend_below: 6, suspend_above: 5}]", ":9: conditions.0.suspend_below: 6 is not below 'suspend_above: 5', so no value would ever be good"),
+        ("conditions: [{signal: A, suspend_below: 6, on_trip: [{set: {heater: 20}, stop: [heater]}]}]", ":9: conditions.0.on_trip.0: needs exactly one of 'stop' and 'set'"),
+        ("conditions: [{signal: A, suspend_below: 6, on_trip: [{stop: [heat]}]}]", ":9: conditions.0.on_trip.0.stop.0: 'heat' is no device of this instrument; did you mean 'heater'?"),
+        ("conditions: [{signal: A, suspend_below: 6, on_resume: [{set: {stage.x: 11}}]}]", ":9: conditions.0.on_resume.0.set.stage.x: 11 leaves the limits [0, 10] of device 'stage.x'"),
+        ("budgets: {dose: {limit: 5, reserve: 6}}", ":9: budgets.dose.reserve: 6 is above 'limit: 5'"),
+        ("spends", ":5: devices.stage.spends.doze: 'doze' is no budget of this instrument; did you mean 'dose'?"),
+        ("axes", ":12: park.0.set.stage.x: 7 leaves the limits [0, 5] of device 'stage.x'"),
     ],
 )  # fmt: skip
 def test_a_contradiction_in_an_instrument(tmp_path, more, told):
     text = INSTRUMENT + more + "\n"
     if more == "mode":
         text = INSTRUMENT.replace("mode: twin", "mode: real") + "gate: none\n"
+    if more in INSIDE_STAGE:
+        inside, after = INSIDE_STAGE[more]
+        text = INSTRUMENT.replace("  stage:\n", f"  stage:\n    {inside}\n") + after
     assert _instrument(tmp_path, text) == [told]
 
 

@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -315,3 +316,36 @@ def test_the_trace_of_the_best_so_far():
 def test_the_first_reason_counts():
     terms = {"budget": {"trials": 1}, **TARGET}
     assert _ends(results(10.0), **terms) == ("done", "budget of trials spent")
+
+
+# Conditions
+
+
+def _suspended(reason: str, **condition: Any) -> list[ev.Event]:
+    spec = {"conditions": [{"signal": "beam", "suspend_below": 50, **condition}]}
+    return [replace(opened(), instrument_spec=spec), ev.Suspended(by="condition", reason=reason)]
+
+
+@pytest.mark.parametrize(
+    ("happened", "ends_at"),
+    [
+        (_suspended("beam is 0, below 50", fail_after_s=600), 601),
+        (_suspended("beam is 0, below 50"), None),
+        (_suspended("no room on the disk", fail_after_s=600), None),
+    ],
+    ids=["patience", "without end", "something else"],
+)
+def test_a_condition_that_stays_tripped_fails_the_campaign_if_so_wished(happened, ends_at):
+    state = state_of(*happened)  # suspended at 1
+    for now in (1, 600, 601, 1e6):
+        found = verdict(state, campaign(), now)
+        assert (found is not None) is (ends_at is not None and now >= ends_at)
+        if found:
+            reason = "suspended for 600 s: beam is 0, below 50"
+            assert found == Verdict("failed", reason, "fail_after_s")  # type: ignore[arg-type]
+
+
+def test_a_condition_that_is_good_again_is_forgotten():
+    again = ev.Resumed(by="condition", reason="good")
+    state = state_of(*_suspended("beam is 0, below 50", fail_after_s=600), again)
+    assert verdict(state, campaign(), 1e6) is None

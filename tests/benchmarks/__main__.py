@@ -15,6 +15,7 @@ from typing import Any
 COMPARE: dict[str, Callable[[float, float], bool]] = {"<=": operator.le, ">=": operator.ge}
 NAMES = (
     "overhead",
+    "peak",
     "cli",
     "first_trial",
     "flow",

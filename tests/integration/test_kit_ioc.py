@@ -217,6 +217,37 @@ def scenario_pump() -> Any:
     return answer | {"total": pump.total.get()}
 
 
+def test_a_flight_that_ends_elsewhere_has_failed(port):
+    answer = client("flight", port)
+    assert answer["outside"].startswith("LimitError")
+    assert answer["twice"] == "DeviceError: flyer is flying already"
+    assert answer["stopped"].startswith("MoveFailed: flyer: the flight to 6.0 ended on ")
+    assert answer["idle"] == "DeviceError: flyer is not flying"
+    assert answer["again"] == "it succeeded", "a failed flight leaves nothing behind"
+    assert answer["rising"]
+
+
+def scenario_flight() -> Any:
+    from devices import Flyer
+
+    flyer = connected(Flyer("K:X", name="flyer", signal="K:CNT:RATE", timeout_s=20))
+    flyer.axis.move(-2.0, wait=True, timeout=20)
+    flyer.stop_at.put(30.0)
+    answer = {"outside": refused(flyer.kickoff), "idle": refused(flyer.complete)}
+    flyer.stop_at.put(6.0)
+    flyer.kickoff().wait(5)
+    ended = flyer.complete()
+    answer["twice"] = refused(flyer.kickoff)
+    while flyer.axis.position < -1.0:
+        time.sleep(0.001)
+    flyer.stop()
+    answer["stopped"] = failed(ended)
+    flyer.kickoff().wait(5)
+    answer["again"] = failed(flyer.complete())
+    at = [event["data"]["flyer_axis"] for event in flyer.collect()]
+    return answer | {"rising": len(at) > 5 and at == sorted(at)}
+
+
 def page(name: str, containing: str) -> Any:
     """The YAML block of a reference page that has this text in it."""
     text = (ROOT / "docs/reference" / name).read_text()

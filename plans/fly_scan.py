@@ -74,8 +74,11 @@ def fly_scan(
 
 
 def estimate_fly_scan(settings: Mapping[str, float], **_: Any) -> tuple[float, int]:
-    """Seconds that the plan waits beside its moves, and how often it triggers: never."""
-    return 0.0, 0
+    """Seconds that the plan waits beside its moves, and how often the flyer's time-out may pass.
+
+    Once on the way to the start, and once in flight.
+    """
+    return 0.0, 2
 
 
 @outcomes(centre=None, width=None, height=None)

@@ -368,7 +368,8 @@ class BlueskyExecutor:
         attended: bool = False,
     ) -> "Guard":
         """A guard for one plan; without a request for a plan that belongs to no trial."""
-        from orchestrator.adapters.preprocessors import Guard, Terms
+        from orchestrator.adapters.preprocessors import Guard
+        from orchestrator.adapters.travel import Terms
 
         devices = self._connected()[0]
         terms = Terms(

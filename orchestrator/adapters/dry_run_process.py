@@ -180,8 +180,9 @@ class Looker:
 
     def _plan(self, parameters: Mapping[str, Any], walk: Any) -> tuple[Any, Any]:
         """The plan and its messages as the guard of a real run lets them pass; None for neither."""
-        from orchestrator.adapters.preprocessors import Guard, Terms
+        from orchestrator.adapters.preprocessors import Guard
         from orchestrator.adapters.questions import Presumed
+        from orchestrator.adapters.travel import Terms
         from orchestrator.adapters.trial_plan import plan_function, trial_plan
         from orchestrator.domain.envelope import device_settings, envelope_of
         from orchestrator.ports import PlanRequest

@@ -103,14 +103,17 @@ def dataset(rows: Sequence[tuple[int, float, Mapping[str, Any]]], keys: Mapping[
 
 
 def _variable(key: str, cells: Sequence[Any], attributes: Mapping[str, Any]) -> "xr.Variable":
+    import numpy as np
     import xarray as xr
     from xarray.core import indexing
 
-    if not all(isinstance(cell, StoredArray) for cell in cells):
-        return xr.Variable("seq_num", [number(cell) for cell in cells], attributes)
-    column = _column(cells)
+    if cells and all(isinstance(cell, StoredArray) for cell in cells):
+        column = _column(cells)
+        values: Any = indexing.LazilyIndexedArray(column)
+    else:
+        values = column = np.asarray([number(cell) for cell in cells])
     inner = [f"{key}_{axis}" for axis in range(len(column.shape) - 1)]
-    return xr.Variable(["seq_num", *inner], indexing.LazilyIndexedArray(column), attributes)
+    return xr.Variable(["seq_num", *inner], values, attributes)
 
 
 def _column(cells: Sequence[StoredArray]) -> Any:

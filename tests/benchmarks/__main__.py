@@ -16,6 +16,7 @@ COMPARE: dict[str, Callable[[float, float], bool]] = {"<=": operator.le, ">=": o
 NAMES = (
     "overhead",
     "check",
+    "peak",
     "cli",
     "first_trial",
     "flow",

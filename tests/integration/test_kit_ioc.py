@@ -5,6 +5,7 @@ Run as a program, this file is the client: `python THIS_FILE SCENARIO` prints on
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.beamline.kit_ioc import DARK, HEIGHT, PEAK, WIDTH
 
@@ -215,28 +217,43 @@ def scenario_pump() -> Any:
     return answer | {"total": pump.total.get()}
 
 
-INSTRUMENT = {
-    "name": "kit",
-    "mode": "twin",
-    "devices": {
-        "shutter": {"class": "devices.Shutter", "prefix": "K:SHUT", "limits": [0, 1]},
-        "x": {"class": "ophyd.EpicsMotor", "prefix": "K:X", "limits": [-15, 15], "tolerance": 1e-3},
-        "counter": {"class": "devices.CountingDetector", "prefix": "K:CNT"},
-        "flyer": {
-            "class": "devices.Flyer",
-            "prefix": "K:X",
-            "limits": [-15, 15],
-            "tolerance": 1e-3,
-            "kwargs": {"signal": "K:CNT:RATE", "speed": 2.0},
-        },
-        "slits": {
-            "class": "devices.Slits",
-            "prefix": "K:SLIT",
-            "limits": [-15, 15],
-            "tolerance": 1e-3,
-        },
-    },
-}
+def test_a_flight_that_ends_elsewhere_has_failed(port):
+    answer = client("flight", port)
+    assert answer["outside"].startswith("LimitError")
+    assert answer["twice"] == "DeviceError: flyer is flying already"
+    assert answer["stopped"].startswith("MoveFailed: flyer: the flight to 6.0 ended on ")
+    assert answer["idle"] == "DeviceError: flyer is not flying"
+    assert answer["again"] == "it succeeded", "a failed flight leaves nothing behind"
+    assert answer["rising"]
+
+
+def scenario_flight() -> Any:
+    from devices import Flyer
+
+    flyer = connected(Flyer("K:X", name="flyer", signal="K:CNT:RATE", timeout_s=20))
+    flyer.axis.move(-2.0, wait=True, timeout=20)
+    flyer.stop_at.put(30.0)
+    answer = {"outside": refused(flyer.kickoff), "idle": refused(flyer.complete)}
+    flyer.stop_at.put(6.0)
+    flyer.kickoff().wait(5)
+    ended = flyer.complete()
+    answer["twice"] = refused(flyer.kickoff)
+    while flyer.axis.position < -1.0:
+        time.sleep(0.001)
+    flyer.stop()
+    answer["stopped"] = failed(ended)
+    flyer.kickoff().wait(5)
+    answer["again"] = failed(flyer.complete())
+    at = [event["data"]["flyer_axis"] for event in flyer.collect()]
+    return answer | {"rising": len(at) > 5 and at == sorted(at)}
+
+
+def page(name: str, containing: str) -> Any:
+    """The YAML block of a reference page that has this text in it."""
+    text = (ROOT / "docs/reference" / name).read_text()
+    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (found,) = (block for block in blocks if containing in block)
+    return yaml.safe_load(found)
 
 
 @pytest.mark.parametrize("plan", ["fly_scan", "scan_peak"])
@@ -253,6 +270,7 @@ def test_a_trial_scans_the_peak(port, plan):
 
 
 def scenario_trial(plan: str, **args: Any) -> Any:
+    """A trial with the instrument and the campaign as the reference pages have them."""
     from orchestrator.adapters.bluesky_executor import BlueskyExecutor
     from orchestrator.adapters.reducer import DocumentReducer
     from orchestrator.adapters.run_documents import read_runs
@@ -260,14 +278,11 @@ def scenario_trial(plan: str, **args: Any) -> Any:
     from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
     from orchestrator.ports import PlanRequest
 
-    instrument = InstrumentSpec.model_validate_json(json.dumps(INSTRUMENT))
-    spec = {
-        "name": "kit",
-        "instrument": "kit",
-        "plan": {"name": f"plans.{plan}.{plan}", "args": {"start": -4, "stop": 8, **args}},
-        "parameters": {"gap": {"device": "slits.gap", "range": [0, 5], "unit": "mm"}},
-        "objectives": {"height": {"goal": "maximize"}},
-        "budget": {"trials": 1},
+    instrument = InstrumentSpec.model_validate_json(json.dumps(page("devices.md", "name: kit")))
+    spec = page("plans.md", "name: fly_scan")
+    spec["plan"] = {
+        "name": f"plans.{plan}.{plan}",
+        "args": {key: spec["plan"]["args"][key] for key in ("start", "stop")} | args,
     }
     campaign = CampaignSpec.model_validate_json(json.dumps(spec))
     with tempfile.TemporaryDirectory() as folder:

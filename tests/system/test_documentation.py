@@ -55,7 +55,7 @@ def test_your_first_campaign(tmp_path: Path) -> None:
 
 def test_when_a_reducer_fails(tmp_path: Path) -> None:
     page = "how-to/write-a-plan.md"
-    module, _ = blocks(page, "python")
+    module, *_ = blocks(page, "python")
     (campaign,) = blocks(page, "yaml")
     (tmp_path / "dwell.yaml").write_text(campaign)
     (tmp_path / "mylab").mkdir()

@@ -5,7 +5,7 @@ import pytest
 
 from orchestrator.adapters import run_arrays
 from orchestrator.adapters.run_arrays import StoredArray
-from orchestrator.adapters.run_documents import DocumentWriter, read_runs
+from orchestrator.adapters.run_documents import DocumentWriter, Run, read_runs
 
 KEYS = {
     "det": {"dtype": "number", "shape": [], "units": "counts"},
@@ -93,3 +93,14 @@ def test_arrays_that_are_not_finite_survive(tmp_path):
     writer.finish()
     (run,) = read_runs(tmp_path / "1.jsonl")
     assert np.array_equal(run["primary"]["image"][1], [[np.nan, np.inf]], equal_nan=True)
+
+
+def test_a_run_that_was_never_written_has_datasets_too():
+    run = Run({"uid": "r1"})
+    stream = run.stream("primary")
+    stream.data_keys.update(KEYS)
+    for number, image in enumerate(IMAGES[:2]):
+        stream.add(number + 1, 5.0, {"det": 1.5, "image": image.tolist()})
+    found = run.dataset("primary")
+    assert found["image"].dims == ("seq_num", "image_0", "image_1")
+    assert np.array_equal(found["image"], IMAGES[:2])

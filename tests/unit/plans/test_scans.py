@@ -11,6 +11,7 @@ from plans.adaptive_scan import (
     next_positions,
     reduce_adaptive_scan,
 )
+from plans.fly_scan import fly_scan
 from plans.grid_map import estimate_grid_map, grid_map, reduce_grid_map
 from plans.scan_peak import estimate_scan_peak, reduce_scan_peak, scan_peak
 from plans.scanning import data_key
@@ -184,6 +185,50 @@ def test_time_series_that_cannot_be(wrong):
     bench = Bench(edge)
     with pytest.raises(ValueError, match="above 0 and at least 2 are needed"):
         list(time_series({}, bench.det, **{"interval_s": 1, "timeout_s": 9, **wrong}))
+
+
+# ------------------------------------------------------------------------- fly_scan
+
+
+class StubFlyer:
+    """Can be looked at; the real one flies in tests/integration/test_kit_ioc.py."""
+
+    name = "flyer"
+    parent = None
+
+    def __init__(self):
+        bench = Bench(edge)
+        self.axis, self.stop_at, self.signal = bench.x, bench.y, bench.det
+
+    def kickoff(self):
+        raise NotImplementedError
+
+    def complete(self):
+        raise NotImplementedError
+
+    def collect(self):
+        raise NotImplementedError
+
+
+def test_fly_scan_goes_to_the_start_at_the_motors_own_speed():
+    flyer = StubFlyer()
+    plan = fly_scan({}, flyer, -4, 8)
+    done = [(one.command, *one.args) for one in plan if one.command != "wait"]
+    assert [command for command, *_ in done] == [
+        "open_run",
+        "set",
+        "stage",
+        "set",
+        "kickoff",
+        "complete",
+        "collect",
+        "unstage",
+        "set",
+        "close_run",
+    ]
+    assert [value for command, *value in done if command == "set"] == [[-4], [8], [8]]
+    with pytest.raises(ValueError, match="a flight from 3 to 3 is none"):
+        list(fly_scan({}, flyer, 3, 3))
 
 
 # ------------------------------------------------------------------------- all of them

@@ -100,6 +100,12 @@ class CampaignState:
         return asking(self.live)
 
     @property
+    def question(self) -> str | None:
+        """Id of the question that a plan waits with; None when none does."""
+        trial = self.asking
+        return trial.question.question if trial and trial.question else None
+
+    @property
     def awaits_approval(self) -> bool:
         """True when a person was called for no other reason than an approval."""
         return self.status is CampaignStatus.NEEDS_PERSON and self.held_by == STEP

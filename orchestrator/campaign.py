@@ -28,6 +28,7 @@ from orchestrator.domain.errors import (
 from orchestrator.domain.outage import SELF_FENCE
 from orchestrator.domain.ranking import Ranking, rank
 from orchestrator.domain.rules import TAKES_TRIALS, after_failure
+from orchestrator.domain.sentinels import SENTINEL, drift
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.stopping import Verdict, verdict
@@ -69,6 +70,9 @@ def _take_step(lab: Lab, state: CampaignState, ending: Verdict | None, proposer:
     give_up_waiting(lab.ledger, state, lab.clock.now())
     if state.status is CampaignStatus.FINISHING:
         _wind_down(lab, state)
+    elif why := drift(state, proposer.spec):
+        order = ev.NeedsPerson(by=SENTINEL, reason=why)
+        lab.ledger.order(state.campaign_id, order, [CampaignStatus.RUNNING])
     elif ending is not None:
         order = ev.FinishRequested(by="policy", reason=ending.reason, ending=ending.ending)
         lab.ledger.order(state.campaign_id, order, TAKES_TRIALS)

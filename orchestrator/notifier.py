@@ -165,7 +165,8 @@ class Notifier:
             self._start_over(campaign_id, error)
             return []
         followed.log += [event for event in news if matters(event)]
-        found = due(followed.log, self.clock.now(), self.rules)
+        question = followed.state.question
+        found = due(followed.log, self.clock.now(), self.rules, question)
         return [key for one in found for key in self._deliveries_of(one, followed.state)]
 
     def _start_over(self, campaign_id: str, error: LabError) -> None:

@@ -16,6 +16,7 @@ from orchestrator.domain.errors import OptimizerError, SuggestionLate
 from orchestrator.domain.lookahead import Pace
 from orchestrator.domain.proposal import Knowledge, Suggestion, knowledge
 from orchestrator.domain.samples import with_free_sample
+from orchestrator.domain.sentinels import SENTINEL, is_due
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState
 from orchestrator.domain.trial import Trial, TrialState
@@ -54,8 +55,8 @@ class Proposer:
     """What the campaign process does between two looks at the log."""
 
     def __init__(self, lab: Lab, spec: CampaignSpec) -> None:
+        self.spec = spec
         self._lab = lab
-        self._spec = spec
         self._question: _Question | None = None
         self._declined = -1
         """Measured trials with which the optimizer could not improve what waits."""
@@ -68,12 +69,12 @@ class Proposer:
             OptimizerError: there is not even a space-filling point.
         """
         pace = lookahead.pace(state)
-        depth = lookahead.depth(state, self._spec, pace)
+        depth = lookahead.depth(state, self.spec, pace)
         if self._question is None or self._question.is_void(state):
             self._question = None
             if (wait_s := self._ask(state, pace, depth)) or self._question is None:
                 return wait_s
-        self._hear(state, self._question, lookahead.patience_s(self._spec, pace))
+        self._hear(state, self._question, lookahead.patience_s(self.spec, pace))
         return 0.0
 
     def forget(self) -> None:
@@ -83,7 +84,7 @@ class Proposer:
     def _ask(self, state: CampaignState, pace: Pace, depth: int) -> float:
         """Put the next question; when none is due, give the seconds to wait."""
         now = self._lab.clock.now()
-        is_short = lookahead.wants_trial(state, self._spec, depth)
+        is_short = lookahead.wants_trial(state, self.spec, depth)
         old = lookahead.outdated(state, pace, now)
         if old is not None and state.count(TrialState.MEASURED) > self._declined:
             self._put(state, now, old)
@@ -91,21 +92,31 @@ class Proposer:
             return POLL_S
         elif results := self._lab.outbox.results(state.campaign_id, state.next_trial):
             _tell_again(self._lab, state, results[0])
+        elif is_due(state, self.spec):
+            self._propose_sentinel(state)
         elif (spare_s := lookahead.hold_back_s(state, pace, now)) > 0:
             return min(spare_s, POLL_S)
         else:
             self._put(state, now)
         return 0.0
 
+    def _propose_sentinel(self, state: CampaignState) -> None:
+        sentinel = self.spec.sentinel
+        assert sentinel is not None  # noqa: S101  else none is due
+        suggestion = Suggestion(sentinel.at, SENTINEL)
+        told = state.count(TrialState.MEASURED)
+        proposed = self._proposed(knowledge(state, self.spec), told, suggestion, 0.0)
+        self._lab.ledger.propose(state.campaign_id, proposed)
+
     def _put(self, state: CampaignState, now: float, old: Trial | None = None) -> None:
         """The question for the next trial, or for better parameters of one that waits."""
         if state.first_start is not None:  # not before: the instrument's processes load first
-            self._lab.optimizer.warm_up(self._spec)
+            self._lab.optimizer.warm_up(self.spec)
         told = state.count(TrialState.MEASURED)
         if old is None:
-            self._question = _Question(knowledge(state, self._spec), told, now)
+            self._question = _Question(knowledge(state, self.spec), told, now)
         else:
-            known = knowledge(state, self._spec, old.trial_id)
+            known = knowledge(state, self.spec, old.trial_id)
             self._question = _Question(known, told, now, old.revision + 1)
 
     def _hear(self, state: CampaignState, question: _Question, patience_s: float) -> None:
@@ -138,13 +149,13 @@ class Proposer:
         if waiting is not None:
             late = replace(proposed, trial_id=waiting.trial_id, asked_for=asked_for)
             self._lab.ledger.supersede(state.campaign_id, late, waiting.revision + 1)
-        elif len(state.trials) < self._spec.budget.trials:
+        elif len(state.trials) < self.spec.budget.trials:
             late = replace(proposed, trial_id=state.next_trial, asked_for=asked_for)
             self._lab.ledger.propose(state.campaign_id, late)
 
     def _feed(self, state: CampaignState, question: _Question, patience_s: float) -> None:
         """Serve a space-filling point once the worker has waited long enough."""
-        if not lookahead.starves(state) or len(state.trials) >= self._spec.budget.trials:
+        if not lookahead.starves(state) or len(state.trials) >= self.spec.budget.trials:
             return
         now = self._lab.clock.now()
         if question.starved_at is None:
@@ -156,7 +167,7 @@ class Proposer:
 
     def _fall_back(self, state: CampaignState, reason: str) -> None:
         """Propose a space-filling point as the next trial."""
-        known = knowledge(state, self._spec)
+        known = knowledge(state, self.spec)
         suggestion = self._lab.optimizer.fallback(known, reason)
         proposed = self._proposed(known, state.count(TrialState.MEASURED), suggestion, 0.0)
         self._lab.ledger.propose(state.campaign_id, proposed)
@@ -171,9 +182,7 @@ class Proposer:
         """
         lab = self._lab
         suggestion = with_free_sample(known, suggestion)
-        admit(
-            self._spec, lab.ledger.instrument(lab.instrument.name).envelope, suggestion.parameters
-        )
+        admit(self.spec, lab.ledger.instrument(lab.instrument.name).envelope, suggestion.parameters)
         return ev.Proposed(
             trial_id=known.trial_id,
             parameters=suggestion.parameters,

@@ -13,6 +13,7 @@ from orchestrator.domain.errors import Unusable, near
 from orchestrator.domain.events import iso
 from orchestrator.domain.rules import CLEARED, TAKES_TRIALS
 from orchestrator.domain.samples import free, left
+from orchestrator.domain.sentinels import doubtful
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.trial import TERMINAL, Trial, TrialState, without_model
@@ -311,7 +312,8 @@ def why(ledger: Ledger, campaign_id: str, trial_id: int) -> dict[str, Any]:
         Unusable: there is no such trial.
     """
     log = ledger.events(campaign_id)
-    trial = known_trial(fold(log), trial_id)
+    state = fold(log)
+    trial = known_trial(state, trial_id)
     history = [
         {"at": iso(event.at), "event": ev.type_of(event), **_told(event)}
         for event in _about(log, trial)
@@ -325,6 +327,7 @@ def why(ledger: Ledger, campaign_id: str, trial_id: int) -> dict[str, Any]:
         "proposed_by": trial.source,
         "basis": trial.basis,
         "sentence": sentence(trial),
+        "suspect_data": doubtful(state, CampaignSpec.from_data(state.spec)).get(trial_id),
         "history": history,
     }
 

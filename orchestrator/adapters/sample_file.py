@@ -2,12 +2,12 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 MOST_SAMPLES = 5000
-COLUMNS = ("position", "amount", "uses left")
+COLUMNS: Sequence[str] = ("position", "amount", "uses left")
 
 
 class BadSamples(Exception):

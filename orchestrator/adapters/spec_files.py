@@ -62,7 +62,7 @@ def _fill_in_samples(file: Path, document: Document) -> None:
         _refuse(document, ("samples", "file"), str(error))
         return
     given.update(parameter=bound[0], list=samples)
-    parameters[bound[0]]["choices"] = [one["position"] for one in samples]
+    document.data["parameters"][bound[0]]["choices"] = [one["position"] for one in samples]
 
 
 def _refuse(document: Document, place: Place, message: str) -> None:

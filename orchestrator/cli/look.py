@@ -90,6 +90,7 @@ def why(trial: int, /, *, campaign: str | None = None, common: Common | None = N
     with ledger_of(common) as (_, ledger):
         about = service.why(ledger, service.find(ledger, campaign), trial)
     lines = [f"trial {trial} of {about['campaign_id']} {about['sentence']}"]
+    lines += [f"  {about['suspect_data']}"] if about["suspect_data"] else []
     lines += [f"  {name} = {value!r}" for name, value in about["parameters"].items()]
     for step in about["history"]:
         told = ", ".join(

@@ -30,6 +30,7 @@ def campaign_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _column_findings(data)
     yield from _constraint_findings(data)
     yield from _target_findings(data)
+    yield from _sentinel_findings(data)
 
 
 def instrument_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
@@ -138,6 +139,28 @@ def _target_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
         if name not in outcomes:
             message = f"{name!r} is no objective and no constrained outcome{near(name, outcomes)}"
             yield ("stop", "target", name), message
+
+
+def _sentinel_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
+    sentinel, parameters = data.get("sentinel"), data.get("parameters")
+    if not _is_mapping(sentinel) or not _is_mapping(parameters):
+        return
+    at = _mapping(sentinel.get("at"))
+    for name in at:
+        if name not in parameters:
+            message = f"{name!r} is no parameter{near(name, parameters)}"
+            yield ("sentinel", "at", name), message
+    if missing := [name for name in parameters if name not in at]:
+        yield ("sentinel", "at"), f"has no value for parameter {missing[0]!r}; give every one"
+    for name, value in at.items():
+        edges, number = _pair(_mapping(parameters.get(name)).get("range")), _number(value)
+        if edges and number is not None and not edges[0] <= number <= edges[1]:
+            message = f"{value} is outside the range {list(edges)} of the parameter"
+            yield ("sentinel", "at", name), message
+    outcomes, watched = _outcome_places(data), sentinel.get("outcome")
+    if watched is not None and watched not in outcomes:
+        message = f"{watched!r} is no objective and no constrained outcome{near(watched, outcomes)}"
+        yield ("sentinel", "outcome"), message
 
 
 def _outcome_places(data: Mapping[str, Any]) -> dict[str, Place]:

@@ -84,23 +84,23 @@ class NoticeRules:
     """Options that the commands in a notice need, such as ``--data-dir /data/lab``."""
 
 
-_ENDS_QUESTION = (ev.Answered, ev.Failed, ev.Acquired, ev.LeaseExpired, ev.Cancelled)
-
-
 def matters(event: ev.Event) -> bool:
     """True when ``due`` needs to see this event."""
-    return isinstance(event, (ev.CampaignEvent, ev.InstrumentChanged, ev.Asked, *_ENDS_QUESTION))
+    return isinstance(event, (ev.CampaignEvent, ev.InstrumentChanged, ev.Asked))
 
 
-def due(log: Sequence[ev.Event], now: float, rules: NoticeRules) -> list[Due]:
+def due(
+    log: Sequence[ev.Event], now: float, rules: NoticeRules, asking: str | None = None
+) -> list[Due]:
     """What should have been told by now, oldest first, told or not.
 
     Args:
         log: a campaign's events, at least those that matter.
         now: Unix time in seconds; an event of the log is never taken for one of the future.
         rules: what is worth a message.
+        asking: id of the question that waits for an answer; None when none does.
     """
-    found = [*_needs_person(log, rules), *_questions(log), *_faults(log, rules)]
+    found = [*_needs_person(log, rules), *_questions(log, asking), *_faults(log, rules)]
     found += [*_suspended(log, rules), *_over(log)]
     now = max([now, *(event.at for event in log[-1:])])  # the ledger may have another clock
     recent = [one for one in found if now - rules.stale_s <= one.at <= now]
@@ -126,15 +126,10 @@ def _needs_person(log: Iterable[ev.Event], rules: NoticeRules) -> Iterator[Due]:
             yield one
 
 
-def _questions(log: Iterable[ev.Event]) -> Iterator[Due]:
-    waiting: dict[int, ev.Asked] = {}
+def _questions(log: Iterable[ev.Event], asking: str | None) -> Iterator[Due]:
     for event in log:
-        if isinstance(event, ev.Asked):
-            waiting[event.trial_id] = event
-        elif isinstance(event, _ENDS_QUESTION):
-            waiting.pop(event.trial_id, None)
-    for asked in waiting.values():
-        yield Due(NoticeKind.QUESTION, asked.at, asked, asked)
+        if isinstance(event, ev.Asked) and event.question == asking:
+            yield Due(NoticeKind.QUESTION, event.at, event, event)
 
 
 def _faults(log: Iterable[ev.Event], rules: NoticeRules) -> Iterator[Due]:

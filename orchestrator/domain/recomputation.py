@@ -65,7 +65,7 @@ class Question:
     @property
     def is_given(self) -> bool:
         """True when nothing computed it."""
-        return self.event.source in ("person", "agent")
+        return self.event.source in ("person", "agent", "sentinel")
 
 
 @dataclass(frozen=True, slots=True)

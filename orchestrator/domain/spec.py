@@ -269,6 +269,34 @@ class SamplesSpec(_Strict):
         return {one.position: one.uses for one in self.list}
 
 
+def _a_band(text: str) -> str:
+    if not re.fullmatch(r"\d+(\.\d+)? sigma", text) or not float(text.split()[0]):
+        raise ValueError(f"{text!r} is no band; write for example '3 sigma'")
+    return text
+
+
+class SentinelSpec(_Strict):
+    """A fixed point that is measured again and again, to see whether the instrument drifts."""
+
+    at: dict[Name, float | int | str | bool] = Field(min_length=1)
+    """The point: a value for every parameter."""
+    every: PositiveInt
+    """Other trials between two sentinels; the first trial is one, and the first after a hold."""
+    band: Annotated[str, AfterValidator(_a_band)] = "3 sigma"
+    """How far it may be off its reference."""
+    outcome: Name | None = None
+    """Outcome that is watched; None takes the first objective."""
+    first: Annotated[int, Field(ge=1, le=100)] = 3
+    """Sentinels that make the reference, at most."""
+    then: Literal["pause"] = "pause"
+    """What happens on drift: the campaign stops until a person lets it go on."""
+
+    @property
+    def sigmas(self) -> float:
+        """Half the width of the band, in standard deviations."""
+        return float(self.band.split()[0])
+
+
 class BudgetSpec(_Strict):
     """When the campaign has spent what it may; the first limit reached ends it."""
 
@@ -349,6 +377,7 @@ class CampaignSpec(_Strict):
     """Rules on outcomes and stream data; a trial that breaks one is kept and not told."""
     reduce: ReduceSpec = ReduceSpec()
     samples: SamplesSpec | None = None
+    sentinel: SentinelSpec | None = None
     budget: BudgetSpec
     stop: StopSpec = StopSpec()
     optimizer: OptimizerSpec = OptimizerSpec()

@@ -64,6 +64,8 @@ class CampaignState:
     """How many trials are in each state; a state that is missing has none."""
     measured: tuple[Trial, ...] = ()
     """The measured ones, in the order in which their outcomes arrived."""
+    resumed_at: float | None = None
+    """Time of the last going on after a hold, those for approvals left out; None before."""
     sample: str = ""
     """Parameter that names a trial's sample; empty without a list of samples."""
     samples: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -96,6 +98,12 @@ class CampaignState:
     def asking(self) -> Trial | None:
         """The trial whose plan waits for a person's answer; None when none does."""
         return asking(self.live)
+
+    @property
+    def question(self) -> str | None:
+        """Id of the question that a plan waits with; None when none does."""
+        trial = self.asking
+        return trial.question.question if trial and trial.question else None
 
     @property
     def awaits_approval(self) -> bool:
@@ -164,7 +172,10 @@ def fold(log: Iterable[ev.Event], state: CampaignState | None = None) -> Campaig
                 first_start = changes.get("first_start", before.first_start)
                 changes["first_start"] = event.at if first_start is None else first_start
         else:
-            _check_order(event, {**_held_of(before), **changes})
+            now = {**_held_of(before), **changes}
+            _check_order(event, now)
+            if isinstance(event, ev.Resumed) and now["held_by"] != STEP:
+                changes["resumed_at"] = event.at
             changes |= _campaign_changes(event)
         waits = asking(before.live if trials is None else trials.live) is not None
         changes |= _holding(event.at, {**_held_of(before), **changes}, waits)
@@ -223,7 +234,7 @@ class Trials:
 
 
 def _held_of(state: CampaignState) -> dict[str, Any]:
-    names = ("status", "opened_at", "first_start", "held_since", "held_s")
+    names = ("status", "opened_at", "first_start", "held_by", "held_since", "held_s")
     return {name: getattr(state, name) for name in names}
 
 

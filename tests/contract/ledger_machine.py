@@ -282,7 +282,7 @@ class LedgerMachine(RuleBasedStateMachine):
             instrument_spec={"name": INSTRUMENT},
             step=0 if campaign == CAMPAIGNS[0] else 2,
             sample="s",
-            samples={"a": 3, "b": 2},
+            samples={"a": 2, "b": 1},
             opener=opener,
         )
         known = self.audits[0].campaigns.get(campaign)

@@ -16,6 +16,7 @@ from orchestrator.adapters.notify_webhook import WebhookChannel
 from orchestrator.adapters.redis_ledger import RedisLedger
 from orchestrator.app import SystemClock
 from orchestrator.domain import events as ev
+from orchestrator.domain.envelope import Envelope
 from orchestrator.domain.notices import NoticeRules, followed_key
 from orchestrator.domain.rules import TAKES_TRIALS
 from orchestrator.notifier import Notifier
@@ -405,3 +406,27 @@ def test_an_order_to_end_that_comes_too_early_is_not_lost(
         assert (control, post.mails) == (-signal.SIGTERM, [])
         assert started_and_ended_at_once(tmp_path, environment, (signal.SIGTERM,)) == 0
     assert subjects(post) == [OVER]
+
+
+def test_a_question_is_told_while_it_waits_for_its_answer(
+    ledger: RedisLedger, campaign: Told
+) -> None:
+    post = Behaviour()
+    ledger.register("stage", "w", Envelope("stage", {}, ()))
+    point = ev.Proposed(trial_id=1, parameters={}, source="initial", basis="0", seed=1)
+    ledger.propose(campaign.id, point)
+    lease = ledger.acquire(campaign.id, "stage", "w", floor=0, ttl_s=60)
+    assert lease is not None
+    ledger.start(lease)
+    asked = ev.Asked(trial_id=1, question="1-1-1", text="sample loaded?")
+    ledger.ask(lease, asked)
+    with mail_server(post) as port, notifier(ledger, email(port)) as one:
+        step_to_rest(one)
+        told = f"[Labwright TWIN] {campaign.id} asks for a person: sample loaded?"
+        assert subjects(post) == [told]
+        given = ev.Answered(trial_id=1, question="1-1-1", text="yes", by="ada")
+        assert ledger.answer(campaign.id, given)
+        step_to_rest(one)
+    with mail_server(post) as port, notifier(ledger, email(port), name="two") as two:
+        step_to_rest(two)
+    assert subjects(post) == [told]

@@ -89,12 +89,13 @@ def test_who_looks_sees_the_question_and_is_called(lab: Lab) -> None:
         record = InstrumentRecord(InstrumentState.LEASED, campaign_id=ID, trial_id=1)
         stands = standing(state, record, ["worker"], now)
         assert stands.is_alarm
-        (one,) = due(log, now, NoticeRules())
+        (one,) = due(log, now, NoticeRules(), state.question)
         assert one.kind is NoticeKind.QUESTION
         notice = written(one, state, NoticeRules())
         seen.extend([stands.sentence, notice.subject, notice.body])
         service.answer(lab.ledger, ID, "yes", by="ada")
-        assert due(lab.ledger.events(ID), now, NoticeRules()) == []
+        answered = lab.ledger.events(ID)
+        assert due(answered, now, NoticeRules(), fold(answered).question) == []
 
     asks_until(lab, {2: look})
     sentence, subject, body = seen

@@ -69,7 +69,6 @@ def line_with(name, text):
         ("sets_by_itself", "itself calls set() of bench.x", ("movable.set",)),
         ("puts_past_all", "itself calls caput() of X:M1", ("epics.caput",)),
         ("calls_home", "a connection to ('127.0.0.1', 9)", ("connection.connect",)),
-        ("asks", "asks for a person", ("bps.input_plan",)),
         ("opens_twice", "opened while it is open", ("again",)),
     ],
 )

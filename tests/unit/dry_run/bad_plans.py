@@ -136,10 +136,6 @@ def forgets(settings, detector):
     yield from good({}, detector)
 
 
-def asks(settings, detector):
-    yield from bps.input_plan("go on?")
-
-
 def opens_twice(settings, detector):
     yield from bps.open_run()
     yield from bps.open_run(md={"again": True})

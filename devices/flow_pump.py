@@ -11,9 +11,9 @@ class FlowPump(SetpointReadback):
     """A flow that is set as any setpoint, and ends when it is stopped.
 
     `{prefix}:SP`, `:RB` and `:STOP` as for `SetpointReadback`, but a 1 to `:STOP` must end the
-    flow; `{prefix}:TOTAL` is the volume delivered. It is stopped when a plan ends badly, and when
-    `quiet` says so; after a plan that has gone well it flows on. Arguments as for
-    `SetpointReadback`.
+    flow; `{prefix}:TOTAL` is the volume delivered. A plain `stop()`, as `quiet` gives it, ends the
+    flow. The RunEngine's own stop after each plan ends it only on the way to a setpoint: a steady
+    flow goes on, so that it can last from trial to trial. Arguments as for `SetpointReadback`.
     """
 
     total = Component(EpicsSignalRO, ":TOTAL", kind=Kind.normal, auto_monitor=False)
@@ -22,12 +22,13 @@ class FlowPump(SetpointReadback):
         super().__init__(prefix, name=name, unit=unit, **kwargs)
 
     def stop(self, *, success: bool = False) -> None:
-        """End the flow, unless what it was used for has gone well."""
-        if success:
-            return
+        """End the flow; one that is steady only without `success`.
+
+        The RunEngine says `success` after every plan, whatever its end.
+        """
         if self.moving:
             super().stop(success=success)  # which also ends the set that is under way
-        else:
+        elif not success:
             self.hold.put(1)
 
     def describe(self) -> dict[str, Any]:

@@ -19,8 +19,9 @@ LOOK_AGAIN_S = 0.05
 class Shutter(Device):
     """Opens by a 1 to `{prefix}:CMD`, closes by a 0, and is there when `{prefix}:STATE` says so.
 
-    It closes when a plan ends badly, and when `quiet` stops it; it stays as it is when a plan has
-    gone well. It protects nothing: that is up to the interlock.
+    A plain `stop()`, as `quiet` gives it, closes it. The RunEngine's own stop after each plan
+    leaves it as it is, so that it can stay open from trial to trial. It protects nothing: that is
+    up to the interlock.
 
     Args:
         prefix: start of the PV names.
@@ -63,7 +64,7 @@ class Shutter(Device):
         return status
 
     def stop(self, *, success: bool = False) -> None:
-        """Close, unless what it was used for has gone well."""
+        """Close; with `success`, as the RunEngine says after every plan, leave it as it is."""
         if not success:
             self.command.put(CLOSED)
 

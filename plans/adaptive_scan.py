@@ -134,19 +134,19 @@ def reduce_adaptive_scan(
     value anywhere within the step (its length over the square root of 12).
 
     Args:
-        runs: each has in ``start`` what the plan says there. All their points count together; at
-            the same position the last one counts.
+        runs: each has in ``start`` what the plan says there. All their points count; the steps are
+            those within a run.
 
     Raises:
-        ValueError: there are fewer than two positions.
+        ValueError: no run has two positions.
     """
-    ordered = sorted(dict(points_of(runs)).items())
-    if len(ordered) < 2:
-        raise ValueError(f"{len(ordered)} positions are too few for a scan")
+    points = points_of(runs)
+    steps = [step for run in runs for step in _steps(points_of([run]))]
+    if not steps:
+        raise ValueError(f"{len(points)} readings are too few for a scan")
     axis_unit, unit = units_of(runs)
-    top = max(ordered, key=lambda point: point[1])
-    bottom = min(ordered, key=lambda point: point[1])
-    steps = list(zip(ordered, ordered[1:], strict=False))
+    top = max(points, key=lambda point: point[1])
+    bottom = min(points, key=lambda point: point[1])
     (low, _), (high, _) = max(steps, key=lambda step: _slope(*step))
     return {
         "maximum": (top[1], None, unit),
@@ -155,6 +155,12 @@ def reduce_adaptive_scan(
         "minimum_at": (bottom[0], None, axis_unit),
         "steepest_at": ((low + high) / 2.0, (high - low) / math.sqrt(12.0), axis_unit),
     }
+
+
+def _steps(points: Points) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+    """Neighbours along the axis; of several readings at one position the last counts."""
+    ordered = sorted(dict(points).items())
+    return list(zip(ordered, ordered[1:], strict=False))
 
 
 def _slope(low: tuple[float, float], high: tuple[float, float]) -> float:

@@ -121,11 +121,11 @@ def scenario_mirror_pair() -> Any:
     return {"mirrors": mirrors, "position": list(pair.position)}
 
 
-def test_a_shutter_opens_and_closes_and_is_closed_by_a_bad_end(port):
+def test_a_shutter_outlasts_a_plan_and_is_closed_by_a_plain_stop(port):
     answer = client("shutter", port)
     assert answer["opened"] == {"shutter": 1}
-    assert answer["after_success"] == 1
-    assert answer["after_failure"] == 0
+    assert answer["after_plan"] == 1
+    assert answer["after_stop"] == 0
     assert answer["half"] == "LimitError: shutter: 0.5 is neither 1 (open) nor 0 (closed)"
     assert "ordered to 1, but the server has 0" in answer["changed"]
 
@@ -137,12 +137,12 @@ def scenario_shutter() -> Any:
     shutter.set(1).wait(10)
     answer = {"opened": {key: one["value"] for key, one in shutter.read().items()}}
     shutter.stop(success=True)
-    answer["after_success"] = shutter.position
+    answer["after_plan"] = shutter.position
     shutter.stop()
     deadline = time.monotonic() + 10
     while shutter.position and time.monotonic() < deadline:
         time.sleep(0.01)
-    answer["after_failure"] = shutter.position
+    answer["after_stop"] = shutter.position
     answer["half"] = refused(shutter.set, 0.5)
     opening = shutter.set(1)
     while not shutter.command.get():
@@ -185,11 +185,11 @@ def scenario_counter() -> Any:
     }
 
 
-def test_a_pump_flows_on_after_success_and_stops_after_failure(port):
+def test_a_pump_flows_on_after_a_plan_and_a_plain_stop_ends_it(port):
     answer = client("pump", port)
     assert answer["flow"] == pytest.approx(6.0, abs=0.02)
-    assert answer["after_success"] == pytest.approx(6.0, abs=0.02)
-    assert answer["after_failure"] == 0.0
+    assert answer["after_plan"] == pytest.approx(6.0, abs=0.02)
+    assert answer["after_stop"] == 0.0
     assert answer["total"] > 0
     assert answer["units"] == ["mL/min", "mL"]
     assert answer["stopped"].startswith("Stopped: pump: stopped on the way to 9.0")
@@ -202,16 +202,18 @@ def scenario_pump() -> Any:
     pump.set(6.0).wait(20)
     answer: dict[str, Any] = {"flow": pump.position}
     pump.stop(success=True)
-    answer["after_success"] = pump.position
+    answer["after_plan"] = pump.position
     on_the_way = pump.set(9.0)
     while pump.position < 6.5:
         time.sleep(0.001)
-    pump.stop()
+    pump.stop(success=True)
     answer["stopped"] = failed(on_the_way)
+    pump.set(6.0).wait(20)
+    pump.stop()
     deadline = time.monotonic() + 10
     while pump.position and time.monotonic() < deadline:
         time.sleep(0.01)
-    answer["after_failure"] = pump.position
+    answer["after_stop"] = pump.position
     keys = pump.describe()
     answer["units"] = [keys["pump"]["units"], keys["pump_total"]["units"]]
     return answer | {"total": pump.total.get()}

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tests.system.lab import (
     finish,
     labwright,
     live_state,
+    process_of,
     start,
     wait_for,
     write,
@@ -162,3 +164,22 @@ def test_who_sits_at_the_keyboard_is_asked_there(data_dir: Path) -> None:
     name, where = outcome["campaign_id"], ("--data-dir", str(data_dir))
     rest = answer("run", "--resume", name, "--step", "0", *where)
     assert rest["trials"]["measured"] == 5, "nobody has to approve any more"
+
+
+def test_a_worker_that_dies_while_it_waits_takes_its_question_along(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    lab, where = lab_of(tmp_path), ("--data-dir", str(data_dir))
+    running = start(
+        "run", write(tmp_path, "a.yaml", CAMPAIGN), "--id", "a", "--json", *where, **lab
+    )
+    first = wait_for(lambda: live_state(data_dir).question, "the plan asks")
+    pid = process_of("worker", data_dir)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: live_state(data_dir).question not in (None, first), "the next attempt asks")
+    labwright("answer", "a", "B7", "--question", first, *where, code=2)
+    labwright("answer", "a", "B7", *where)
+    code, told, complaints = finish(running)
+    assert code == 0, complaints
+    assert json.loads(told)["trials"]["measured"] == 1

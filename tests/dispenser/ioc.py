@@ -1,8 +1,8 @@
 """The lab's EPICS server: a pump, two valves under one joint limit, a beam, a shutter, a camera.
 
 ``python -m tests.dispenser.ioc WITNESS [dump]`` prints one line of JSON when clients can connect,
-and writes a line to the witness for each put, on disk before it acts. ``dump``: the beam goes in the
-middle of the first dispense, and stays away until ``D:BEAM:FAULT`` is put to 0.
+and writes a line to the witness for each put, on disk before it acts. ``dump``: the beam goes in
+the middle of the first dispense, and stays away until ``D:BEAM:FAULT`` is put to 0.
 """
 
 import json

@@ -1,7 +1,8 @@
 """The lab's EPICS server: a pump, two valves under one joint limit, a beam, a shutter, a camera.
 
-``python -m tests.dispenser.ioc WITNESS`` prints one line of JSON when clients can connect, and
-writes a line to the witness for each put, on disk before it acts.
+``python -m tests.dispenser.ioc WITNESS [dump]`` prints one line of JSON when clients can connect,
+and writes a line to the witness for each put, on disk before it acts. ``dump``: the beam goes in
+the middle of the first dispense, and stays away until ``D:BEAM:FAULT`` is put to 0.
 """
 
 import json
@@ -32,7 +33,8 @@ class Dispenser:
         self._axes = [self._axis("D:X"), self._axis("D:Y")]
         self._pump = Pv("D:PUMP", 0.0, "mL", "dispenses when it is put", (0, 5), put=self._dispense)
         self._shutter = Pv("D:SHUTTER", 0, "", "1 is open", (0, 1), put=self._put_shutter)
-        beam = Condition(
+        self._dumps = sys.argv[2:] == ["dump"]
+        self._beam = Condition(
             "D:BEAM:RB",
             100.0,
             "mA",
@@ -50,7 +52,7 @@ class Dispenser:
             what="camera",
         )
         pairs = (pv for axis in self._axes for pv in axis.pvs)
-        self.pvs = (*pairs, self._pump, self._shutter, *beam.pvs, *camera.pvs)
+        self.pvs = (*pairs, self._pump, self._shutter, *self._beam.pvs, *camera.pvs)
 
     def step(self, seconds: float) -> bool:
         for axis in self._axes:
@@ -70,7 +72,12 @@ class Dispenser:
         )
 
     async def _dispense(self, value: float) -> None:
-        await self._sleep(DISPENSE_S)
+        await self._sleep(DISPENSE_S / 2)
+        if self._dumps:
+            self._dumps = False
+            _, fault = self._beam.pvs
+            await fault.accept(-100.0)
+        await self._sleep(DISPENSE_S / 2)
         self._pump.post(value)
 
     async def _put_shutter(self, value: float) -> None:

@@ -4,6 +4,7 @@ The lab's code runs here, in the worker, and nowhere else.
 """
 
 import inspect
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,9 @@ from orchestrator.adapters.engine import new_engine, read_beside
 from orchestrator.adapters.located import located
 from orchestrator.adapters.startup import Startup, StartupFailed, limited
 from orchestrator.domain.errors import DeviceUnavailable, PlanFailed, near
-from orchestrator.domain.spec import DeviceSpec, InstrumentSpec, SourceSpec
+from orchestrator.domain.spec import CALL_S, DeviceSpec, InstrumentSpec, SourceSpec
+
+log = logging.getLogger(__name__)
 
 
 class Adopted:
@@ -43,6 +46,8 @@ class Adopted:
         for index, source in enumerate(instrument.sources):
             self._take(f"from.{index}", source)
         self.engine = self._told(self._startup_place or "run_engine", self._last_engine)
+        # A plot of the lab's is not worth a measurement.
+        self.engine.ignore_callback_exceptions = instrument.has_lab_engine
         self.suspenders = self._told("suspenders", self._suspenders)
         """Those of the instrument file; the RunEngine may have more."""
         self._told("md.required", self._check_metadata)
@@ -64,15 +69,22 @@ class Adopted:
             self._startup_place = f"{place}.startup"
         find = self._told(f"{place}.{source.kind}", partial(self._offers, source))
         for position, name in enumerate(source.use):
-            device = self._told(f"{place}.use.{position}", partial(find, name))
-            self.devices[name] = _named(device, name)
+            make = partial(limited, partial(find, name), source.timeout_s)
+            try:
+                device = self._told(f"{place}.use.{position}", make)
+            except DeviceUnavailable as error:
+                if not self._instrument.devices[name].optional:
+                    raise
+                log.warning("optional device %s is absent: %s", name, error)
+            else:
+                self.devices[name] = _named(device, name)
 
     def _first_engine(self) -> RunEngine:
         call = self._instrument.run_engine
         if call is None:
             return new_engine()
         made = by_dotted_name(call.replace(":", "."))
-        engine = limited(made, 60.0) if not isinstance(made, RunEngine) else made
+        engine = made if isinstance(made, RunEngine) else limited(made, CALL_S)
         return _an_engine(engine, call)
 
     def _last_engine(self) -> RunEngine:
@@ -100,7 +112,7 @@ class Adopted:
             return []
         names = self._startup.names if self._startup else {}
         found = names[name] if name in names else by_dotted_name(name.replace(":", "."))
-        given = limited(found, 60.0) if callable(found) else found
+        given = limited(found, CALL_S) if callable(found) else found
         suspenders = list(given.values() if isinstance(given, Mapping) else given)
         for one in suspenders:
             if not hasattr(one, "get_futures"):
@@ -174,7 +186,7 @@ def _finder(names: Mapping[str, Any], where: str) -> Callable[[str], Any]:
 def _factory(name: str, timeout_s: float) -> Callable[[str], Any]:
     found = limited(lambda: by_dotted_name(name.replace(":", ".")), timeout_s)
     if isinstance(found, ModuleType):
-        return lambda device: limited(lambda: _of_module(found, device), timeout_s)
+        return partial(_of_module, found)
     given = limited(found, timeout_s) if callable(found) else found
     if is_device(given):
         given = [given]
@@ -187,7 +199,7 @@ def _factory(name: str, timeout_s: float) -> Callable[[str], Any]:
 
 def _of_module(module: ModuleType, name: str) -> Any:
     """A device of a module, or what its factory of that name makes."""
-    found = getattr(module, name, None)
+    found: Any = getattr(module, name, None)
     if is_device(found) and not hasattr(found, "build"):
         return found
     if hasattr(found, "build"):  # dodal's: it makes what the device depends on, too

@@ -138,6 +138,7 @@ class BlueskyExecutor:
 
         self._envelope.check(request.settings)
         devices, engine = self._connected()
+        self._after_suspension()
         lab, suspensions = self._lab_parts
         plan = trial_plan(request, devices, self._instrument.move_order, lab.plan)
         with (
@@ -160,15 +161,24 @@ class BlueskyExecutor:
     def tripped(self) -> str | None:
         """Why a condition forbids starting now, in one sentence; None when all are good."""
         why = self._connected()[0].conditions.tripped()
-        suspensions = self._lab_parts[1]
-        if why is None and suspensions.after:
+        if why is None:
             try:
-                for plan in suspensions.after:
-                    self._beside_trials(plan, "what a suspender wants done before going on")
+                self._after_suspension()
             except LabError as error:
                 return str(error)
-            suspensions.is_done()
         return why
+
+    def _after_suspension(self) -> None:
+        """Do what a suspender wants done before the next start, such as opening a shutter.
+
+        Raises:
+            EnvelopeError: it would leave the envelope.
+            PlanFailed: it failed; it is owed still.
+        """
+        suspensions = self._lab_parts[1]
+        for plan in suspensions.after:
+            self._beside_trials(plan, "what a suspender wants done before going on")
+        suspensions.is_done()
 
     def _before_suspension(self) -> None:
         """Do what a suspender that has ended the attempt wants done, such as closing a shutter."""
@@ -210,7 +220,7 @@ class BlueskyExecutor:
         """
         devices, engine = self._connected()
         with self._lab_parts[1].ignored():
-            messages = plan() if callable(plan) else plan
+            messages: Any = plan() if callable(plan) else plan
             execution = engine.start(messages, lambda *_: None, self._guard(None).guarded)
             if not execution.done.wait(PARK_S):
                 self._interrupt(execution, halt=False)

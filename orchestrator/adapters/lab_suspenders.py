@@ -11,7 +11,7 @@ from typing import Any
 
 from bluesky.run_engine import RunEngine
 
-from orchestrator.adapters.conditions import Condition
+from orchestrator.adapters.conditions import INVALID, Condition
 from orchestrator.domain.spec import ConditionSpec
 
 Plan = Callable[[], Any] | Any
@@ -30,9 +30,14 @@ class SuspenderCondition(Condition):
 
     def _fault(self, value: Any, severity: Any) -> str | None:
         rules, name = self._rules, self._spec.signal
-        if value is None or value != value:
-            return f"{name} reads {value}"
-        bad = not rules._should_resume(value) if self._tripped else rules._should_suspend(value)  # noqa: SLF001
+        if value is None or severity is not None and int(severity) >= INVALID:
+            return f"{name} is in invalid alarm, or has no value"
+        try:
+            bad = value != value or (
+                not rules._should_resume(value) if self._tripped else rules._should_suspend(value)  # noqa: SLF001
+            )
+        except Exception as error:  # the lab's own rule may raise anything
+            return f"{type(rules).__name__} cannot judge {name}: {type(error).__name__}: {error}"
         if not bad:
             return None
         about = getattr(rules, "_tripped_message", "")

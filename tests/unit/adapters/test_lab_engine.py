@@ -86,6 +86,36 @@ def test_a_baseline_without_an_engine_of_the_lab(lab: Callable[..., Lab]) -> Non
     assert sorted(names) == ["baseline", "primary"]
 
 
+def test_signals_are_recorded_during_a_run(lab: Callable[..., Lab]) -> None:
+    source = {"factory": HERE, "use": ["BEAM"]}
+    made = lab(**{"from": [source]}, devices={"bench": BENCH, "BEAM": {}}, monitors=["BEAM"])
+    HOOKS.append(lambda: adoption_lab.BEAM.put(42.0))
+    made.run(f"{PLANS}.calls", {"detector": "bench.det", "number": 0})
+    documents = [document for name, document in made.documents() if name == "event"]
+    assert [one["data"]["beam"] for one in documents if "beam" in one["data"]] == [100.0, 42.0]
+
+
+def test_documents_that_cannot_be_saved_end_the_plan(
+    lab: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also on a RunEngine that ignores what its subscribers raise."""
+    made = lab("make_engine")
+
+    def full(self: Any, name: str, document: Any) -> None:
+        raise PlanFailed("the disk is full", "documents_not_saved")
+
+    monkeypatch.setattr("orchestrator.adapters.run_documents.DocumentWriter.write", full)
+    monkeypatch.setattr(
+        "orchestrator.adapters.run_documents.DocumentWriter.error",
+        PlanFailed("the disk is full", "documents_not_saved"),
+    )
+    with (
+        pytest.warns(UserWarning, match="the disk is full"),
+        pytest.raises(PlanFailed, match="the disk is full"),
+    ):
+        made.run(f"{PLANS}.sleeps", {"detector": "bench.det", "seconds": 60})
+
+
 @pytest.mark.parametrize(
     ("more", "told"),
     [

@@ -5,16 +5,16 @@ The lab's code runs here, in the worker, and nowhere else.
 
 import inspect
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from bluesky.run_engine import RunEngine
 
 from devices.errors import NoSuchDevice
 from devices.loader import dotted as by_dotted_name
+from orchestrator.adapters.device_sources import finder, named, of_factory, of_happi
 from orchestrator.adapters.engine import new_engine, read_beside
 from orchestrator.adapters.located import located
 from orchestrator.adapters.startup import Startup, StartupFailed, limited
@@ -77,7 +77,7 @@ class Adopted:
                     raise
                 log.warning("optional device %s is absent: %s", name, error)
             else:
-                self.devices[name] = _named(device, name)
+                self.devices[name] = named(device, name)
 
     def _first_engine(self) -> RunEngine:
         call = self._instrument.run_engine
@@ -101,10 +101,10 @@ class Adopted:
         if source.startup:
             self._startup = self._startup or Startup({"RE": self.engine})
             self._startup.run(Path(source.startup), source.timeout_s)
-            return _finder(dict(self._startup.names), "the startup")
+            return finder(dict(self._startup.names), "the startup")
         if source.happi:
-            return limited(lambda: _happi(str(source.happi)), source.timeout_s)
-        return _factory(str(source.factory), source.timeout_s)
+            return limited(partial(of_happi, source.happi), source.timeout_s)
+        return of_factory(str(source.factory), source.timeout_s)
 
     def _suspenders(self) -> list[Any]:
         name = self._instrument.suspenders
@@ -130,10 +130,10 @@ class Adopted:
         """What a call gives; what it raises is told with its place."""
         try:
             return call()
-        except (StartupFailed, NoSuchDevice) as error:
-            text = str(error)
         except Exception as error:  # the lab's code may raise anything
-            text = f"{type(error).__name__}: {error}"
+            log.exception("%s of the instrument file", place)
+            is_ours = isinstance(error, (StartupFailed, NoSuchDevice))
+            text = str(error) if is_ours else f"{type(error).__name__}: {error}"
         raise DeviceUnavailable(f"{located(self._instrument, place)}: {text}")
 
 
@@ -164,78 +164,3 @@ def _an_engine(found: Any, what: str) -> RunEngine:
     if found.state != "idle":
         raise StartupFailed(f"{what} is {found.state}; it must be idle")
     return found
-
-
-def is_device(found: Any) -> bool:
-    """True for an instance of a device class, of ophyd or of ophyd-async."""
-    return hasattr(found, "name") and hasattr(found, "parent") and not inspect.isclass(found)
-
-
-def _finder(names: Mapping[str, Any], where: str) -> Callable[[str], Any]:
-    def find(name: str) -> Any:
-        if is_device(names.get(name)):
-            return names[name]
-        devices = [one for one, value in names.items() if is_device(value)]
-        if name in names:
-            raise NoSuchDevice(f"{name!r} in {where} is a {type(names[name]).__name__}, no device")
-        raise NoSuchDevice(f"no device {name!r} in {where}{near(name, devices)}")
-
-    return find
-
-
-def _factory(name: str, timeout_s: float) -> Callable[[str], Any]:
-    found = limited(lambda: by_dotted_name(name.replace(":", ".")), timeout_s)
-    if isinstance(found, ModuleType):
-        return partial(_of_module, found)
-    given = limited(found, timeout_s) if callable(found) else found
-    if is_device(given):
-        given = [given]
-    if not isinstance(given, Mapping):
-        if not isinstance(given, Iterable):
-            raise StartupFailed(f"{name} gives a {type(given).__name__}, no devices")
-        given = {device.name: device for device in given}
-    return _finder(given, name)
-
-
-def _of_module(module: ModuleType, name: str) -> Any:
-    """A device of a module, or what its factory of that name makes."""
-    found: Any = getattr(module, name, None)
-    if is_device(found) and not hasattr(found, "build"):
-        return found
-    if hasattr(found, "build"):  # dodal's: it makes what the device depends on, too
-        return found.build()
-    if callable(found) and not inspect.isclass(found):
-        made = found()
-        if is_device(made):
-            return made
-        raise StartupFailed(f"{module.__name__}.{name} gives a {type(made).__name__}, no device")
-    public = [
-        one
-        for one, value in vars(module).items()
-        if not one.startswith("_") and (is_device(value) or inspect.isfunction(value))
-    ]
-    raise NoSuchDevice(f"no device or factory {name!r} in {module.__name__}{near(name, public)}")
-
-
-def _happi(path: str) -> Callable[[str], Any]:
-    try:
-        from happi import Client  # pyright: ignore[reportMissingImports]
-        from happi.backends.json_db import JSONBackend  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise StartupFailed(f"happi is not installed here ({error}); install it") from error
-    client = Client(database=JSONBackend(path))
-    known = [result["name"] for result in client.search()]
-
-    def find(name: str) -> Any:
-        if name not in known:
-            raise NoSuchDevice(f"no device {name!r} in {path}{near(name, known)}")
-        return client.load_device(name=name)
-
-    return find
-
-
-def _named(device: Any, name: str) -> Any:
-    """The device; one of ophyd-async that nobody has named yet gets the name it is used by."""
-    if not device.name and hasattr(device, "set_name"):
-        device.set_name(name)
-    return device

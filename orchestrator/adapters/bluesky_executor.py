@@ -39,6 +39,9 @@ POLL_S = 0.2
 PARK_S = 1800.0
 """Longest time that parking may take."""
 
+SUSPENDER_S = 45.0
+"""Longest time that a suspender's own plan may take."""
+
 
 class BlueskyExecutor:
     """Owns the devices of one instrument and runs plans on them.
@@ -177,14 +180,14 @@ class BlueskyExecutor:
         """
         suspensions = self._lab_parts[1]
         for plan in suspensions.after:
-            self._beside_trials(plan, "what a suspender wants done before going on")
+            self._beside_trials(plan, "the post_plan of a suspender", SUSPENDER_S)
         suspensions.is_done()
 
     def _before_suspension(self) -> None:
         """Do what a suspender that has ended the attempt wants done, such as closing a shutter."""
         for plan in self._lab_parts[1].before():
             try:
-                self._beside_trials(plan, "what a suspender wants done")
+                self._beside_trials(plan, "the pre_plan of a suspender", SUSPENDER_S)
             except LabError:
                 log.exception("the campaign is suspended all the same")
 
@@ -209,22 +212,22 @@ class BlueskyExecutor:
         devices, _ = self._connected()
         steps = [item for step in self._instrument.park for item in step.set.items()]
         positions = [(devices.at(path), value) for path, value in steps]
-        self._beside_trials(moves(positions), "parking")
+        self._beside_trials(moves(positions), "parking", PARK_S)
 
-    def _beside_trials(self, plan: Any, what: str) -> None:
+    def _beside_trials(self, plan: Any, what: str, longest_s: float) -> None:
         """Run a plan that belongs to no trial, under the same guard, whatever has tripped.
 
         Raises:
             EnvelopeError: a position is outside the envelope; nothing moved there.
-            PlanFailed: it failed, or took longer than `PARK_S`.
+            PlanFailed: it failed, or took longer than ``longest_s``.
         """
         devices, engine = self._connected()
         with self._lab_parts[1].ignored():
             messages: Any = plan() if callable(plan) else plan
             execution = engine.start(messages, lambda *_: None, self._guard(None).guarded)
-            if not execution.done.wait(PARK_S):
+            if not execution.done.wait(longest_s):
                 self._interrupt(execution, halt=False)
-                raise PlanFailed(f"{what} took longer than {PARK_S:g} s", "deadline")
+                raise PlanFailed(f"{what} took longer than {longest_s:g} s", "deadline")
         if execution.error is not None:
             raise failure(execution.error, devices.all)
 

@@ -102,18 +102,16 @@ def test_documents_that_cannot_be_saved_end_the_plan(
     made = lab("make_engine")
 
     def full(self: Any, name: str, document: Any) -> None:
-        raise PlanFailed("the disk is full", "documents_not_saved")
+        self.error = PlanFailed("the disk is full", "documents_not_saved")
+        raise self.error
 
     monkeypatch.setattr("orchestrator.adapters.run_documents.DocumentWriter.write", full)
-    monkeypatch.setattr(
-        "orchestrator.adapters.run_documents.DocumentWriter.error",
-        PlanFailed("the disk is full", "documents_not_saved"),
-    )
+    HOOKS.append(lambda: None)
     with (
         pytest.warns(UserWarning, match="the disk is full"),
         pytest.raises(PlanFailed, match="the disk is full"),
     ):
-        made.run(f"{PLANS}.sleeps", {"detector": "bench.det", "seconds": 60})
+        made.run(f"{PLANS}.cleans_up", {"detector": "bench.det", "marker": 0})
 
 
 @pytest.mark.parametrize(

@@ -601,6 +601,7 @@ def test_a_device_that_is_lost_meanwhile_is_no_fault(lab: Lab) -> None:
 
 def test_a_campaign_waits_for_a_device_that_is_lost(lab: Lab) -> None:
     """It is suspended and no trial is tried; the worker that has connected again lets it go on."""
+    open_campaign(lab, spec())
     worker = Worker(lab)
     worker.begin()
     lab.executor.is_connected, lab.executor.unrest = False, "x is not connected"  # type: ignore[attr-defined]
@@ -620,6 +621,7 @@ def test_a_campaign_waits_for_a_device_that_is_lost(lab: Lab) -> None:
 
 
 def test_a_twin_that_was_started_anew_is_not_waited_for(lab: Lab) -> None:
+    open_campaign(lab, spec())
     worker = Worker(lab, stays=lambda: False)
     worker.begin()
     lab.executor.is_connected = False  # type: ignore[attr-defined]

@@ -104,7 +104,8 @@ class BlueskyExecutor:
         from orchestrator.adapters.run_engine import EngineThread
 
         lab = Adopted(self._instrument)
-        suspensions = Suspensions(lab.engine, lab.suspenders)
+        owed = self._journal_file.with_suffix(".owed")
+        suspensions = Suspensions(lab.engine, lab.suspenders, owed)
         self._instrument, adopted = with_read_beside(self._instrument, lab)
         devices = InstrumentDevices(
             self._instrument,

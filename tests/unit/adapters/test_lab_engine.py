@@ -163,6 +163,22 @@ def test_a_suspender_that_trips_ends_the_attempt(lab: Callable[..., Lab]) -> Non
     assert made.run().run_uid
 
 
+def test_the_next_worker_does_what_a_suspender_still_wants_done(lab: Callable[..., Lab]) -> None:
+    """Otherwise it would measure behind the shutter that the first one has closed."""
+    first = lab(**SUSPENDERS)
+    HOOKS.append(lambda: adoption_lab.BEAM.put(5.0))
+    with pytest.raises(PlanFailed):
+        first.run(f"{PLANS}.calls", {"detector": "bench.det", "number": 0})
+    assert adoption_lab.DONE == ["before"]
+    following = lab(**SUSPENDERS)
+    assert following.executor.tripped() == "SuspendFloor: beam is 5.0"
+    adoption_lab.BEAM.put(50.0)
+    assert following.executor.tripped() is None
+    assert adoption_lab.DONE == ["before", "after"]
+    assert lab(**SUSPENDERS).executor.tripped() is None
+    assert adoption_lab.DONE == ["before", "after"]
+
+
 def test_an_irreversible_plan_is_finished_before_it_is_suspended(lab: Callable[..., Lab]) -> None:
     device = {"bench": {**BENCH, "irreversible": True}}
     made = lab(devices=device, **SUSPENDERS)

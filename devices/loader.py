@@ -130,6 +130,8 @@ def dotted(path: str) -> Any:
 def _make(
     name: str, entry: Mapping[str, Any], time_scale: float, stand_in: Callable[[Any], Any]
 ) -> Any:
+    if entry.get("class") is None:
+        raise NoSuchDevice("it was not given")
     found = dotted(entry["class"])
     if not callable(found):
         raise NoSuchDevice(f"{entry['class']} is no class")

@@ -67,7 +67,7 @@ class Worker:
         self._await_turn()
         lab.announce(BUSY_S)
         lab.reducer.warm_up()
-        lab.announce(BUSY_S + sum(source.timeout_s for source in lab.instrument.sources))
+        lab.announce(BUSY_S + lab.instrument.adoption_s)
         lab.executor.connect()
         lab.ledger.register(lab.instrument.name, lab.worker, envelope_of(lab.instrument))
         recover(lab, self._beside, standby=self.standby)

@@ -4,21 +4,24 @@ The lab's code runs here, in the worker, and nowhere else.
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+import logging
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from bluesky.run_engine import RunEngine
 
 from devices.errors import NoSuchDevice
 from devices.loader import dotted as by_dotted_name
+from orchestrator.adapters.device_sources import finder, named, of_factory, of_happi
 from orchestrator.adapters.engine import new_engine, read_beside
 from orchestrator.adapters.located import located
 from orchestrator.adapters.startup import Startup, StartupFailed, limited
 from orchestrator.domain.errors import DeviceUnavailable, PlanFailed, near
-from orchestrator.domain.spec import DeviceSpec, InstrumentSpec, SourceSpec
+from orchestrator.domain.spec import CALL_S, DeviceSpec, InstrumentSpec, SourceSpec
+
+log = logging.getLogger(__name__)
 
 
 class Adopted:
@@ -43,6 +46,8 @@ class Adopted:
         for index, source in enumerate(instrument.sources):
             self._take(f"from.{index}", source)
         self.engine = self._told(self._startup_place or "run_engine", self._last_engine)
+        # A plot of the lab's is not worth a measurement.
+        self.engine.ignore_callback_exceptions = instrument.has_lab_engine
         self.suspenders = self._told("suspenders", self._suspenders)
         """Those of the instrument file; the RunEngine may have more."""
         self._told("md.required", self._check_metadata)
@@ -64,15 +69,22 @@ class Adopted:
             self._startup_place = f"{place}.startup"
         find = self._told(f"{place}.{source.kind}", partial(self._offers, source))
         for position, name in enumerate(source.use):
-            device = self._told(f"{place}.use.{position}", partial(find, name))
-            self.devices[name] = _named(device, name)
+            make = partial(limited, partial(find, name), source.timeout_s)
+            try:
+                device = self._told(f"{place}.use.{position}", make)
+            except DeviceUnavailable as error:
+                if not self._instrument.devices[name].optional:
+                    raise
+                log.warning("optional device %s is absent: %s", name, error)
+            else:
+                self.devices[name] = named(device, name)
 
     def _first_engine(self) -> RunEngine:
         call = self._instrument.run_engine
         if call is None:
             return new_engine()
         made = by_dotted_name(call.replace(":", "."))
-        engine = limited(made, 60.0) if not isinstance(made, RunEngine) else made
+        engine = made if isinstance(made, RunEngine) else limited(made, CALL_S)
         return _an_engine(engine, call)
 
     def _last_engine(self) -> RunEngine:
@@ -89,10 +101,10 @@ class Adopted:
         if source.startup:
             self._startup = self._startup or Startup({"RE": self.engine})
             self._startup.run(Path(source.startup), source.timeout_s)
-            return _finder(dict(self._startup.names), "the startup")
+            return finder(dict(self._startup.names), "the startup")
         if source.happi:
-            return limited(lambda: _happi(str(source.happi)), source.timeout_s)
-        return _factory(str(source.factory), source.timeout_s)
+            return limited(partial(of_happi, source.happi), source.timeout_s)
+        return of_factory(str(source.factory), source.timeout_s)
 
     def _suspenders(self) -> list[Any]:
         name = self._instrument.suspenders
@@ -100,7 +112,7 @@ class Adopted:
             return []
         names = self._startup.names if self._startup else {}
         found = names[name] if name in names else by_dotted_name(name.replace(":", "."))
-        given = limited(found, 60.0) if callable(found) else found
+        given = limited(found, CALL_S) if callable(found) else found
         suspenders = list(given.values() if isinstance(given, Mapping) else given)
         for one in suspenders:
             if not hasattr(one, "get_futures"):
@@ -118,10 +130,10 @@ class Adopted:
         """What a call gives; what it raises is told with its place."""
         try:
             return call()
-        except (StartupFailed, NoSuchDevice) as error:
-            text = str(error)
         except Exception as error:  # the lab's code may raise anything
-            text = f"{type(error).__name__}: {error}"
+            log.exception("%s of the instrument file", place)
+            is_ours = isinstance(error, (StartupFailed, NoSuchDevice))
+            text = str(error) if is_ours else f"{type(error).__name__}: {error}"
         raise DeviceUnavailable(f"{located(self._instrument, place)}: {text}")
 
 
@@ -152,78 +164,3 @@ def _an_engine(found: Any, what: str) -> RunEngine:
     if found.state != "idle":
         raise StartupFailed(f"{what} is {found.state}; it must be idle")
     return found
-
-
-def is_device(found: Any) -> bool:
-    """True for an instance of a device class, of ophyd or of ophyd-async."""
-    return hasattr(found, "name") and hasattr(found, "parent") and not inspect.isclass(found)
-
-
-def _finder(names: Mapping[str, Any], where: str) -> Callable[[str], Any]:
-    def find(name: str) -> Any:
-        if is_device(names.get(name)):
-            return names[name]
-        devices = [one for one, value in names.items() if is_device(value)]
-        if name in names:
-            raise NoSuchDevice(f"{name!r} in {where} is a {type(names[name]).__name__}, no device")
-        raise NoSuchDevice(f"no device {name!r} in {where}{near(name, devices)}")
-
-    return find
-
-
-def _factory(name: str, timeout_s: float) -> Callable[[str], Any]:
-    found = limited(lambda: by_dotted_name(name.replace(":", ".")), timeout_s)
-    if isinstance(found, ModuleType):
-        return lambda device: limited(lambda: _of_module(found, device), timeout_s)
-    given = limited(found, timeout_s) if callable(found) else found
-    if is_device(given):
-        given = [given]
-    if not isinstance(given, Mapping):
-        if not isinstance(given, Iterable):
-            raise StartupFailed(f"{name} gives a {type(given).__name__}, no devices")
-        given = {device.name: device for device in given}
-    return _finder(given, name)
-
-
-def _of_module(module: ModuleType, name: str) -> Any:
-    """A device of a module, or what its factory of that name makes."""
-    found = getattr(module, name, None)
-    if is_device(found) and not hasattr(found, "build"):
-        return found
-    if hasattr(found, "build"):  # dodal's: it makes what the device depends on, too
-        return found.build()
-    if callable(found) and not inspect.isclass(found):
-        made = found()
-        if is_device(made):
-            return made
-        raise StartupFailed(f"{module.__name__}.{name} gives a {type(made).__name__}, no device")
-    public = [
-        one
-        for one, value in vars(module).items()
-        if not one.startswith("_") and (is_device(value) or inspect.isfunction(value))
-    ]
-    raise NoSuchDevice(f"no device or factory {name!r} in {module.__name__}{near(name, public)}")
-
-
-def _happi(path: str) -> Callable[[str], Any]:
-    try:
-        from happi import Client  # pyright: ignore[reportMissingImports]
-        from happi.backends.json_db import JSONBackend  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise StartupFailed(f"happi is not installed here ({error}); install it") from error
-    client = Client(database=JSONBackend(path))
-    known = [result["name"] for result in client.search()]
-
-    def find(name: str) -> Any:
-        if name not in known:
-            raise NoSuchDevice(f"no device {name!r} in {path}{near(name, known)}")
-        return client.load_device(name=name)
-
-    return find
-
-
-def _named(device: Any, name: str) -> Any:
-    """The device; one of ophyd-async that nobody has named yet gets the name it is used by."""
-    if not device.name and hasattr(device, "set_name"):
-        device.set_name(name)
-    return device

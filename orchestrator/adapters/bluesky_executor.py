@@ -48,6 +48,8 @@ ACTION_S = 120.0
 
 HOLD_S = 3600.0
 """How long a condition without ``fail_after_s`` may hold a plan that may not be repeated."""
+SUSPENDER_S = 45.0
+"""Longest time that a suspender's own plan may take."""
 
 
 class BlueskyExecutor:
@@ -118,7 +120,8 @@ class BlueskyExecutor:
         from orchestrator.adapters.run_engine import EngineThread
 
         lab = Adopted(self._instrument)
-        suspensions = Suspensions(lab.engine, lab.suspenders)
+        owed = self._journal_file.with_suffix(".owed")
+        suspensions = Suspensions(lab.engine, lab.suspenders, owed)
         self._instrument, adopted = with_read_beside(self._instrument, lab)
         devices = InstrumentDevices(
             self._instrument,
@@ -163,6 +166,7 @@ class BlueskyExecutor:
 
         self._envelope.check(request.settings)
         devices, engine = self._connected()
+        self._after_suspension()
         lab, suspensions = self._lab_parts
         written = plan_function(request.campaign.plan.name, lab.plan)
         plan = trial_plan(request, devices, self._instrument, lab.plan)
@@ -197,22 +201,31 @@ class BlueskyExecutor:
     def tripped(self) -> str | None:
         """Why a condition or a budget forbids starting now, in one sentence; None if none does."""
         trip = self._connected()[0].conditions.tripped()
-        suspensions = self._lab_parts[1]
-        if trip is None and suspensions.after:
+        if trip is None:
             try:
-                for plan in suspensions.after:
-                    self._beside_trials(plan, "what a suspender wants done before going on")
+                self._after_suspension()
             except LabError as error:
                 return str(error)
-            suspensions.is_done()
         lack = self._budgets.lack() if self._budgets else None
         return "; ".join(filter(None, (trip, lack))) or None
+
+    def _after_suspension(self) -> None:
+        """Do what a suspender wants done before the next start, such as opening a shutter.
+
+        Raises:
+            EnvelopeError: it would leave the envelope.
+            PlanFailed: it failed; it is owed still.
+        """
+        suspensions = self._lab_parts[1]
+        for plan in suspensions.after:
+            self._beside_trials(plan, "the post_plan of a suspender", SUSPENDER_S)
+        suspensions.is_done()
 
     def _before_suspension(self) -> None:
         """Do what a suspender that has ended the attempt wants done, such as closing a shutter."""
         for plan in self._lab_parts[1].before():
             try:
-                self._beside_trials(plan, "what a suspender wants done")
+                self._beside_trials(plan, "the pre_plan of a suspender", SUSPENDER_S)
             except LabError:
                 log.exception("the campaign is suspended all the same")
 
@@ -237,9 +250,9 @@ class BlueskyExecutor:
         devices, _ = self._connected()
         steps = [item for step in self._instrument.park for item in step.set.items()]
         positions = [(devices.at(path), value) for path, value in steps]
-        self._beside_trials(moves(positions), "parking")
+        self._beside_trials(moves(positions), "parking", PARK_S)
 
-    def _beside_trials(self, plan: Any, what: str, longest_s: float = PARK_S) -> None:
+    def _beside_trials(self, plan: Any, what: str, longest_s: float) -> None:
         """Run a plan that belongs to no trial, under the same guard, whatever has tripped.
 
         Raises:

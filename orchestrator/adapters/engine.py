@@ -23,7 +23,6 @@ def make_unattended(engine: RunEngine) -> None:
     engine.context_managers = []
     engine.waiting_hook = None
     engine.pause_msg = ""
-    engine.ignore_callback_exceptions = True  # a plot is not worth a measurement
     if type(engine._during_task) is not DuringTask:  # noqa: SLF001 - there is no other way in
         engine._during_task = DuringTask()  # noqa: SLF001
 

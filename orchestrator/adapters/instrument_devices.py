@@ -81,6 +81,8 @@ class InstrumentDevices:
         from devices.errors import NoSuchDevice
         from devices.loader import resolve
 
+        if (root := path.split(".")[0]) in self._instrument.devices and root not in self.all:
+            raise PlanFailed(f"the optional device {root!r} is absent, and {path!r} is needed")
         try:
             return resolve(self.all, path)
         except NoSuchDevice as error:
@@ -93,7 +95,7 @@ class InstrumentDevices:
     def named(self, value: Any) -> Any:
         """The same argument of a plan, with devices in place of the texts that name them."""
         if isinstance(value, str):
-            return self.at(value) if value.split(".")[0] in self.all else value
+            return self.at(value) if value.split(".")[0] in self._instrument.devices else value
         if isinstance(value, (list, tuple)):
             return [self.named(item) for item in value]
         if isinstance(value, Mapping):

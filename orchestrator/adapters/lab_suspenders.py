@@ -7,11 +7,12 @@ condition here: read afresh before each start, and a trip in the midst ends the 
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from bluesky.run_engine import RunEngine
 
-from orchestrator.adapters.conditions import Condition
+from orchestrator.adapters.conditions import INVALID, Condition
 from orchestrator.domain.spec import ConditionSpec
 
 Plan = Callable[[], Any] | Any
@@ -30,9 +31,14 @@ class SuspenderCondition(Condition):
 
     def _fault(self, value: Any, severity: Any) -> str | None:
         rules, name = self._rules, self._spec.signal
-        if value is None or value != value:
-            return f"{name} reads {value}"
-        bad = not rules._should_resume(value) if self._tripped else rules._should_suspend(value)  # noqa: SLF001
+        if value is None or severity is not None and int(severity) >= INVALID:
+            return f"{name} is in invalid alarm, or has no value"
+        try:
+            bad = value != value or (
+                not rules._should_resume(value) if self._tripped else rules._should_suspend(value)  # noqa: SLF001
+            )
+        except Exception as error:  # the lab's own rule may raise anything
+            return f"{type(rules).__name__} cannot judge {name}: {type(error).__name__}: {error}"
         if not bad:
             return None
         about = getattr(rules, "_tripped_message", "")
@@ -44,17 +50,25 @@ class Suspensions:
 
     What a suspender wants done before and after a suspension is kept, for whoever ends and starts
     attempts.
+
+    Args:
+        engine: its suspenders count, too.
+        suspenders: those of the instrument file; they are installed.
+        owed: file that is there while something is to be done before the next start: a shutter
+            that one worker has closed is opened by the next.
     """
 
-    def __init__(self, engine: RunEngine, suspenders: Sequence[Any]) -> None:
+    def __init__(self, engine: RunEngine, suspenders: Sequence[Any], owed: Path) -> None:
         self._engine = engine
         for one in suspenders:
             if one not in engine.suspenders:
                 engine.install_suspender(one)
         self.why: str | None = None
         """Why the running plan must end; None when no suspender has asked for that."""
+        self._owed = owed
         self._before: list[Plan] = []
-        self._after: list[Plan] = []
+        plans = [one._post_plan for one in engine.suspenders] if owed.exists() else []  # noqa: SLF001
+        self._after: list[Plan] = [plan for plan in plans if plan is not None]
         engine.request_suspend = self._requested
 
     def conditions(self, time_scale: float) -> list[Condition]:
@@ -78,6 +92,7 @@ class Suspensions:
     def is_done(self) -> None:
         """What was to be done before the next start has been done."""
         self._after = []
+        self._owed.unlink(missing_ok=True)
 
     @contextmanager
     def ignored(self) -> Generator[None]:
@@ -101,4 +116,7 @@ class Suspensions:
     ) -> None:
         self.why = self.why or justification or "a suspender has tripped"
         self._before += [] if pre_plan is None else [pre_plan]
-        self._after += [] if post_plan is None else [post_plan]
+        if post_plan is not None:
+            self._after.append(post_plan)
+            self._owed.parent.mkdir(parents=True, exist_ok=True)
+            self._owed.touch()

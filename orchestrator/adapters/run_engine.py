@@ -115,8 +115,15 @@ class EngineThread:
             self._engine.preprocessors = before
 
     def _emit(self, name: str, document: Mapping[str, Any]) -> None:
-        if self._current is not None:
-            self._current.sink(name, document)
+        execution = self._current
+        if execution is None:
+            return
+        try:
+            execution.sink(name, document)
+        except Exception:
+            if self._engine.ignore_callback_exceptions:  # as a lab's RunEngine may be told to
+                self.interrupt(execution, halt=False)
+            raise
 
 
 def _insist(execution: Execution, order: Callable[[], Any]) -> None:

@@ -4,8 +4,6 @@ All share one namespace, as IPython's startup folder does, and none is changed. 
 worker, where nobody sits at a terminal: there is a RunEngine `RE` and there is no `get_ipython`.
 """
 
-import contextlib
-import io
 import logging
 import os
 import sys
@@ -72,7 +70,7 @@ class Startup:
 def limited(call: Callable[[], Any], timeout_s: float, files: Sequence[str] = ()) -> Any:
     """What a lab's own function gives, for which it has so many seconds of wall time.
 
-    It runs in a thread of its own that can speak Channel Access, with nothing on standard input.
+    It runs in a thread of its own that can speak Channel Access.
 
     Raises:
         StartupFailed: it takes longer; with the line of ``files`` where it is.
@@ -89,9 +87,8 @@ def limited(call: Callable[[], Any], timeout_s: float, files: Sequence[str] = ()
             ended.append((None, error))
 
     thread = get_cl().thread_class(target=run, name="startup", daemon=True)
-    with _no_terminal():
-        thread.start()
-        thread.join(timeout_s)
+    thread.start()
+    thread.join(timeout_s)
     if not ended:
         frame = sys._current_frames().get(thread.ident)  # noqa: SLF001 - documented, for this
         where = _place(frame, files)
@@ -100,16 +97,6 @@ def limited(call: Callable[[], Any], timeout_s: float, files: Sequence[str] = ()
     if error is not None:
         raise error
     return value
-
-
-@contextlib.contextmanager
-def _no_terminal() -> Any:
-    """A question to a person fails at once instead of waiting for an answer."""
-    before, sys.stdin = sys.stdin, io.StringIO()
-    try:
-        yield
-    finally:
-        sys.stdin = before
 
 
 def _last_line(error: BaseException, file: str) -> int:

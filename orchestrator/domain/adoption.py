@@ -21,10 +21,10 @@ def with_adopted(data: Mapping[str, Any]) -> Mapping[str, Any]:
     Without limits such an entry says that the device is never set.
     """
     names = [name for _, name in _used(data)]
-    given = data.get("devices") or {}
-    if not names or not isinstance(given, Mapping):
+    given = data.get("devices")
+    if not names or not (given is None or isinstance(given, Mapping)):
         return data
-    devices = cast(Mapping[str, Any], given)
+    devices = _mapping(cast(object, given))
     return {**data, "devices": {**{name: {} for name in names}, **devices}}
 
 
@@ -38,8 +38,7 @@ def adoption_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
             if len(given) != 1:
                 found = " and ".join(given) or "none"
                 yield ("from", index), f"found {found}; give exactly one of {', '.join(KINDS)}"
-    devices = data.get("devices")
-    entries = cast(Mapping[str, Any], devices) if isinstance(devices, Mapping) else {}
+    entries = _mapping(data.get("devices"))
     taken: dict[str, int] = {}
     for place, name in _used(data):
         index = cast(int, place[1])
@@ -92,6 +91,10 @@ def _used(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]
             for position, name in enumerate(names):
                 if isinstance(name, str):
                     yield ("from", index, "use", position), name
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return cast(Mapping[str, Any], value) if isinstance(value, Mapping) else {}
 
 
 def _list(value: object) -> list[Any]:

@@ -31,6 +31,9 @@ from orchestrator.domain.expressions import Inequality, bound_on, inequality
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 """Names of campaigns, instruments and trials: they become keys and folder names."""
 
+CALL_S = 60.0
+"""Seconds of wall time for a lab's function that gives its RunEngine, or its suspenders."""
+
 INCONSISTENT = "inconsistent"
 """Type of pydantic's errors about keys that contradict each other."""
 
@@ -652,10 +655,21 @@ class InstrumentSpec(_Strict):
         return self
 
     @property
+    def adoption_s(self) -> float:
+        """Longest time in seconds that taking over what the lab has may take."""
+        sources = sum(source.timeout_s * (1 + len(source.use)) for source in self.sources)
+        return sources + CALL_S * sum(map(bool, (self.run_engine, self.suspenders)))
+
+    @property
+    def has_lab_engine(self) -> bool:
+        """True when plans run on the lab's own RunEngine."""
+        return bool(self.run_engine) or any(source.startup for source in self.sources)
+
+    @property
     def may_suspend(self) -> bool:
         """False when nothing can suspend a campaign but a lost device."""
-        engine = self.run_engine or any(source.startup for source in self.sources)
-        return bool(self.conditions or self.budgets or self.suspenders or engine)
+        own = self.conditions or self.budgets or self.suspenders
+        return bool(own or self.has_lab_engine)
 
     def limits(self, path: str) -> tuple[float, float] | None:
         """Limits of the device at a dotted path; None when the file gives none.

@@ -126,6 +126,7 @@ def test_a_startup_profile_runs_a_campaign_unchanged(beamline: Beamline) -> None
     assert [pv.removesuffix(".VAL") for pv in moves[:2]] == ["P:Y", "P:X"]
 
 
+@pytest.mark.slow
 def test_a_suspender_of_the_lab_suspends_the_campaign(beamline: Beamline) -> None:
     """Tripped before the first start, and again between trials, with its plans around it."""
     beamline.put("P:RING", 50)
@@ -179,6 +180,7 @@ def test_a_name_that_the_startup_lacks_is_told_with_near_ones(beamline: Beamline
     assert beamline.puts() == []
 
 
+@pytest.mark.slow
 def test_a_device_that_drops_suspends_the_campaign(beamline: Beamline) -> None:
     running = beamline.run(beamline.write(instrument=instrument(), trials=8))
     data_dir = beamline.data_dir
@@ -225,6 +227,7 @@ optimizer: {method: sobol, lookahead: 0}
 """
 
 
+@pytest.mark.slow
 def test_devices_of_ophyd_async(tmp_path: Path) -> None:
     pytest.importorskip("ophyd_async")
     lab = Beamline(tmp_path, 0)
@@ -270,6 +273,7 @@ optimizer: {method: sobol, lookahead: 0}
 """
 
 
+@pytest.mark.slow
 def test_third_party_classes_on_a_third_party_server(tmp_path: Path) -> None:
     """ophyd's own classes, a plan of bluesky.plans, and the example beamline of caproto."""
     port = free_port(None)

@@ -147,6 +147,42 @@ def test_make_a_twin_from_a_table(tmp_path: Path) -> None:
     assert fits(output, said), f"{command}\nshown:\n{output}\nsaid:\n{said}"
 
 
+def test_bring_your_own_devices(tmp_path: Path) -> None:
+    page = "how-to/bring-your-own-devices.md"
+    for block in (*blocks(page, "python"), *blocks(page, "yaml")):
+        name = block.partition("\n")[0].removeprefix("# ")
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(block)
+    (shown,) = blocks(page, "console")
+    command, _, output = shown.partition("\n")
+    more = {"PATH": f"{Path(LABWRIGHT).parent}{os.pathsep}{os.environ['PATH']}"}
+    more["PYTHONPATH"] = f"{tmp_path}:{os.getcwd()}"
+    said = _bash(command.removeprefix("$ "), tmp_path, more)
+    assert fits(output, said), said
+    (told,) = blocks(page, "text")
+    for file, right, wrong, line in zip(
+        ("profile/startup/10-devices.py", "instrument.yaml"),
+        ("SynGauss(", "slit"),
+        ("SynGaus(", "slti"),
+        told.splitlines(),
+        strict=True,
+    ):
+        text = (tmp_path / file).read_text()
+        (tmp_path / file).write_text(text.replace(right, wrong))
+        done = subprocess.run(
+            [LABWRIGHT, *command.split()[2:]],
+            cwd=tmp_path,
+            env=environment(**more),
+            text=True,
+            capture_output=True,
+            timeout=90,
+            check=False,
+        )
+        (tmp_path / file).write_text(text)
+        assert done.returncode == 2
+        assert line.replace("/home/lab", str(tmp_path)) in done.stderr
+
+
 def _bash(script: str, folder: Path, more: dict[str, str], said_to_it: str = "") -> str:
     done = subprocess.run(
         ["bash", "-euc", script],

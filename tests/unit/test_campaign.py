@@ -604,6 +604,36 @@ def test_a_device_that_is_lost_meanwhile_is_no_fault(lab: Lab) -> None:
     assert lab.ledger.instrument(INSTRUMENT.name).state is InstrumentState.RECOVERING
 
 
+def test_a_campaign_waits_for_a_device_that_is_lost(lab: Lab) -> None:
+    """It is suspended and no trial is tried; the worker that has connected again lets it go on."""
+    open_campaign(lab, spec())
+    worker = Worker(lab)
+    worker.begin()
+    lab.executor.is_connected, lab.executor.unrest = False, "x is not connected"  # type: ignore[attr-defined]
+
+    def comes_back(_: float) -> None:
+        lab.executor.is_connected, lab.executor.unrest = True, None  # type: ignore[attr-defined]
+
+    lab.clock.sleep = comes_back  # type: ignore[method-assign]
+    worker.work()
+    state = fold(lab.ledger.events(ID))
+    assert state.status is CampaignStatus.SUSPENDED
+    assert state.waiting_for == "a device is lost: x is not connected"
+    following = Worker(lab)
+    following.begin()
+    following._wait()
+    assert fold(lab.ledger.events(ID)).status is CampaignStatus.RUNNING
+
+
+def test_a_twin_that_was_started_anew_is_not_waited_for(lab: Lab) -> None:
+    open_campaign(lab, spec())
+    worker = Worker(lab, stays=lambda: False)
+    worker.begin()
+    lab.executor.is_connected = False  # type: ignore[attr-defined]
+    worker.work()
+    assert fold(lab.ledger.events(ID)).status is CampaignStatus.RUNNING
+
+
 def test_an_acquired_trial_is_reduced_by_the_next_worker(lab: Lab) -> None:
     campaign = spec()
     _left_running(lab, campaign, documents=True)

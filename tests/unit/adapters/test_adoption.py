@@ -99,7 +99,7 @@ def test_plans_of_a_startup(tmp_path: Path) -> None:
             "import time\nfor _ in range(40):\n    time.sleep(0.05)\n",
             r"startup.py:3: took longer than 0.5 s \('timeout_s'\)",
         ),
-        ("name = input('who are you? ')\n", "startup.py:1: EOFError"),
+        ("name = input('who are you? ')\n", "startup.py:1: (EOF|OS)Error"),
         ("def f(:\n", "startup.py:1: invalid syntax"),
         ("raise SystemExit(3)\n", "startup.py:1: SystemExit: 3"),
         (AXIS + "RE = 5\n", "RE of the startup is a int, not a RunEngine"),

@@ -86,6 +86,34 @@ def test_a_baseline_without_an_engine_of_the_lab(lab: Callable[..., Lab]) -> Non
     assert sorted(names) == ["baseline", "primary"]
 
 
+def test_signals_are_recorded_during_a_run(lab: Callable[..., Lab]) -> None:
+    source = {"factory": HERE, "use": ["BEAM"]}
+    made = lab(**{"from": [source]}, devices={"bench": BENCH, "BEAM": {}}, monitors=["BEAM"])
+    HOOKS.append(lambda: adoption_lab.BEAM.put(42.0))
+    made.run(f"{PLANS}.calls", {"detector": "bench.det", "number": 0})
+    documents = [document for name, document in made.documents() if name == "event"]
+    assert [one["data"]["beam"] for one in documents if "beam" in one["data"]] == [100.0, 42.0]
+
+
+def test_documents_that_cannot_be_saved_end_the_plan(
+    lab: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also on a RunEngine that ignores what its subscribers raise."""
+    made = lab("make_engine")
+
+    def full(self: Any, name: str, document: Any) -> None:
+        self.error = PlanFailed("the disk is full", "documents_not_saved")
+        raise self.error
+
+    monkeypatch.setattr("orchestrator.adapters.run_documents.DocumentWriter.write", full)
+    HOOKS.append(lambda: None)
+    with (
+        pytest.warns(UserWarning, match="the disk is full"),
+        pytest.raises(PlanFailed, match="the disk is full"),
+    ):
+        made.run(f"{PLANS}.cleans_up", {"detector": "bench.det", "marker": 0})
+
+
 @pytest.mark.parametrize(
     ("more", "told"),
     [
@@ -133,6 +161,22 @@ def test_a_suspender_that_trips_ends_the_attempt(lab: Callable[..., Lab]) -> Non
     assert adoption_lab.DONE == ["before", "after"]
     assert made.bench.told == told, "nothing is sent again"
     assert made.run().run_uid
+
+
+def test_the_next_worker_does_what_a_suspender_still_wants_done(lab: Callable[..., Lab]) -> None:
+    """Otherwise it would measure behind the shutter that the first one has closed."""
+    first = lab(**SUSPENDERS)
+    HOOKS.append(lambda: adoption_lab.BEAM.put(5.0))
+    with pytest.raises(PlanFailed):
+        first.run(f"{PLANS}.calls", {"detector": "bench.det", "number": 0})
+    assert adoption_lab.DONE == ["before"]
+    following = lab(**SUSPENDERS)
+    assert following.executor.tripped() == "SuspendFloor: beam is 5.0"
+    adoption_lab.BEAM.put(50.0)
+    assert following.executor.tripped() is None
+    assert adoption_lab.DONE == ["before", "after"]
+    assert lab(**SUSPENDERS).executor.tripped() is None
+    assert adoption_lab.DONE == ["before", "after"]
 
 
 def test_an_irreversible_plan_waits_where_it_stands(lab: Callable[..., Lab]) -> None:

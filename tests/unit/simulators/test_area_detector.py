@@ -105,16 +105,26 @@ def test_a_number_of_frames_closes_the_file(tmp_path: Path) -> None:
 
 def test_a_stop_ends_the_acquisition() -> None:
     async def stopped() -> None:
-        twin = create(0, lambda _: asyncio.sleep(0))
+        third = asyncio.Event()
+        slept = 0
+
+        async def sleep(_: float) -> None:
+            nonlocal slept
+            slept += 1
+            if slept == 3:
+                third.set()
+            await asyncio.sleep(0)
+
+        twin = create(0, sleep)
         pvs = {pv.name.removeprefix(CAM): pv for pv in twin.pvs}
         await pvs["ImageMode"].accept(2)
         running = asyncio.create_task(pvs["Acquire"].accept(1))
-        while int(pvs["ArrayCounter_RBV"].value) < 3:
-            await asyncio.sleep(0)
+        await third.wait()
         assert pvs["Acquire_RBV"].value == pvs["DetectorState_RBV"].value == 1
         await pvs["Acquire"].accept(0)
         await running
         assert pvs["Acquire_RBV"].value == pvs["DetectorState_RBV"].value == 0
+        assert int(pvs["ArrayCounter_RBV"].value) >= 2
 
     asyncio.run(stopped())
 

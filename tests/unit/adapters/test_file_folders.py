@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from orchestrator.adapters.bluesky_executor import BlueskyExecutor
 from orchestrator.adapters.file_folders import Folder, folder_of, place, writes_files
 from orchestrator.adapters.outbox import FileOutbox
 from orchestrator.adapters.room import LEAST_ROOM, FileRoom
+from orchestrator.domain.envelope import envelope_of
 from orchestrator.domain.errors import PlanFailed
-from orchestrator.domain.spec import FilesSpec
+from orchestrator.domain.spec import FilesSpec, InstrumentSpec
 from orchestrator.ports import PlanRequest
 
 METADATA = {"campaign_id": "focus-1", "trial_id": 7, "attempt": 2, "fence": 9, "instrument": "kb"}
@@ -121,9 +123,22 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         place(Folder(folder, str(folder), tmp_path), [])
 
 
+def executor(data_dir: Path, **files: Any) -> BlueskyExecutor:
+    text = {"name": "kb", "mode": "real", "devices": {"eye": {"class": "ophyd.Device"}}}
+    instrument = InstrumentSpec.from_data({**text, "files": files})
+    return BlueskyExecutor(instrument, envelope_of(instrument), data_dir)
+
+
 def test_no_trial_starts_whose_files_have_no_room(tmp_path: Path) -> None:
-    room = FileRoom(least=10**15)
-    assert room.lack() is None  # nobody writes files yet
+    for folder in ("built-in", f"{tmp_path}/files/{{campaign_id}}"):
+        room = executor(tmp_path, folder=folder, room_mb=10**9).file_room
+        outbox = FileOutbox(tmp_path, files_lack=room.lack)
+        assert f"the disk of {tmp_path} has less than" in str(outbox.lack())
+
+
+def test_where_the_files_go_may_be_known_only_later(tmp_path: Path) -> None:
+    room = executor(tmp_path, call="mylab.folder", room_mb=10**9).file_room
+    assert room.lack() is None
     room.use(tmp_path / "not" / "there")
     outbox = FileOutbox(tmp_path, files_lack=room.lack)
     said = str(outbox.lack())

@@ -21,7 +21,7 @@ from orchestrator.domain.errors import (
     PlanFailed,
     ReductionError,
 )
-from orchestrator.domain.spec import FILES_WAIT_S, InstrumentSpec
+from orchestrator.domain.spec import BUILT_IN, FILES_WAIT_S, FilesSpec, InstrumentSpec
 from orchestrator.ports import Ask, Evidence, PlanRequest, Traces
 
 if TYPE_CHECKING:
@@ -93,8 +93,7 @@ class BlueskyExecutor:
         self._budgets: Budgets | None = None
         self._paces: dict[str, float] = {}
         self._spoilt = False
-        files = instrument.files
-        self.file_room = FileRoom(files.room_mb * 10**6 if files else 0)
+        self.file_room = _room(instrument.files, data_dir)
         """Whether the files of detectors have room."""
 
     def load(self) -> None:
@@ -529,6 +528,14 @@ class _Attendance:
         except PlanFailed as unanswered:
             return unanswered
         return None
+
+
+def _room(files: FilesSpec | None, data_dir: Path) -> FileRoom:
+    if files is None:
+        return FileRoom()
+    named = (files.folder or "").partition("{")[0]  # the same for all attempts
+    folder = data_dir if files.folder == BUILT_IN else Path(named) if named else None
+    return FileRoom(files.room_mb * 10**6, folder)
 
 
 class _Halted(PlanAborted):

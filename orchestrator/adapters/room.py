@@ -49,11 +49,12 @@ class FileRoom:
 
     Args:
         least: bytes that an attempt's files need at least; 0 when unknown.
+        folder: somewhere on the disk that they go to; None when that is not known yet.
     """
 
-    def __init__(self, least: int = 0) -> None:
+    def __init__(self, least: int = 0, folder: Path | None = None) -> None:
         self._least = least
-        self._folder: Path | None = None
+        self._folder = folder
         self._largest = 0
 
     def use(self, folder: Path) -> None:

@@ -96,6 +96,17 @@ class KbMirrors:
         self._since_dump = math.inf
         self._motors = {name: self._motor(name, sleep) for name in BOUNDS}
         self._knives = {name: self._knife(name, sleep) for name in KNIVES}
+        self._sample_z = Motor(
+            "SMP:Z",
+            unit="mm",
+            what="sample stage along the beam, with all that looks at the focus; + is downstream",
+            limits=(-2.0, 2.0),
+            travel=(-2.5, 2.5),
+            velocity=0.5,
+            ramp=0.1,
+            sleep=sleep,
+            on_set=self._forget_triggers,
+        )
         self._current = Pv(
             "SR:CURRENT", RING_CURRENT, "mA", "ring current", precision=2, heartbeat=True
         )
@@ -152,7 +163,7 @@ class KbMirrors:
         )
         files = HDF5Plugin("KB:DET:HDF1:", port="HDF1", source="CAM1", size=SIZE)
         camera.feed(files.take)
-        self._axes = (*self._motors.values(), *self._knives.values())
+        self._axes = (*self._motors.values(), *self._knives.values(), self._sample_z)
         axes = [pv for motor in self._axes for pv in motor.pvs]
         beam = (self._current, self._dump, self._shutter)
         self.pvs = (*axes, *beam, self._drift, *spot.pvs, *diode.pvs, *camera.pvs, *files.pvs)
@@ -241,11 +252,17 @@ class KbMirrors:
         dials = {name: motor.dial for name, motor in self._motors.items()}
         for pitch in ("pitch_v", "pitch_h"):
             dials[pitch] += self._drifted
-        outcomes = evaluate(**dials, instance=self._instance)
+        z = self._sample_z.dial
+        outcomes = evaluate(**dials, instance=self._instance, sample_z=z)
         return {name: float(value) for name, value in outcomes.items()}
 
+    def _dials(self, *more: Motor) -> list[float]:
+        """Where the mirrors stand, and more; the sample stage counts only where it was moved to."""
+        dials = [motor.dial for motor in (*self._motors.values(), *more)]
+        return [*dials, z] if (z := self._sample_z.dial) else dials
+
     def _sample_spot(self) -> list[float]:
-        noise = self._spot_noise.draw((motor.dial for motor in self._motors.values()), 8)
+        noise = self._spot_noise.draw(self._dials(), 8)
         self._drifted += float(self._drift.value)
         if self._light == 0.0:
             return [0.0] * (len(CHANNELS) - 1) + [NO_LIGHT]
@@ -264,7 +281,7 @@ class KbMirrors:
         return [fwhm_v, fwhm_h, flux, centroid_v, centroid_h, focus, math.log10(focus)]
 
     def _sample_diode(self) -> list[float]:
-        shot, ring, dark = self._diode_noise.draw((motor.dial for motor in self._axes), 3)
+        shot, ring, dark = self._diode_noise.draw(self._dials(*self._knives.values()), 3)
         if self._light == 0.0:
             return [DARK_NOISE * dark]
         true = self._truth()
@@ -278,8 +295,7 @@ class KbMirrors:
         return [passed * (1.0 + CURRENT_NOISE * ring) + shot + DARK_NOISE * dark]
 
     def _expose(self, seconds: float) -> Frame:
-        dials = (motor.dial for motor in self._motors.values())
-        noise = self._frame_noise.image(dials, SIZE)
+        noise = self._frame_noise.image(self._dials(), SIZE)
         return frame(self._truth(), seconds * self._light, noise)
 
 

@@ -233,6 +233,7 @@ def evaluate(
     bend_hu: Real,
     bend_hd: Real,
     instance: int = 0,
+    sample_z: float = 0.0,
 ) -> dict[str, Real]:
     """Noiseless outcomes for settings as the user reads them off the axes.
 
@@ -244,6 +245,7 @@ def evaluate(
         bend_hu: curvature error of the horizontal mirror at its upstream end, %.
         bend_hd: the same, downstream.
         instance: which hidden zero offsets apply, not negative; see `offsets`.
+        sample_z: mm downstream of the nominal focus at which the beam is looked at.
 
     Returns:
         `fwhm_v` and `fwhm_h`, size of the focus in nm; `flux`, part of the full beam that passes
@@ -257,11 +259,13 @@ def evaluate(
         (np.asarray(pitch_v) + zero["pitch_v"]) * 1e-6,
         (np.asarray(bend_vu) + zero["bend_vu"]) * 1e-2,
         (np.asarray(bend_vd) + zero["bend_vd"]) * 1e-2,
+        sample_z * 1e-3,
     )
     horizontal = HORIZONTAL.image(
         (np.asarray(pitch_h) + zero["pitch_h"]) * 1e-6,
         (np.asarray(bend_hu) + zero["bend_hu"]) * 1e-2,
         (np.asarray(bend_hd) + zero["bend_hd"]) * 1e-2,
+        sample_z * 1e-3,
     )
     fwhm_v, fwhm_h = vertical.fwhm * 1e9, horizontal.fwhm * 1e9
     centroid_v, centroid_h = vertical.centroid * 1e6, horizontal.centroid * 1e6

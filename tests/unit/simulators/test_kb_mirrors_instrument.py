@@ -224,7 +224,7 @@ def test_instrument_file_agrees_with_what_is_served():
     entries = yaml.safe_load((FOLDER / "instrument.yaml").read_text())["devices"]
     pvs = Lab().pvs
     axes = {name for name, entry in entries.items() if "limits" in entry}
-    assert axes == {*BOUNDS, *KNIVES}
+    assert axes == {*BOUNDS, *KNIVES, "sample_z"}
     for name, prefix in KNIVES.items():
         assert entries[name]["prefix"] == prefix
         assert entries[name]["unit"] == pvs[f"{prefix}.VAL"].unit
@@ -250,3 +250,17 @@ def test_a_campaign_that_scans_knives_asks_the_same_of_the_mirrors():
     scanned, _ = read_campaign(FOLDER / "campaign_knife_edge.yaml")
     assert scanned.parameters == spec.parameters
     assert scanned.constraints == spec.constraints
+
+
+def test_off_the_focus_the_beam_is_larger_and_back_in_it_all_is_as_before():
+    lab = Lab()
+    lab.set(SETTINGS)
+    focused = lab.measure()
+    lab.put("SMP:Z.VAL", 1.0)
+    away = [lab.measure() for _ in range(30)]
+    true = evaluate(**SETTINGS, sample_z=1.0)
+    assert true["fwhm_h"] > 2.0 * evaluate(**SETTINGS)["fwhm_h"]
+    for name in ("fwhm_v", "fwhm_h"):
+        assert fmean(one[name] for one in away) == pytest.approx(true[name], rel=0.02)
+    lab.put("SMP:Z.VAL", 0.0)
+    assert lab.measure() == focused

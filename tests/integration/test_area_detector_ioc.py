@@ -1,0 +1,170 @@
+"""The twin's area detector over real Channel Access, driven by ophyd's own classes.
+
+Run as a program, this file is the client: `python THIS_FILE SCENARIO FOLDER` prints one JSON line.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
+
+
+# ------------------------------------------------------------------------- server
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    command = [sys.executable, "-m", "simulators.serve", "kb-mirrors", "--time-compression", "600"]
+    with subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE) as process:
+        try:
+            yield json.loads(process.stdout.readline())["port"]
+        finally:
+            process.kill()
+
+
+def client(scenario: str, port: int, folder: Path) -> Any:
+    environment = {name: v for name, v in os.environ.items() if not name.startswith("EPICS_")}
+    environment |= {
+        "EPICS_CA_ADDR_LIST": "127.0.0.1",
+        "EPICS_CA_AUTO_ADDR_LIST": "NO",
+        "EPICS_CA_SERVER_PORT": str(port),
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [sys.executable, __file__, scenario, str(folder)]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, text=True, capture_output=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_count_with_the_classes_of_a_beamline(port: int, tmp_path: Path) -> None:
+    """Ophyd's camera, plugin and mix-ins, put together as its documentation does it."""
+    answer = client("count", port, tmp_path)
+    assert answer["names"].count("event") == answer["names"].count("datum") == 3
+    assert answer["shape"] == [6, 256, 256]
+    assert answer["frames_per_point"] == 2
+    assert answer["data_key"] == {"shape": [2, 256, 256], "dtype_numpy": "<u2"}
+    assert answer["is_staged_back"]
+
+
+def test_our_own_class_does_the_same(port: int, tmp_path: Path) -> None:
+    answer = client("ours", port, tmp_path)
+    assert answer["names"].count("event") == 3
+    assert answer["shape"] == [6, 256, 256]
+
+
+def test_without_a_folder_staging_fails_at_once(port: int, tmp_path: Path) -> None:
+    answer = client("nowhere", port, tmp_path)
+    assert re.search(r"eye: its IOC finds no folder .*nowhere", answer["missing"])
+    assert "eye: no folder for its files; give 'files'" in answer["unset"]
+
+
+def test_every_name_that_is_served_is_one_of_areadetector(port: int, tmp_path: Path) -> None:
+    """As ophyd's class definitions list them: nothing is invented."""
+    from simulators.serve import twin_module
+    from simulators.twins import own_pvs
+
+    known = client("names", port, tmp_path)
+    served = [pv.name for pv in own_pvs(twin_module("kb-mirrors")) if ":DET:" in pv.name]
+    assert len(served) > 60
+    assert [name for name in served if name not in known] == []
+
+
+# ------------------------------------------------------------------------- client
+
+
+def usual(folder: Path) -> Any:
+    """A detector as beamlines write it."""
+    from ophyd import Component, SimDetector, SingleTrigger
+    from ophyd.areadetector.filestore_mixins import FileStoreHDF5IterativeWrite
+    from ophyd.areadetector.plugins import HDF5Plugin
+
+    class Files(HDF5Plugin, FileStoreHDF5IterativeWrite):
+        pass
+
+    class Detector(SingleTrigger, SimDetector):
+        hdf1 = Component(Files, "HDF1:", write_path_template=str(folder))
+
+    made = Detector("KB:DET:", name="eye", read_attrs=["hdf1"])
+    made.wait_for_connection(timeout=10)
+    return made
+
+
+def ours(folder: Path) -> Any:
+    from devices.area_detector import HDF5Detector
+
+    made = HDF5Detector("KB:DET:", name="eye", write_path_template=str(folder))
+    made.wait_for_connection(timeout=10)
+    return made
+
+
+def counted(detector: Any) -> dict[str, Any]:
+    import h5py
+    from bluesky import RunEngine
+    from bluesky.plans import count
+
+    documents: list[tuple[str, Any]] = []
+    engine = RunEngine({})
+    engine.subscribe(lambda *document: documents.append(document))
+    detector.cam.num_images.set(2).wait(timeout=5)
+    before = detector.cam.image_mode.get()
+    engine(count([detector], 3))
+    (resource,) = (one for name, one in documents if name == "resource")
+    (descriptor,) = (one for name, one in documents if name == "descriptor")
+    key = descriptor["data_keys"]["eye_image"]
+    with h5py.File(Path(resource["root"], resource["resource_path"])) as file:
+        shape = file["/entry/data/data"].shape
+    return {
+        "names": [name for name, _ in documents],
+        "shape": shape,
+        "frames_per_point": resource["resource_kwargs"]["frame_per_point"],
+        "data_key": {name: key[name] for name in ("shape", "dtype_numpy")},
+        "is_staged_back": detector.cam.image_mode.get() == before,
+    }
+
+
+def nowhere(folder: Path) -> dict[str, str]:
+    said = {}
+    for name, path in (("missing", folder / "nowhere"), ("unset", Path("/"))):
+        try:
+            ours(path).stage()
+        except Exception as error:
+            said[name] = f"{type(error).__name__}: {error}"
+    return said
+
+
+def names(folder: Path) -> list[str]:
+    """Every PV of ophyd's camera and of its plugin in all versions."""
+    from ophyd import SimDetectorCam
+    from ophyd.areadetector import plugins
+
+    kinds = [getattr(plugins, name) for name in dir(plugins) if name.startswith("HDF5Plugin")]
+    prefixes = [("KB:DET:cam1:", SimDetectorCam), *(("KB:DET:HDF1:", kind) for kind in kinds)]
+    found: set[str] = set()
+    for prefix, kind in prefixes:
+        for _, _, component in kind.walk_components():
+            if component.suffix is not None:
+                found |= {f"{prefix}{component.suffix}", f"{prefix}{component.suffix}_RBV"}
+    return sorted(found)
+
+
+SCENARIOS = {
+    "count": lambda folder: counted(usual(folder)),
+    "ours": lambda folder: counted(ours(folder)),
+    "nowhere": nowhere,
+    "names": names,
+}
+
+if __name__ == "__main__":
+    print(json.dumps(SCENARIOS[sys.argv[1]](Path(sys.argv[2]))))

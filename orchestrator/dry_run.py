@@ -93,9 +93,7 @@ def dry_run(
     chosen = _points(campaign, points)
     files = [one.model_dump_json(by_alias=True) for one in (campaign, instrument)]
     report: dict[str, Any] = {"trial_s": None, "campaign_s": None}
-    child = AnsweringChild(
-        "orchestrator.adapters.dry_run_process", *files, environment=ENVIRONMENT
-    )
+    child = AnsweringChild("orchestrator.adapters.dry_run_process", *files, environment=ENVIRONMENT)
     try:
         child.load(LOAD_S)
         begun = child.ask(None, LOAD_S)
@@ -111,7 +109,7 @@ def dry_run(
             if twin["is_reduced"]:
                 found.untried.clear()
             history = _measured(child, campaign, past[-NEWEST:], scale)
-            report = _times(campaign, found.answers, history, twin["beside_s"], scale)
+            report = _times(campaign, found.answers, history, twin, scale)
     except (ChildDied, TimeoutError) as error:
         text = str(error) or "it gave no answer in time"
         found.problems.append(Finding(f"the process of the dry run: {text}"))
@@ -237,17 +235,18 @@ def _times(
     campaign: CampaignSpec,
     answers: Sequence[Mapping[str, Any]],
     history: Sequence[Measured],
-    beside_s: float | None,
+    twin: Mapping[str, Any],
     scale: float,
 ) -> dict[str, Any]:
     waits = [answer["waits_s"] / scale for answer in answers]
-    pace, unknown = learned(history), []
-    source = "history"
-    if pace is None and beside_s is not None:
-        pace, source = Pace(beside_s / scale, 0), "twin"
+    is_told = twin["moves_s"] is not None
+    moves = twin["moves_s"] if is_told else fmean(answer["moves_s"] for answer in answers)
+    pace, source, unknown = learned(history, moves / scale), "history", []
+    if pace is None and is_told:
+        pace, source = Pace((moves + twin["readings_s"]) / scale, 0, moves / scale), "twin"
     if pace is None:
-        beside = fmean(answer["lab_s"] - answer["waits_s"] for answer in answers) / scale
-        pace, source = Pace(beside, 0), "speeds and settling"
+        beside = fmean(answer["lab_s"] - answer["waits_s"] for answer in answers)
+        pace, source = Pace(beside / scale, 0, moves / scale), "speeds and settling"
         unknown = sorted({path for answer in answers for path in answer["unknown"]})
     trials = [pace.trial_s(one) for one in waits]
     return {
@@ -315,5 +314,3 @@ def _spread(values: Sequence[float]) -> dict[str, float] | None:
     if not values:
         return None
     return {"low": min(values), "mean": fmean(values), "high": max(values)}
-
-

@@ -4,7 +4,6 @@ import inspect
 import math
 import sys
 from collections.abc import Mapping
-from typing import Any
 
 from orchestrator.adapters.plan_catalog import find_plan
 from orchestrator.domain.envelope import device_settings

@@ -29,9 +29,7 @@ def _dry_run(name: str) -> dict[str, float]:
     texts = [one.model_dump_json(by_alias=True) for one in (files.campaign, files.instrument)]
     points = space_filling_points(files.campaign, POINTS)
     began = time.monotonic()
-    child = AnsweringChild(
-        "orchestrator.adapters.dry_run_process", *texts, environment=ENVIRONMENT
-    )
+    child = AnsweringChild("orchestrator.adapters.dry_run_process", *texts, environment=ENVIRONMENT)
     try:
         child.load(60)
         child.ask(None, 60)

@@ -9,7 +9,6 @@ from tests.unit.dry_run import bad_plans
 from tests.unit.dry_run.test_bad_plans import line_with
 
 
-
 class Written:
     """What is told of an EPICS signal without a server."""
 

@@ -91,10 +91,11 @@ class Looker:
 
         Returns:
             ``problems``, ``warnings`` and ``untried`` (pairs of a text and ``file:line`` or None;
-            the last: why the reducer makes nothing of made-up readings), ``messages``,
-            ``moves`` (lowest and highest setting by device), ``triggers`` (counts), ``waits_s``
-            (what the plan sleeps), ``moves_s``, ``lab_s`` (all, as far as known), ``unknown`` (devices whose
-            time nobody has stated) and ``uses`` (amount and unit of what is spent, by name).
+            the last: why the reducer makes nothing of made-up readings), ``messages``, ``moves``
+            (lowest and highest setting by device), ``triggers`` (counts), ``waits_s`` (what the
+            plan sleeps), ``moves_s`` and ``lab_s`` (all) as far as they are known, ``unknown``
+            (devices whose time nobody has stated) and ``uses`` (amount and unit of what is spent,
+            by name).
         """
         from orchestrator.adapters.message_walk import Walk
 
@@ -118,14 +119,7 @@ class Looker:
         return {
             "problems": problems,
             "untried": untried,
-            "warnings": [
-                (
-                    f"{name}() is called and its messages are never obeyed: 'yield from' is missing",
-                    line,
-                )
-                for line, name in self._forgotten.items()
-                if not problems
-            ],
+            "warnings": [] if problems else self._unobeyed(),
             "messages": walked.messages,
             "moves": {path: (min(at), max(at)) for path, at in walked.sets.items()},
             "triggers": dict(walked.triggers),
@@ -135,6 +129,10 @@ class Looker:
             "uses": {} if problems else self._uses(parameters, problems),
             "unknown": sorted(walked.unknown),
         }
+
+    def _unobeyed(self) -> list[tuple[str, str]]:
+        text = "is called and its messages are never obeyed: 'yield from' is missing"
+        return [(f"{name}() {text}", line) for line, name in self._forgotten.items()]
 
     def on_twin(self, points: list[Mapping[str, Any]]) -> Answer:
         """What the twin's own instrument makes of the first of these trials, within this process.

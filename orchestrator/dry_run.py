@@ -13,7 +13,7 @@ from orchestrator.adapters.answering_child import AnsweringChild, ChildDied
 from orchestrator.adapters.sealed import ENVIRONMENT
 from orchestrator.adapters.sobol_optimizer import satisfies, space_filling_points
 from orchestrator.domain.errors import LedgerError
-from orchestrator.domain.foresight import Measured, Pace, corners, doubts, learned
+from orchestrator.domain.foresight import MOST_CORNERS, Measured, Pace, corners, doubts, learned
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.domain.trial import ParameterValue
@@ -159,7 +159,8 @@ def earlier_trials(
 
 def _points(campaign: CampaignSpec, count: int) -> list[Parameters]:
     """Corners first, then points of the campaign's own sequence."""
-    edges = [one for one in corners(campaign) if satisfies(campaign, one)][: count // 2]
+    most = min(MOST_CORNERS, count // 2)
+    edges = [one for one in corners(campaign, most) if satisfies(campaign, one)]
     return [*space_filling_points(campaign, count - len(edges)), *edges]
 
 

@@ -53,8 +53,8 @@ def doubts(campaign: CampaignSpec) -> Iterator[tuple[str, str]]:
         )
 
 
-def corners(campaign: CampaignSpec) -> list[dict[str, ParameterValue]]:
-    """The corners of the space, evenly thinned to at most ``MOST_CORNERS``."""
+def corners(campaign: CampaignSpec, most: int = MOST_CORNERS) -> list[dict[str, ParameterValue]]:
+    """The corners of the space, evenly thinned to at most so many."""
     ends: list[tuple[ParameterValue, ...]] = []
     for one in campaign.parameters.values():
         if one.choices is not None:
@@ -63,8 +63,8 @@ def corners(campaign: CampaignSpec) -> list[dict[str, ParameterValue]]:
             low, high = one.range
             ends.append((int(low), int(high)) if one.type == "int" else (low, high))
     count = 2 ** len(ends)
-    kept = min(count, MOST_CORNERS)
-    wanted = [number * (count - 1) // (kept - 1) for number in range(kept)]
+    kept = min(count, most)
+    wanted = [number * (count - 1) // max(1, kept - 1) for number in range(kept)]
     return [_corner(list(campaign.parameters), ends, number) for number in wanted]
 
 

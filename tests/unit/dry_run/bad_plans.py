@@ -22,7 +22,7 @@ class AsyncAxis:
         self.name = name
         self.is_mock = False
 
-    async def connect(self, mock=False, timeout=10.0):
+    async def connect(self, mock=False):
         self.is_mock = mock
 
     async def read(self):

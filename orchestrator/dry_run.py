@@ -13,7 +13,7 @@ from orchestrator.adapters.answering_child import AnsweringChild, ChildDied
 from orchestrator.adapters.sealed import ENVIRONMENT
 from orchestrator.adapters.sobol_optimizer import satisfies, space_filling_points
 from orchestrator.domain.errors import LedgerError
-from orchestrator.domain.foresight import Measured, Pace, corners, doubts, learned
+from orchestrator.domain.foresight import MOST_CORNERS, Measured, Pace, corners, doubts, learned
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.domain.trial import ParameterValue
@@ -109,7 +109,7 @@ def dry_run(
             if twin["is_reduced"]:
                 found.untried.clear()
             history = _measured(child, campaign, past[-NEWEST:], scale)
-            report = _times(campaign, found.answers, history, twin["beside_s"], scale)
+            report = _times(campaign, found.answers, history, twin, scale)
     except (ChildDied, TimeoutError) as error:
         text = str(error) or "it gave no answer in time"
         found.problems.append(Finding(f"the process of the dry run: {text}"))
@@ -159,7 +159,8 @@ def earlier_trials(
 
 def _points(campaign: CampaignSpec, count: int) -> list[Parameters]:
     """Corners first, then points of the campaign's own sequence."""
-    edges = [one for one in corners(campaign) if satisfies(campaign, one)][: count // 2]
+    most = min(MOST_CORNERS, count // 2)
+    edges = [one for one in corners(campaign, most) if satisfies(campaign, one)]
     return [*space_filling_points(campaign, count - len(edges)), *edges]
 
 
@@ -235,17 +236,18 @@ def _times(
     campaign: CampaignSpec,
     answers: Sequence[Mapping[str, Any]],
     history: Sequence[Measured],
-    beside_s: float | None,
+    twin: Mapping[str, Any],
     scale: float,
 ) -> dict[str, Any]:
     waits = [answer["waits_s"] / scale for answer in answers]
-    pace, unknown = learned(history), []
-    source = "history"
-    if pace is None and beside_s is not None:
-        pace, source = Pace(beside_s / scale, 0), "twin"
+    is_told = twin["moves_s"] is not None
+    moves = twin["moves_s"] if is_told else fmean(answer["moves_s"] for answer in answers)
+    pace, source, unknown = learned(history, moves / scale), "history", []
+    if pace is None and is_told:
+        pace, source = Pace((moves + twin["readings_s"]) / scale, 0, moves / scale), "twin"
     if pace is None:
-        beside = fmean(answer["lab_s"] - answer["waits_s"] for answer in answers) / scale
-        pace, source = Pace(beside, 0), "speeds and settling"
+        beside = fmean(answer["lab_s"] - answer["waits_s"] for answer in answers)
+        pace, source = Pace(beside / scale, 0, moves / scale), "speeds and settling"
         unknown = sorted({path for answer in answers for path in answer["unknown"]})
     trials = [pace.trial_s(one) for one in waits]
     return {

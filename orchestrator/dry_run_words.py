@@ -35,8 +35,8 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     if found["trial_s"]:
         yield from _durations(found)
     for one in found["untried"]:
-        where = f"{one['file']}:{one['line']}" if one["file"] else "the reducer"
-        yield f"the reducer is not tried: the readings of fakes are made up ({where}: {one['message']})"
+        where = f"{one['file']}:{one['line']}: " if one["file"] else ""
+        yield f"the reducer is not tried, for fakes make readings up ({where}{one['message']})"
 
 
 def _finding(one: Mapping[str, Any], points: int) -> str:

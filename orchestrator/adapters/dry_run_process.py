@@ -7,6 +7,7 @@ import copy
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from orchestrator.adapters.answering_child import answer_questions
@@ -32,8 +33,9 @@ def load(campaign: str, instrument: str) -> Any:
     """What answers, for the two files as JSON.
 
     The question None is answered with what is wrong before any plan is looked at, a list of
-    parameters with what the twin makes of them; a pair of parameters, and settings by dotted name where the devices stand before (None: in the middle of
-    their limits), with what the trial would do.
+    parameters with what the twin makes of them, and a pair with what one trial would do: its
+    parameters, and where devices stand before, by dotted name (None: in the middle of their
+    limits).
     """
     seal()
     from orchestrator.adapters.fake_instrument import put_fakes_in_place
@@ -93,10 +95,11 @@ class Looker:
 
         Returns:
             ``problems``, ``warnings`` and ``untried`` (pairs of a text and ``file:line`` or None;
-            the last: why the reducer makes nothing of made-up readings), ``messages``,
-            ``moves`` (lowest and highest setting by device), ``triggers`` (counts), ``waits_s``
-            (what the plan sleeps), ``lab_s`` (all, as far as known), ``unknown`` (devices whose
-            time nobody has stated) and ``uses`` (amount and unit of what is spent, by name).
+            the last: why the reducer makes nothing of made-up readings), ``messages``, ``moves``
+            (lowest and highest setting by device), ``triggers`` (counts), ``waits_s`` (what the
+            plan sleeps), ``moves_s`` and ``lab_s`` (all) as far as they are known, ``unknown``
+            (devices whose time nobody has stated) and ``uses`` (amount and unit of what is spent,
+            by name).
         """
         from orchestrator.adapters.message_walk import Walk
 
@@ -120,41 +123,40 @@ class Looker:
         return {
             "problems": problems,
             "untried": untried,
-            "warnings": [
-                (
-                    f"{name}() is called and its messages are never obeyed: 'yield from' is missing",
-                    line,
-                )
-                for line, name in self._forgotten.items()
-                if not problems
-            ],
+            "warnings": [] if problems else self._unobeyed(),
             "messages": walked.messages,
             "moves": {path: (min(at), max(at)) for path, at in walked.sets.items()},
             "triggers": dict(walked.triggers),
             "waits_s": walked.waits_s,
             "lab_s": walked.lab_s,
+            "moves_s": walked.moves_s,
             "uses": {} if problems else self._uses(parameters, problems),
             "unknown": sorted(walked.unknown),
         }
+
+    def _unobeyed(self) -> list[tuple[str, str]]:
+        text = "is called and its messages are never obeyed: 'yield from' is missing"
+        return [(f"{name}() {text}", line) for line, name in self._forgotten.items()]
 
     def on_twin(self, points: list[Mapping[str, Any]]) -> Answer:
         """What the twin's own instrument makes of the first of these trials, within this process.
 
         Returns:
-            ``beside_s``: mean lab seconds of moves and readings, None where no twin tells it; and
+            ``moves_s`` and ``readings_s``: mean lab seconds, None where no twin tells them;
             ``problems``: outcomes that are no numbers although the readings are the twin's;
             ``is_reduced``: True when the reducer gave outcomes.
         """
         from orchestrator.adapters.twin_in_process import TwinByInstrument, twin_in_process
         from orchestrator.domain.errors import ReductionError, Unusable
 
-        seconds: list[float] = []
+        moves: list[float] = []
+        readings: list[float] = []
         problems: list[str] = []
         is_reduced = False
         try:
             twin = twin_in_process(self._campaign, self._instrument, 0)
         except Unusable:
-            return {"beside_s": None, "problems": [], "is_reduced": False}
+            return {"moves_s": None, "readings_s": None, "problems": [], "is_reduced": False}
         for parameters in points[:TWIN_TRIALS] if isinstance(twin, TwinByInstrument) else ():
             try:
                 measured = twin.measure(parameters)
@@ -162,11 +164,16 @@ class Looker:
                 problems += [str(error)] if "not finite" in str(error) else []
                 continue
             is_reduced = True
-            seconds.append((measured.moves_s or 0.0) + (measured.readings_s or 0.0))
+            moves.append(measured.moves_s or 0.0)
+            readings.append(measured.readings_s or 0.0)
         is_never = len(problems) == TWIN_TRIALS
-        beside_s = sum(seconds) / len(seconds) if seconds else None
         told = problems[:1] if is_never else []
-        return {"beside_s": beside_s, "problems": told, "is_reduced": is_reduced}
+        return {
+            "moves_s": fmean(moves) if moves else None,
+            "readings_s": fmean(readings) if readings else None,
+            "problems": told,
+            "is_reduced": is_reduced,
+        }
 
     def _uses(self, parameters: Mapping[str, Any], problems: list[Any]) -> dict[str, Any]:
         from orchestrator.adapters.plan_uses import plan_uses

@@ -103,9 +103,12 @@ class FakeInstrument(InstrumentDevices):
     def place(self, device: Any, value: Any) -> None:
         """Let a device stand somewhere."""
         self._placed[id(device)] = value
+        if not isinstance(value, (int, float, str)):
+            return
         for signal in (device, *(getattr(device, name, None) for name in _POSITIONS)):
-            if hasattr(signal, "sim_put") and isinstance(value, (int, float, str)):
-                signal.sim_put(value)
+            sim_put = getattr(signal, "sim_put", None)
+            if sim_put is not None:
+                sim_put(value)
 
     def position(self, device: Any) -> float | None:
         """Where a device stands; None when nobody has said so, or it is no number."""

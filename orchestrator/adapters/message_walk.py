@@ -43,6 +43,8 @@ class Walked:
     triggers: Counter[str] = field(default_factory=Counter)
     waits_s: float = 0.0
     """Lab time of the plan's own sleeps."""
+    moves_s: float = 0.0
+    """Lab time of its moves, as far as it is known, as if they were one after another."""
     lab_s: float = 0.0
     """Lab time of all of it, as far as it is known."""
     unknown: set[str] = field(default_factory=set)
@@ -171,7 +173,9 @@ class Walk:
         if speed is None or before is None or not isinstance(value, (int, float)):
             return None if settle_s == 0 else settle_s
         way = abs(value - before)
-        return settle_s + (way / speed + ramp_s if way else 0.0)
+        under_way_s = way / speed + ramp_s if way else 0.0
+        self.walked.moves_s += under_way_s
+        return settle_s + under_way_s
 
     def _sleep(self, message: Msg) -> None:
         self.walked.waits_s += float(message.args[0])

@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 
 ENOUGH = 5
 """Earlier trials from which a duration is learned; fewer say too little."""
-ENOUGH_OF_MODEL = 2
-"""The same for trials that a model proposed: two of them foretell the next better than none."""
+NEWEST = 10
+"""Trials that a model proposed, from which the next ones are foretold."""
+NEARER = 0.5
+"""Part of the time of moves that is left when a model proposes: its points lie closer together than
+those that fill the space. About what the twins' campaigns show."""
 MOST_CORNERS = 50
 
 
@@ -50,8 +53,8 @@ def doubts(campaign: CampaignSpec) -> Iterator[tuple[str, str]]:
         )
 
 
-def corners(campaign: CampaignSpec) -> list[dict[str, ParameterValue]]:
-    """The corners of the space, evenly thinned to at most ``MOST_CORNERS``."""
+def corners(campaign: CampaignSpec, most: int = MOST_CORNERS) -> list[dict[str, ParameterValue]]:
+    """The corners of the space, evenly thinned to at most so many."""
     ends: list[tuple[ParameterValue, ...]] = []
     for one in campaign.parameters.values():
         if one.choices is not None:
@@ -60,8 +63,8 @@ def corners(campaign: CampaignSpec) -> list[dict[str, ParameterValue]]:
             low, high = one.range
             ends.append((int(low), int(high)) if one.type == "int" else (low, high))
     count = 2 ** len(ends)
-    kept = min(count, MOST_CORNERS)
-    wanted = [number * (count - 1) // (kept - 1) for number in range(kept)]
+    kept = min(count, most)
+    wanted = [number * (count - 1) // max(1, kept - 1) for number in range(kept)]
     return [_corner(list(campaign.parameters), ends, number) for number in wanted]
 
 
@@ -91,6 +94,8 @@ class Pace:
     beside_s: float
     learned_from: int
     """Earlier trials that say so; 0 when it is estimated."""
+    moves_s: float = 0.0
+    """What of it are moves between points that fill the space, as far as known."""
     model_trial_s: float | None = None
     """Mean seconds of trials that a model proposed, sleeps included; None while too few are known.
 
@@ -105,17 +110,20 @@ class Pace:
     def campaign_s(self, campaign: CampaignSpec, waits_s: Sequence[float]) -> float:
         """Seconds of all trials; ``waits_s`` are the sleeps at points that fill the space."""
         everywhere, trials = self.trial_s(fmean(waits_s)), campaign.budget.trials
-        if self.model_trial_s is None or campaign.optimizer.method == "sobol":
+        if campaign.optimizer.method == "sobol":
             return trials * everywhere
-        first, later = min(campaign.initial_trials, trials), self.model_trial_s
+        later = self.model_trial_s
+        if later is None:
+            later = everywhere - (1 - NEARER) * min(self.moves_s, self.beside_s)
+        first = min(campaign.initial_trials, trials)
         return first * everywhere + (trials - first) * later
 
 
-def learned(history: Sequence[Measured]) -> Pace | None:
-    """The pace of earlier trials; None when there are fewer than ``ENOUGH``.
+def learned(history: Sequence[Measured], moves_s: float = 0.0) -> Pace | None:
+    """The pace of earlier trials, oldest first; None when there are fewer than ``ENOUGH``.
 
     What a plan sleeps is known from its messages; moves, acquisitions and overheads are the
-    median of what remains.
+    median of what remains. ``moves_s`` as in ``Pace``.
     """
     if len(history) < ENOUGH:
         return None
@@ -123,6 +131,6 @@ def learned(history: Sequence[Measured]) -> Pace | None:
     if len(filling) < ENOUGH:
         filling = list(history)
     beside_s = max(0.0, median(one.took_s - one.waits_s for one in filling))
-    modelled = [one.took_s for one in history if one.by_model]
-    model_trial_s = fmean(modelled) if len(modelled) >= ENOUGH_OF_MODEL else None
-    return Pace(beside_s, len(history), model_trial_s)
+    modelled = [one.took_s for one in history if one.by_model][-NEWEST:]
+    model_trial_s = fmean(modelled) if len(modelled) >= ENOUGH else None
+    return Pace(beside_s, len(history), moves_s, model_trial_s)

@@ -18,7 +18,8 @@ INSTRUMENT = """
 name: beamline
 mode: real
 devices:
-  motor: {class: devices.SetpointReadback, prefix: "B:M", unit: mm, limits: [0, 100], tolerance: 0.05}
+  motor:
+    {class: devices.SetpointReadback, prefix: "B:M", unit: mm, limits: [0, 100], tolerance: 0.05}
   shutter: {class: tests.beamline.devices.Shutter, prefix: "B:SHUTTER", limits: [0, 1]}
   camera: {class: tests.beamline.devices.Camera, prefix: "B:CAM", timeout_s: 2}
 """

@@ -65,14 +65,16 @@ def test_many_corners_are_thinned_and_each_end_is_kept():
 def test_what_is_beside_the_sleeps_is_learned():
     history = [Measured(waits, waits + 3.0, by_model=False) for waits in (1.0, 2.0, 5.0, 7.0)]
     assert learned(history) is None
-    late = Measured(1.0, 60.0, by_model=False)  # somebody stood in the way
-    assert learned([*history, late]) == Pace(3.0, 5)
-    modelled = [Measured(0.5, seconds, by_model=True) for seconds in (2.0, 4.0)]
-    assert learned([*history, late, *modelled]) == Pace(3.0, 7, 3.0)
+    history.append(Measured(1.0, 60.0, by_model=False))  # somebody stood in the way
+    assert learned(history, 2.0) == Pace(3.0, 5, 2.0)
+    few = [Measured(0.5, seconds, by_model=True) for seconds in (2.0, 4.0)]
+    assert learned([*history, *few]) == Pace(3.0, 7)
+    assert learned([*history, *few * 3]) == Pace(3.0, 11, 0.0, 3.0)
 
 
 def test_a_campaign_takes_its_first_trials_and_then_those_of_a_model():
     waits = [1.0, 3.0]
     assert Pace(4.0, 0).campaign_s(campaign(20), waits) == 20 * 6.0
-    assert Pace(4.0, 9, 2.0).campaign_s(campaign(20), waits) == 5 * 6.0 + 15 * 2.0
-    assert Pace(4.0, 9, 2.0).campaign_s(campaign(20, method="sobol"), waits) == 20 * 6.0
+    assert Pace(4.0, 0, 2.0).campaign_s(campaign(20), waits) == 5 * 6.0 + 15 * 5.0
+    assert Pace(4.0, 9, 2.0, 1.0).campaign_s(campaign(20), waits) == 5 * 6.0 + 15 * 1.0
+    assert Pace(4.0, 9, 2.0, 1.0).campaign_s(campaign(20, method="sobol"), waits) == 20 * 6.0

@@ -13,11 +13,43 @@ COUNT_DOWN = 3
 BLOCKED = threading.Event()
 
 
+class AsyncAxis:
+    """Speaks as ophyd-async does: everything is awaited, and connecting has a mock."""
+
+    parent = None
+
+    def __init__(self, name):
+        self.name = name
+        self.is_mock = False
+
+    async def connect(self, mock=False):
+        self.is_mock = mock
+
+    async def read(self):
+        assert self.is_mock
+        return {self.name: {"value": 0.0, "timestamp": 0.0}}
+
+    async def describe(self):
+        return {self.name: {"source": "mock", "dtype": "number", "shape": []}}
+
+    def set(self, value):
+        raise AssertionError("a dry run moves nothing")
+
+
 def good(settings, detector, md=None):
     yield from bps.open_run(md=md)
     for movable, value in settings.items():
         yield from bps.mv(movable, value)
     yield from bps.trigger_and_read([detector, *settings])
+    yield from bps.close_run()
+
+
+def moves_another(settings, detector, axis):
+    yield from bps.open_run()
+    yield from bps.mv(axis, 0.25)
+    at = yield from bps.rd(axis)
+    assert at == 0.25
+    yield from bps.trigger_and_read([detector, axis])
     yield from bps.close_run()
 
 

@@ -109,6 +109,14 @@ def test_a_good_plan_passes(look, plan, args):
     assert found["triggers"]["bench.det"] >= 1
 
 
+def test_a_device_of_ophyd_async_is_connected_as_a_mock(look):
+    entry = {"class": f"{HERE}.AsyncAxis", "limits": [-1, 1], "tolerance": 0.01}
+    args = {"detector": "bench.det", "axis": "axis"}
+    found = look("moves_another", args, devices={"axis": entry})
+    assert found["problems"] == []
+    assert found["moves"]["axis"] == (0.25, 0.25)
+
+
 def test_a_forgotten_yield_from_is_told(look):
     found = look("forgets")
     assert found["warnings"] == [

@@ -97,9 +97,9 @@ def _as_tuple(value: Any) -> Any:
 
 
 def _checked(
-    campaign: CampaignSpec, given: object, who: str, declared: Mapping[str, str]
+    campaign: CampaignSpec, given: object, who: str, declared: Mapping[str, str | None]
 ) -> dict[str, Outcome]:
-    """The outcomes that somebody gave; ``declared`` are units by name."""
+    """The outcomes that somebody gave; ``declared`` are units by name, None where the device decides."""
     if not isinstance(given, Mapping):
         raise ReductionError(f"{who} gave {given!r}, not a mapping of outcomes")
     if len(given) > MOST_OUTCOMES:

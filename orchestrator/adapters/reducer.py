@@ -99,7 +99,7 @@ def _as_tuple(value: Any) -> Any:
 def _checked(
     campaign: CampaignSpec, given: object, who: str, declared: Mapping[str, str | None]
 ) -> dict[str, Outcome]:
-    """The outcomes that somebody gave; ``declared`` are units by name, None where the device decides."""
+    """The outcomes that somebody gave; ``declared`` are units, None where the device decides."""
     if not isinstance(given, Mapping):
         raise ReductionError(f"{who} gave {given!r}, not a mapping of outcomes")
     if len(given) > MOST_OUTCOMES:

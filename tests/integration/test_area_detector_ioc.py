@@ -78,6 +78,7 @@ def test_without_a_folder_staging_fails_at_once(port: int, tmp_path: Path) -> No
     answer = client("nowhere", port, tmp_path)
     assert re.search(r"eye: its IOC finds no folder .*nowhere", answer["missing"])
     assert "eye: no folder for its files; give 'files'" in answer["unset"]
+    assert "eye: longer than 255 characters" in answer["long"]
 
 
 def test_every_name_that_is_served_is_one_of_areadetector(port: int, tmp_path: Path) -> None:
@@ -146,7 +147,8 @@ def counted(detector: Any) -> dict[str, Any]:
 
 def nowhere(folder: Path) -> dict[str, str]:
     said = {}
-    for name, path in (("missing", folder / "nowhere"), ("unset", Path("/"))):
+    tried = {"missing": folder / "nowhere", "unset": Path("/"), "long": folder / ("x" * 250)}
+    for name, path in tried.items():
         try:
             ours(path).stage()
         except Exception as error:

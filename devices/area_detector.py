@@ -16,7 +16,6 @@ from ophyd.device import Staged
 
 from devices.errors import NoFolder
 
-
 LONGEST_PATH = 255
 """Characters that areaDetector has room for."""
 

@@ -16,6 +16,9 @@ from ophyd.device import Staged
 
 from devices.errors import NoFolder
 
+LONGEST_PATH = 255
+"""Characters that areaDetector has room for."""
+
 
 class HDF5Files(HDF5Plugin, FileStoreHDF5IterativeWrite):
     """The IOC's file plugin: one file from stage to unstage, one datum for each trigger."""
@@ -24,7 +27,7 @@ class HDF5Files(HDF5Plugin, FileStoreHDF5IterativeWrite):
         """Open a file.
 
         Raises:
-            NoFolder: no folder was given, or the IOC has none of that name.
+            NoFolder: no folder was given, its path is too long, or the IOC has none of that name.
         """
         path = self.make_filename()[2]
         if path == "/":
@@ -32,6 +35,8 @@ class HDF5Files(HDF5Plugin, FileStoreHDF5IterativeWrite):
                 f"{self.root.name}: no folder for its files; give 'files' in the instrument file, "
                 "or 'write_path_template' under the device's kwargs"
             )
+        if len(path) > LONGEST_PATH:
+            raise NoFolder(f"{self.root.name}: longer than {LONGEST_PATH} characters: {path}")
         self.file_path.set(path).wait(timeout=10)
         if not self.file_path_exists.get():
             raise NoFolder(f"{self.root.name}: its IOC finds no folder {path}")

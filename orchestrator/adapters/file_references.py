@@ -35,9 +35,16 @@ class FileReferences:
         self._shapes: dict[str, Mapping[str, Any]] = {}
         """Data keys of each descriptor."""
         self._streamed: dict[tuple[str, str, int], Frames] = {}
+        self._wrong: str | None = None
 
     def look(self, name: str, document: Mapping[str, Any]) -> None:
         """Take one document; those that refer to no file are passed over."""
+        try:
+            self._take(name, document)
+        except (KeyError, TypeError, ValueError) as error:  # classes of labs write what they like
+            self._wrong = self._wrong or f"a document {name!r} refers to no file: {error!r}"
+
+    def _take(self, name: str, document: Mapping[str, Any]) -> None:
         match name:
             case "descriptor":
                 self._shapes[document["uid"]] = document["data_keys"]
@@ -83,6 +90,8 @@ class FileReferences:
             wait_s: how long a file may take to appear on the read path, seconds.
             sleep: waits between two looks.
         """
+        if self._wrong is not None:
+            return self._wrong
         looks = math.ceil(wait_s / LOOK_S)  # for all files together
         for (path, dataset), frames in self.files.items():
             while (why := _lacks(path, dataset, frames)) is not None:
@@ -99,18 +108,11 @@ class FileReferences:
 
     def _add(self, resource: str, datum_id: str, kwargs: Mapping[str, Any]) -> None:
         about = self._resources[resource]
-        said = about["resource_kwargs"]
-        per_point = int(said.get("frame_per_point") or 1)
-        first = int(kwargs.get("point_number", 0)) * per_point
-        numbers = range(first, first + per_point)
-        path = self._located(about["root"], about["resource_path"])
-        if about["spec"] in ONE_FRAME_A_FILE:
-            dataset = said.get("key", DATASET) if "HDF5" in about["spec"] else None
-            names = (said["template"] % (f"{path}/", said["filename"], n) for n in numbers)
-            parts = tuple(Part(Path(name), dataset, 0, 1) for name in names)
+        spec, path = about["spec"], self._located(about["root"], about["resource_path"])
+        if spec.startswith("AD_HDF5") or spec in ONE_FRAME_A_FILE:
+            parts = tuple(_parts(spec, path, about["resource_kwargs"], kwargs))
         else:
-            dataset = said.get("key", DATASET) if about["spec"].startswith("AD_HDF5") else None
-            parts = (Part(path, dataset, numbers.start, numbers.stop),)
+            parts = (Part(path, None, 0, 1),)
         self._datums[datum_id] = Frames(parts)
 
     def _add_stream(self, document: Mapping[str, Any]) -> None:
@@ -133,6 +135,21 @@ class FileReferences:
         said = Path(root, path)
         moved = self._data_dir / path.lstrip("/")
         return moved if not said.exists() and moved.exists() else said
+
+
+def _parts(
+    spec: str, path: Path, said: Mapping[str, Any], kwargs: Mapping[str, Any]
+) -> Iterator[Part]:
+    """Where areaDetector's file plugin puts the frames of one datum."""
+    per_point = int(said.get("frame_per_point") or 1)
+    first = int(kwargs.get("point_number", 0)) * per_point
+    dataset = said.get("key", DATASET) if spec.startswith("AD_HDF5") else None
+    if spec not in ONE_FRAME_A_FILE:
+        yield Part(path, dataset, first, first + per_point)
+        return
+    for number in range(first, first + per_point):
+        name = said["template"] % (f"{path}/", said["filename"], number)
+        yield Part(Path(name), dataset, 0, 1)
 
 
 def _lacks(path: Path, dataset: str | None, frames: int) -> str | None:

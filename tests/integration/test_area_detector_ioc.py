@@ -23,8 +23,15 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def port() -> Iterator[int]:
+def puts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """File with a line for each put."""
+    return tmp_path_factory.mktemp("witness") / "puts.jsonl"
+
+
+@pytest.fixture(scope="module")
+def port(puts: Path) -> Iterator[int]:
     command = [sys.executable, "-m", "simulators.serve", "kb-mirrors", "--time-compression", "600"]
+    command += ["--witness", str(puts)]
     with subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE) as process:
         try:
             yield json.loads(process.stdout.readline())["port"]
@@ -58,8 +65,11 @@ def test_a_count_with_the_classes_of_a_beamline(port: int, tmp_path: Path) -> No
     assert answer["is_staged_back"]
 
 
-def test_our_own_class_does_the_same(port: int, tmp_path: Path) -> None:
+def test_our_own_class_does_the_same(port: int, tmp_path: Path, puts: Path) -> None:
     answer = client("ours", port, tmp_path)
+    lines = [json.loads(line) for line in puts.read_text().splitlines()]
+    paths = [line["value"] for line in lines if line["pv"] == "KB:DET:HDF1:FilePath"]
+    assert f"{tmp_path}/" in paths
     assert answer["names"].count("event") == 3
     assert answer["shape"] == [6, 256, 256]
 
@@ -68,6 +78,7 @@ def test_without_a_folder_staging_fails_at_once(port: int, tmp_path: Path) -> No
     answer = client("nowhere", port, tmp_path)
     assert re.search(r"eye: its IOC finds no folder .*nowhere", answer["missing"])
     assert "eye: no folder for its files; give 'files'" in answer["unset"]
+    assert "eye: longer than 255 characters" in answer["long"]
 
 
 def test_every_name_that_is_served_is_one_of_areadetector(port: int, tmp_path: Path) -> None:
@@ -136,7 +147,8 @@ def counted(detector: Any) -> dict[str, Any]:
 
 def nowhere(folder: Path) -> dict[str, str]:
     said = {}
-    for name, path in (("missing", folder / "nowhere"), ("unset", Path("/"))):
+    tried = {"missing": folder / "nowhere", "unset": Path("/"), "long": folder / ("x" * 250)}
+    for name, path in tried.items():
         try:
             ours(path).stage()
         except Exception as error:

@@ -182,6 +182,19 @@ def test_files_of_another_kind_are_there_and_not_empty(tmp_path: Path) -> None:
         np.asarray(frames)
 
 
+def test_files_of_a_spec_that_nobody_knows(tmp_path: Path) -> None:
+    (tmp_path / "eye.raw").write_bytes(b"1234")
+    about = resource("/", str(tmp_path / "eye.raw")[1:], "MYLAB", frame_per_point="all")
+    assert references(scan(about)).problem() is None
+
+
+def test_what_refers_to_nothing_is_no_evidence() -> None:
+    orphan = {"resource": "res", "datum_id": "res/0", "datum_kwargs": {}}
+    assert references([("datum", orphan)]).problem() == (
+        "a document 'datum' refers to no file: KeyError('res')"
+    )
+
+
 def test_streamed_frames(tmp_path: Path) -> None:
     """As ophyd-async refers to files: joined end to end, two frames for each event."""
     path = tmp_path / "with space.h5"

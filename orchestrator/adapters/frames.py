@@ -67,6 +67,12 @@ class Frames:
         read = [_read(part, part.first, part.stop) for part in self.parts]
         return np.asarray(np.concatenate(read) if len(read) > 1 else read[0], dtype=dtype)
 
+    def read(self) -> Any:
+        """All frames, as ``numpy.asarray`` gives them."""
+        import numpy as np
+
+        return np.asarray(self)
+
     def __getitem__(self, key: Any) -> Any:
         """What the same index gives of the array; one frame alone is read alone.
 

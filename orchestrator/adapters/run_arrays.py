@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.adapters.frames import Frames
 from orchestrator.adapters.plain import number
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _variable(key: str, cells: Sequence[Any], attributes: Mapping[str, Any]) -> 
     import xarray as xr
     from xarray.core import indexing
 
-    if cells and all(isinstance(cell, StoredArray) for cell in cells):
+    if cells and all(isinstance(cell, StoredArray | Frames) for cell in cells):
         column = _column(cells)
         values: Any = indexing.LazilyIndexedArray(column)
     else:
@@ -116,7 +117,7 @@ def _variable(key: str, cells: Sequence[Any], attributes: Mapping[str, Any]) -> 
     return xr.Variable(["seq_num", *inner], values, attributes)
 
 
-def _column(cells: Sequence[StoredArray]) -> Any:
+def _column(cells: Sequence[StoredArray | Frames]) -> Any:
     """What xarray asks for the events that are looked at, and for nothing else."""
     import numpy as np
     from xarray.backends import BackendArray

@@ -36,6 +36,9 @@ def test_a_detector_of_ophyd_async(tmp_path: Path) -> None:
     assert first.ndim == 3
     assert first.shape == second.shape
     assert first.max() > 0
+    images = run.dataset("primary")["blob"]
+    assert images.shape == (2, *first.shape)
+    assert (images[1].values == second).all()
     file.unlink()
     with pytest.raises(PlanFailed, match=r"detector file .*blob\.h5 is missing"):
         recorder.evidence()

@@ -3,8 +3,6 @@
 import os
 import re
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -21,31 +19,10 @@ PROSE = BLOCK.sub("", (DOCS / PAGE).read_text())
 SPANS = sorted({" ".join(span.split()) for span in re.findall(r"`([^`]+)`", PROSE)})
 CODE = [span for span in SPANS if re.fullmatch(r"[\w/]+\.(py|lua)", span)]
 TESTS = [span for span in SPANS if "::" in span]
-RECORD = [span for span in SPANS if span not in CODE and span not in TESTS]
+VERBS = [span for span in SPANS if span.startswith("labwright ")]
+"""That these are there is tested for all pages together."""
+RECORD = sorted({*SPANS} - {*CODE, *TESTS, *VERBS})
 STEPS = re.split(r"^## \d+\. ", PROSE, flags=re.MULTILINE)[1:]
-
-
-@dataclass
-class Run:
-    """The run that the page's commands made."""
-
-    folder: Path
-    shown_and_said: list[tuple[str, str, str]]
-    """Command, what the page shows, what it said."""
-
-    @property
-    def ledger(self) -> str:
-        """The file in which the server keeps its log."""
-        (log,) = self.folder.glob("labwright-data/ledger/appendonlydir/*.incr.aof")
-        return log.read_text(errors="replace")
-
-    @property
-    def texts(self) -> Iterator[str]:
-        """All that can be read in the data folder, and the names of its files."""
-        for path in self.folder.rglob("*"):
-            yield path.name
-            if path.suffix in (".json", ".jsonl", ".csv"):
-                yield path.read_text()
 
 
 def type_in(command: str, folder: Path) -> str:
@@ -53,9 +30,7 @@ def type_in(command: str, folder: Path) -> str:
     done = subprocess.run(
         ["bash", "-euc", command],
         cwd=folder,
-        env=environment(
-            COLUMNS="80", PATH=f"{Path(LABWRIGHT).parent}{os.pathsep}{os.environ['PATH']}"
-        ),
+        env=environment(PATH=f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}"),
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -66,34 +41,33 @@ def type_in(command: str, folder: Path) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder = tmp_path_factory.mktemp("trial")
-    typed: list[tuple[str, str, str]] = []
-    for block in blocks(PAGE, "console"):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, _, shown = part.partition("\n")
-            typed.append((command, shown, type_in(command, folder)))
-    return Run(folder, typed)
+def test_a_run_leaves_behind_what_the_page_shows_and_names(tmp_path: Path) -> None:
+    shown = [
+        part.partition("\n")
+        for block in blocks(PAGE, "console")
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
+    ]
+    assert len(shown) == 9
+    for command, _, output in shown:
+        said = type_in(command, tmp_path)
+        assert fits(output, said), f"{command}\nshown:\n{output}\nsaid:\n{said}"
+    (log,) = tmp_path.glob("labwright-data/ledger/appendonlydir/*.incr.aof")
+    ledger = log.read_bytes().decode(errors="replace").split("\r\n")
+    texts = _texts(tmp_path)
+    for span in RECORD:
+        if span.startswith("labwright-data/"):
+            assert (tmp_path / span).exists(), span
+        elif span.startswith("{lab}:"):
+            assert span in ledger
+        else:
+            assert any(span in text for text in texts) or _is_in_code(span), span
 
 
-def test_the_commands_say_what_the_page_shows(run: Run) -> None:
-    assert len(run.shown_and_said) == 9
-    for command, shown, said in run.shown_and_said:
-        assert fits(shown, said), f"{command}\nshown:\n{shown}\nsaid:\n{said}"
-
-
-@pytest.mark.parametrize("span", RECORD)
-def test_what_the_page_names_is_in_the_run_or_in_the_code(span: str, run: Run) -> None:
-    if span.startswith("labwright "):
-        verb = span.split()[1]
-        assert re.search(rf"^│ {verb} ", type_in("labwright --help", run.folder), re.MULTILINE)
-    elif span.startswith("labwright-data/"):
-        assert (run.folder / span).exists()
-    elif span.startswith("{lab}:"):
-        assert f"\n{span}\n" in run.ledger.replace("\r", "")
-    else:
-        assert _is_in_code(span) or any(span in text for text in run.texts)
+def _texts(folder: Path) -> list[str]:
+    """The names of all files in a folder, and what those hold that people may read."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    readable = [path for path in files if path.suffix in (".json", ".jsonl", ".csv")]
+    return [path.name for path in files] + [path.read_text() for path in readable]
 
 
 def _is_in_code(name: str) -> bool:

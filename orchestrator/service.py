@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from orchestrator.adapters.child import is_proven_dead
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import Unusable, near
 from orchestrator.domain.events import iso
@@ -153,12 +154,14 @@ def answer(
     """Give a running plan what it asks for; gives the sentence to say.
 
     Raises:
-        Unusable: nothing is asked, or not what ``question`` (its id) names.
+        Unusable: nothing is asked, not what ``question`` (its id) names, or by a worker that is
+            dead.
     """
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     if len(text) > ev.LONGEST_TEXT:
         raise Unusable(f"an answer has at most {ev.LONGEST_TEXT} characters, not {len(text)}")
-    trial = state_of(ledger, campaign_id).asking
+    state = state_of(ledger, campaign_id)
+    trial = state.asking
     if trial is None or trial.question is None:
         raise Unusable(f"no plan of campaign {campaign_id!r} waits for an answer")
     waiting = trial.question
@@ -167,6 +170,8 @@ def answer(
             f"question {question!r} does not wait for an answer; {waiting.question!r} does: "
             f"{waiting.text}"
         )
+    if is_proven_dead(ledger.instrument(state.instrument).holder or ""):
+        raise Unusable(f"the worker that asks {waiting.text!r} is gone; the next attempt asks anew")
     given = ev.Answered(trial_id=trial.trial_id, question=waiting.question, text=text, by=by)
     if not ledger.answer(campaign_id, given):
         raise Unusable(f"question {waiting.question!r} was answered, or its attempt has ended")

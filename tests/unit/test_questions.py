@@ -53,6 +53,22 @@ def test_a_person_answers(lab: Lab) -> None:
     assert answered.by == "ada"
 
 
+def test_nobody_answers_a_worker_that_is_dead(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused: list[str] = []
+
+    def reply() -> None:
+        with pytest.raises(Unusable) as error:
+            service.answer(lab.ledger, ID, "B7", by="ada")
+        refused.append(str(error.value))
+        monkeypatch.undo()
+        service.answer(lab.ledger, ID, "B8", by="ada")
+
+    monkeypatch.setattr(service, "is_proven_dead", lambda holder: holder == lab.worker)
+    asks_until(lab, {3: reply})
+    assert refused == ["the worker that asks 'sample loaded?' is gone; the next attempt asks anew"]
+    assert lab.executor.answer == "B8"  # type: ignore[attr-defined]
+
+
 def test_a_question_that_nobody_answers_ends_the_attempt_and_calls_a_person(lab: Lab) -> None:
     asks_until(lab, {})
     state = fold(lab.ledger.events(ID))

@@ -25,8 +25,10 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from orchestrator.domain.adoption import with_adopted
-from orchestrator.domain.consistency import Finding, campaign_findings, instrument_findings
+from orchestrator.domain.campaign_consistency import campaign_findings
 from orchestrator.domain.expressions import Inequality, bound_on, inequality
+from orchestrator.domain.findings import Finding
+from orchestrator.domain.instrument_consistency import instrument_findings
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 """Names of campaigns, instruments and trials: they become keys and folder names."""

@@ -154,7 +154,7 @@ def test_without_happi_a_database_is_refused(tmp_path: Path, monkeypatch: Any) -
         ),
         (
             "devices:\n  x: {class: a.B, prefix: P}\n  y: {class: a.B, prefix: P}",
-            ":5: devices.y.prefix: 'P' is the PV of device 'x' too",
+            ":5: devices.y.prefix: 'P' is device 'x' already; give each",
         ),
         ("devices: {x: {class: a.B}}\nbaseline: [y]", ":4: baseline.0: 'y' is no device"),
         ("devices: {x: {class: a.B}}\nmd: {required: [a]}", ":4: md: RE.md is that of the lab's"),

@@ -18,6 +18,7 @@ from bluesky.utils import IllegalMessageSequence, Msg
 from orchestrator.adapters.fake_instrument import Done, FakeInstrument
 from orchestrator.adapters.plan_lines import line_of_error, line_of_plan
 from orchestrator.adapters.run_documents import Run
+from orchestrator.domain.errors import told
 
 MOST_MESSAGES = 100_000
 """A plan with more counts as one that never ends."""
@@ -92,17 +93,15 @@ class Walk:
             with _at_most(PLAN_S):
                 self._walk(plan)
         except Endless as error:
-            self._note(
-                f"the plan never ends: {error}", line_of_error(error) or line_of_plan(written)
-            )
+            line = line_of_error(error) or line_of_plan(written)
+            self._note(f"the plan never ends: {error}", line)
             _close(plan)
         except BaseException as error:  # noqa: B036 - a plan may raise anything
-            self._note(_words(error), line_of_error(error) or line_of_plan(written))
+            self._note(told(error), line_of_error(error) or line_of_plan(written))
         else:
             if not self.walked.runs:
-                self._note(
-                    "the plan ends without a run: nothing is measured", line_of_plan(written)
-                )
+                text = "the plan ends without a run: nothing is measured"
+                self._note(text, line_of_plan(written))
         return self.walked
 
     def _walk(self, plan: Messages) -> None:
@@ -239,12 +238,6 @@ class Walk:
 
 _KNOWN = frozenset(RunEngine({}, context_managers=[], during_task=None).commands)
 """Every message that the RunEngine obeys."""
-
-
-def _words(error: BaseException) -> str:
-    from orchestrator.domain.errors import LabError
-
-    return str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
 
 
 def _close(plan: Messages) -> None:

@@ -7,15 +7,18 @@ end and plans that clean up need both otherwise.
 
 import signal
 from collections import Counter, defaultdict
-from collections.abc import Callable, Generator, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from bluesky.run_engine import RunEngine
-from bluesky.utils import IllegalMessageSequence, Msg
+from bluesky.utils import IllegalMessageSequence, Msg, MsgGenerator
 
+from orchestrator.adapters.engine import new_engine
 from orchestrator.adapters.fake_instrument import Done, FakeInstrument
+from orchestrator.adapters.messages import group_of, value_of
 from orchestrator.adapters.plan_lines import line_of_error, line_of_plan
 from orchestrator.adapters.run_documents import Run
 from orchestrator.domain.errors import told
@@ -24,8 +27,6 @@ MOST_MESSAGES = 100_000
 """A plan with more counts as one that never ends."""
 PLAN_S = 10.0
 """So many seconds of this computer without an end mean the same."""
-
-Messages = Generator[Msg, Any, Any]
 
 
 class Endless(BaseException):
@@ -82,7 +83,7 @@ class Walk:
             "RE_class": lambda _: RunEngine,
         }
 
-    def go(self, plan: Messages, written: Any) -> Walked:
+    def go(self, plan: MsgGenerator[Any], written: Any) -> Walked:
         """Walk to the end, or to where the plan fails.
 
         Args:
@@ -104,7 +105,7 @@ class Walk:
                 self._note(text, line_of_plan(written))
         return self.walked
 
-    def _walk(self, plan: Messages) -> None:
+    def _walk(self, plan: MsgGenerator[Any]) -> None:
         response: Any = None
         error: BaseException | None = None
         while True:
@@ -123,7 +124,7 @@ class Walk:
                 error = caught
 
     def _answer(self, message: Msg) -> Any:
-        if message.command not in _KNOWN:
+        if message.command not in _known():
             raise KeyError(f"the RunEngine knows no message {message.command!r}")
         answer = self._on.get(message.command)
         return None if answer is None else answer(message)
@@ -133,8 +134,7 @@ class Walk:
 
     def _set(self, message: Msg) -> Done:
         device = message.obj
-        value = message.args[0] if message.args else message.kwargs.get("value")
-        value = value.item() if getattr(value, "shape", None) == () else value
+        value = value_of(message)
         self._fakes.check_value(device, value)
         path = self._fakes.paths.path(device) or device.name
         before = self._fakes.position(device)
@@ -160,7 +160,7 @@ class Walk:
     def _takes(self, message: Msg, path: str, seconds: float | None) -> None:
         if seconds is None:
             self.walked.unknown.add(path)
-        self._ends[message.kwargs.get("group")].append(self.walked.lab_s + (seconds or 0.0))
+        self._ends[group_of(message)].append(self.walked.lab_s + (seconds or 0.0))
 
     def _move_s(self, device: Any, path: str, before: float | None, value: Any) -> float | None:
         """Seconds of a move, by the speed in the instrument file or the device's own velocity."""
@@ -181,8 +181,7 @@ class Walk:
         self.walked.lab_s += float(message.args[0])
 
     def _wait(self, message: Msg) -> bool:
-        group = message.args[0] if message.args else message.kwargs.get("group")
-        self.walked.lab_s = max(self.walked.lab_s, *self._ends.pop(group, ()), 0.0)
+        self.walked.lab_s = max(self.walked.lab_s, *self._ends.pop(group_of(message), ()), 0.0)
         return True
 
     def _read(self, message: Msg) -> dict[str, Any]:
@@ -236,11 +235,13 @@ class Walk:
         return self._open[message.run]
 
 
-_KNOWN = frozenset(RunEngine({}, context_managers=[], during_task=None).commands)
-"""Every message that the RunEngine obeys."""
+@cache
+def _known() -> frozenset[str]:
+    """Every message that the RunEngine obeys."""
+    return frozenset(new_engine().commands)
 
 
-def _close(plan: Messages) -> None:
+def _close(plan: MsgGenerator[Any]) -> None:
     try:
         plan.close()
     except BaseException:  # noqa: B036 - it has been named as the plan that never ends

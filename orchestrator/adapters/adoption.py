@@ -16,7 +16,7 @@ from devices.errors import NoSuchDevice
 from devices.loader import dotted as by_dotted_name
 from orchestrator.adapters.device_sources import finder, named, of_factory, of_happi
 from orchestrator.adapters.engine import new_engine, read_beside
-from orchestrator.adapters.located import located
+from orchestrator.adapters.instrument_lines import with_line
 from orchestrator.adapters.startup import Startup, StartupFailed, limited
 from orchestrator.domain.errors import DeviceUnavailable, PlanFailed, near
 from orchestrator.domain.spec import CALL_S, DeviceSpec, InstrumentSpec, SourceSpec
@@ -134,7 +134,7 @@ class Adopted:
             log.exception("%s of the instrument file", place)
             is_ours = isinstance(error, (StartupFailed, NoSuchDevice))
             text = str(error) if is_ours else f"{type(error).__name__}: {error}"
-        raise DeviceUnavailable(f"{located(self._instrument, place)}: {text}")
+        raise DeviceUnavailable(f"{with_line(self._instrument, place)}: {text}")
 
 
 def with_read_beside(

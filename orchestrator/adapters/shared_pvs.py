@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from orchestrator.adapters.located import located
+from orchestrator.adapters.instrument_lines import with_line
 from orchestrator.domain.spec import InstrumentSpec
 
 
@@ -23,7 +23,7 @@ def shared_pvs(devices: Mapping[str, Any], instrument: InstrumentSpec) -> list[s
             if owner != name and other is not signal and limited:
                 found.setdefault((owner, name), pv)
     return [
-        f"{located(instrument, _place(instrument, name))}: {name!r} sets the PV {pv!r}, and so "
+        f"{with_line(instrument, _place(instrument, name))}: {name!r} sets the PV {pv!r}, and so "
         f"does {owner!r}; take one of them"
         for (owner, name), pv in found.items()
     ]

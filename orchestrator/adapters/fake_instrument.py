@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from orchestrator.adapters.device_parts import signals, subdevices
 from orchestrator.adapters.device_paths import DevicePaths
 from orchestrator.adapters.instrument_devices import InstrumentDevices
 from orchestrator.domain.errors import DeviceUnavailable
@@ -170,9 +171,8 @@ class FakeInstrument(InstrumentDevices):
 def parts(device: Any) -> Iterator[Any]:
     """A device and all its parts, in whichever library it is written."""
     yield device
-    if hasattr(device, "walk_subdevices"):
-        yield from (part for _, part in device.walk_subdevices(include_lazy=False))
-        yield from (walked.item for walked in device.walk_signals(include_lazy=False))
+    yield from subdevices(device)
+    yield from signals(device)
     for part in [*vars(device).values()]:
         if getattr(part, "parent", None) is device and not hasattr(device, "walk_subdevices"):
             yield from parts(part)

@@ -5,6 +5,8 @@ from typing import Any
 
 from bluesky.utils import Msg
 
+from orchestrator.adapters.device_parts import subdevices
+
 
 def plain(value: Any) -> Any:
     """A Python number for a numpy scalar."""
@@ -30,9 +32,7 @@ def named_parts(device: Any, values: Mapping[str, Any]) -> list[tuple[Any, Any]]
 
 def staged_signals(device: Any) -> Iterator[tuple[Any, Any]]:
     """Each signal that staging sets, of the device and of its parts, with the value it will get."""
-    walk = getattr(device, "walk_subdevices", None)
-    parts = [part for _, part in walk(include_lazy=False)] if walk else []
-    for part in (device, *parts):
+    for part in (device, *subdevices(device)):
         for signal, value in dict(getattr(part, "stage_sigs", {})).items():
             yield (_attribute(part, signal) if isinstance(signal, str) else signal), value
 

@@ -26,7 +26,7 @@ def load(campaign: str, instrument: str) -> Any:
     limits).
     """
     seal()
-    from orchestrator.adapters.fake_instrument import put_fakes_in_place
+    from orchestrator.adapters.fake_epics import put_fakes_in_place
 
     spec = InstrumentSpec.model_validate_json(instrument)
     values, time_scale = _served(spec)

@@ -43,6 +43,7 @@ class Walked:
     sets: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     """Each setting, by dotted name, in its order."""
     triggers: Counter[str] = field(default_factory=Counter)
+    """How often each detector is triggered, by dotted name."""
     waits_s: float = 0.0
     """Lab time of the plan's own sleeps."""
     moves_s: float = 0.0

@@ -9,7 +9,8 @@ from statistics import fmean
 from typing import Any
 
 from orchestrator.adapters.adoption import Adopted, with_read_beside
-from orchestrator.adapters.fake_instrument import FakeInstrument, watch_epics
+from orchestrator.adapters.fake_epics import watch_epics
+from orchestrator.adapters.fake_instrument import FakeInstrument
 from orchestrator.adapters.forgotten_stubs import watch_stubs
 from orchestrator.adapters.message_walk import Walk
 from orchestrator.adapters.plan_catalog import find_reducer

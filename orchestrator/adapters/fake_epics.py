@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Report = Callable[[str, str], None]
-"""Is told the device's path and the method, when one is ordered outside the messages."""
+"""Is told the path of a device, or the name of a PV, and the method by which it was ordered
+outside the messages."""
 
 
 def put_fakes_in_place(values: Mapping[str, Any]) -> None:

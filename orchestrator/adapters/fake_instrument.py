@@ -57,7 +57,7 @@ class FakeInstrument(InstrumentDevices):
 
     Args:
         instrument: the instrument file.
-        report: see ``Report``.
+        report: see ``fake_epics.Report``.
         adopted: what the lab's code made, in this process: its EPICS signals are fakes already.
 
     Raises:

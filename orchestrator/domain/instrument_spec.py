@@ -289,14 +289,17 @@ class InstrumentSpec(Strict):
         own = self.conditions or self.budgets or self.suspenders
         return bool(own or self.has_lab_engine)
 
+    def device(self, path: str) -> DeviceSpec | None:
+        """The entry of the device that a dotted path begins with; None when there is none."""
+        return self.devices.get(path.partition(".")[0])
+
     def limits(self, path: str) -> tuple[float, float] | None:
         """Limits of the device at a dotted path; None when the file gives none.
 
         The limits of ``stage`` hold for each of its axes, ``stage.x`` among them, unless ``axes``
         gives it limits of its own.
         """
-        name, _, axis = path.partition(".")
-        device = self.devices.get(name)
+        device, axis = self.device(path), path.partition(".")[2]
         if device is None:
             return None
         while axis:
@@ -307,5 +310,5 @@ class InstrumentSpec(Strict):
 
     def unit(self, path: str) -> str:
         """Unit of the device at a dotted path; empty when it has none."""
-        device = self.devices.get(path) or self.devices.get(path.split(".")[0])
+        device = self.device(path)
         return device.unit if device else ""

@@ -6,17 +6,16 @@ Nothing can move: all code of the lab runs in a sealed child process, on fakes o
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from statistics import fmean
 from typing import Any
 
 from orchestrator.adapters.answering_child import AnsweringChild, ChildDied
 from orchestrator.adapters.sealed import ENVIRONMENT
 from orchestrator.adapters.sobol_optimizer import satisfies, space_filling_points
 from orchestrator.domain.errors import LedgerError
-from orchestrator.domain.foresight import MOST_CORNERS, Measured, Pace, corners, doubts, learned
+from orchestrator.domain.foresight import MOST_CORNERS, Measured, corners, doubts
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, fold
-from orchestrator.domain.trial import ParameterValue
+from orchestrator.dry_run_figures import Answer, Finding, Parameters, late, times, totals
 from orchestrator.ports import Ledger
 
 POINTS = 100
@@ -26,10 +25,9 @@ LOOK_S = 60.0
 ANSWER_S = 30.0
 """Seconds for one point; then its process is killed."""
 LOAD_S = 60.0
+"""Seconds for the process to be there, and again for the fakes to be made."""
 NEWEST = 50
 """Earlier trials from which a duration is learned."""
-
-Parameters = Mapping[str, ParameterValue]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,30 +36,19 @@ class Past:
 
     parameters: Parameters
     took_s: float
+    """From its start to its data being safe, in seconds of this clock."""
     by_model: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something wrong or doubtful."""
-
-    message: str
-    file: str | None = None
-    line: int | None = None
-    place: str = ""
-    """Key of the campaign file; empty when it is about code."""
-    points: int = 0
-    """At how many of the points; 0 when it belongs to none."""
-    at: Parameters | None = None
-    """The first of them."""
+    """True when a model proposed it."""
 
 
 @dataclass
 class _Found:
+    """What has been found so far."""
+
     problems: list[Finding] = field(default_factory=list)
     warnings: list[Finding] = field(default_factory=list)
     untried: list[Finding] = field(default_factory=list)
-    answers: list[dict[str, Any]] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     """What each point would do, those that fail left out."""
     points: int = 0
 
@@ -104,18 +91,15 @@ def dry_run(
             scale = begun["time_scale"]
             if time_compression is not None and instrument.mode == "twin":
                 scale = time_compression
-            twin = child.ask(list(chosen), ANSWER_S)
-            found.problems += _findings((text, None) for text in twin["problems"])
-            if twin["is_reduced"]:
-                found.untried.clear()
-            history = _measured(child, campaign, past[-NEWEST:], scale)
-            report = _times(campaign, found.answers, history, twin, scale)
+            twin = _on_twin(child, chosen, found)
+            history = _measured(child, past[-NEWEST:], scale)
+            report = times(campaign, found.answers, history, twin, scale)
     except (ChildDied, TimeoutError) as error:
         text = str(error) or "it gave no answer in time"
         found.problems.append(Finding(f"the process of the dry run: {text}"))
     finally:
         child.end()
-    found.warnings += _late(campaign, report, plan_deadline_s)
+    found.warnings += late(campaign, report, plan_deadline_s)
     return {
         "ok": not found.problems,
         "campaign": campaign.name,
@@ -127,7 +111,7 @@ def dry_run(
         "points": found.points,
         "parameters": len(campaign.parameters),
         "trials": campaign.budget.trials,
-        **_totals(campaign, instrument, found.answers),
+        **totals(campaign, instrument, found.answers),
         **report,
     }
 
@@ -165,8 +149,7 @@ def _points(campaign: CampaignSpec, count: int) -> list[Parameters]:
 
 
 def _walk_all(child: AnsweringChild, chosen: Sequence[Parameters], found: _Found) -> None:
-    problems = _Grouped()
-    warnings, untried = _Grouped(), _Grouped()
+    problems, warnings, untried = _Grouped(), _Grouped(), _Grouped()
     give_up = time.monotonic() + LOOK_S
     before: Mapping[str, float] | None = None
     for parameters in chosen:
@@ -220,9 +203,16 @@ def _split(line: str | None) -> tuple[str | None, int | None]:
     return file, int(number)
 
 
-def _measured(
-    child: AnsweringChild, campaign: CampaignSpec, past: Sequence[Past], scale: float
-) -> list[Measured]:
+def _on_twin(child: AnsweringChild, chosen: Sequence[Parameters], found: _Found) -> Answer:
+    """What the twin makes of the points; where its readings can be reduced, nothing is untried."""
+    twin = child.ask(list(chosen), ANSWER_S)
+    found.problems += _findings((text, None) for text in twin["problems"])
+    if twin["is_reduced"]:
+        found.untried.clear()
+    return twin
+
+
+def _measured(child: AnsweringChild, past: Sequence[Past], scale: float) -> list[Measured]:
     """Earlier trials with what their plans slept, which their messages say."""
     found: list[Measured] = []
     for one in past:
@@ -230,88 +220,3 @@ def _measured(
         if not answer["problems"]:
             found.append(Measured(answer["waits_s"] / scale, one.took_s, one.by_model))
     return found
-
-
-def _times(
-    campaign: CampaignSpec,
-    answers: Sequence[Mapping[str, Any]],
-    history: Sequence[Measured],
-    twin: Mapping[str, Any],
-    scale: float,
-) -> dict[str, Any]:
-    waits = [answer["waits_s"] / scale for answer in answers]
-    is_told = twin["moves_s"] is not None
-    moves = twin["moves_s"] if is_told else fmean(answer["moves_s"] for answer in answers)
-    pace, source, unknown = learned(history, moves / scale), "history", []
-    if pace is None and is_told:
-        pace, source = Pace((moves + twin["readings_s"]) / scale, 0, moves / scale), "twin"
-    if pace is None:
-        beside = fmean(answer["lab_s"] - answer["waits_s"] for answer in answers)
-        pace, source = Pace(beside / scale, 0, moves / scale), "speeds and settling"
-        unknown = sorted({path for answer in answers for path in answer["unknown"]})
-    trials = [pace.trial_s(one) for one in waits]
-    return {
-        "trial_s": _spread(trials),
-        "trial_s_from": source,
-        "learned_from": pace.learned_from,
-        "time_scale": scale,
-        "unknown": unknown,
-        "campaign_s": pace.campaign_s(campaign, waits),
-    }
-
-
-def _late(
-    campaign: CampaignSpec, report: Mapping[str, Any], plan_deadline_s: float
-) -> Iterator[Finding]:
-    """What the estimate says against the limits that were set."""
-    if report["trial_s"] is None:
-        return
-    longest, total = report["trial_s"]["high"], report["campaign_s"]
-    if longest > plan_deadline_s:
-        yield Finding(
-            f"a trial may take {longest:.0f} s, and a plan is aborted after {plan_deadline_s:g} s; "
-            "LABWRIGHT_PLAN_DEADLINE_S sets that"
-        )
-    hours = campaign.budget.beam_hours
-    if hours is not None and total > hours * 3600:
-        fit = int(campaign.budget.trials * hours * 3600 / total)
-        text = f"about {fit} of {campaign.budget.trials} trials fit into {hours:g} h"
-        yield Finding(text, place="budget.beam_hours")
-
-
-def _totals(
-    campaign: CampaignSpec, instrument: InstrumentSpec, answers: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """What moves, and what a trial is made of."""
-    moves: dict[str, dict[str, Any]] = {}
-    for path in dict.fromkeys(path for answer in answers for path in answer["moves"]):
-        ranges = [answer["moves"][path] for answer in answers if path in answer["moves"]]
-        moves[path] = {
-            "low": min(low for low, _ in ranges),
-            "high": max(high for _, high in ranges),
-            "limits": instrument.limits(path),
-            "unit": instrument.unit(path),
-        }
-    triggers = dict.fromkeys(path for answer in answers for path in answer["triggers"])
-    uses = dict.fromkeys(name for answer in answers for name in answer["uses"])
-    return {
-        "moves": moves,
-        "messages": _spread([answer["messages"] for answer in answers]),
-        "triggers": {
-            path: _spread([answer["triggers"].get(path, 0) for answer in answers])
-            for path in triggers
-        },
-        "uses": {name: _used(campaign, name, answers) for name in uses},
-    }
-
-
-def _used(campaign: CampaignSpec, name: str, answers: Sequence[Mapping[str, Any]]) -> Any:
-    told = [answer["uses"][name] for answer in answers if name in answer["uses"]]
-    mean = sum(amount for amount, _ in told) / len(answers)
-    return {"unit": told[0][1], "trial": mean, "campaign": mean * campaign.budget.trials}
-
-
-def _spread(values: Sequence[float]) -> dict[str, float] | None:
-    if not values:
-        return None
-    return {"low": min(values), "mean": fmean(values), "high": max(values)}

@@ -63,7 +63,7 @@ STEP_S = 0.1
 
 ANSWER_S = 3.0
 """Longest wait for one answer of the ledger: a person is told of a lost link within seconds."""
-INTERRUPTED_BY = KEYBOARD = "keyboard"
+KEYBOARD = "keyboard"
 """Who approves at the keyboard of a run, and who pauses a campaign by Ctrl-C or SIGTERM."""
 GIVER_UP = "run"
 """Who calls for a person when a run gives up."""
@@ -413,7 +413,7 @@ class Launcher:
         """First interrupt: the running trial finishes and all stops. Second: abort."""
         if self._handled >= self.interrupts:
             return
-        asked, by = self.interrupts, INTERRUPTED_BY
+        asked, by = self.interrupts, KEYBOARD
         if asked == 1:
             order = ev.Paused(by=by, reason="interrupted; 'labwright run --resume' continues it")
             expected = [CampaignStatus.RUNNING, CampaignStatus.SUSPENDED]
@@ -529,7 +529,7 @@ def is_held_by_a_run(log_of_events: Iterable[ev.Event]) -> bool:
     at the instrument.
     """
     orders = [event for event in log_of_events if isinstance(event, ev.CampaignEvent)]
-    return bool(orders) and orders[-1].by in (GIVER_UP, INTERRUPTED_BY)
+    return bool(orders) and orders[-1].by in (GIVER_UP, KEYBOARD)
 
 
 def keep_results(data_dir: Path, ledger: RedisLedger, campaign_id: str) -> dict[str, Any]:

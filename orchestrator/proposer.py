@@ -14,8 +14,7 @@ from orchestrator.domain import lookahead
 from orchestrator.domain.envelope import admit
 from orchestrator.domain.errors import OptimizerError, SuggestionLate
 from orchestrator.domain.lookahead import Pace
-from orchestrator.domain.proposal import Knowledge, Suggestion, knowledge
-from orchestrator.domain.samples import with_free_sample
+from orchestrator.domain.proposal import Knowledge, Suggestion, knowledge, with_free_sample
 from orchestrator.domain.sentinels import SENTINEL, is_due
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState

@@ -9,7 +9,7 @@ from orchestrator.adapters.sobol_optimizer import SobolOptimizer
 from orchestrator.app import versions
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import OptimizerError, ReductionError, Unusable
-from orchestrator.domain.proposal import Knowledge, Suggestion
+from orchestrator.domain.proposal import Knowledge, Suggestion, with_free_sample
 from orchestrator.domain.recomputation import (
     LOST_BASIS,
     SAME_REDUCER,
@@ -24,7 +24,6 @@ from orchestrator.domain.recomputation import (
     questions,
     software_changes,
 )
-from orchestrator.domain.samples import with_free_sample
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.verification import Divergence, Reading
 from orchestrator.ports import Optimizer, Reducer, Reduction

@@ -11,6 +11,7 @@ from orchestrator.adapters.plan_catalog import plan_problems, reducer_identity
 from orchestrator.adapters.reducer_process import ReducerProcess
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import OptimizerError, ReductionError, Unusable
+from orchestrator.domain.proposal import with_free_sample
 from orchestrator.domain.recomputation import (
     Grade,
     Question,
@@ -19,7 +20,6 @@ from orchestrator.domain.recomputation import (
     software_changes,
     with_newest_outcomes,
 )
-from orchestrator.domain.samples import with_free_sample
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignStatus, fold
 from orchestrator.domain.trial import Outcome, Trial, TrialState

@@ -12,6 +12,7 @@ from orchestrator.adapters.child import is_proven_dead
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import Unusable, near
 from orchestrator.domain.events import iso
+from orchestrator.domain.one_line import one_line
 from orchestrator.domain.rules import CLEARED, TAKES_TRIALS
 from orchestrator.domain.samples import free, left
 from orchestrator.domain.sentinels import doubtful
@@ -140,7 +141,7 @@ def note(ledger: Ledger, campaign_id: str, text: str, *, by: str) -> str:
     Raises:
         Unusable: there is nothing to write.
     """
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    text = one_line(text)
     if not text:
         raise Unusable("write what is to be noted: labwright note 'changed the lamp'")
     state_of(ledger, campaign_id)  # refuses a log that this version cannot read
@@ -157,7 +158,7 @@ def answer(
         Unusable: nothing is asked, not what ``question`` (its id) names, or by a worker that is
             dead.
     """
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    text = one_line(text)
     if len(text) > ev.LONGEST_TEXT:
         raise Unusable(f"an answer has at most {ev.LONGEST_TEXT} characters, not {len(text)}")
     state = state_of(ledger, campaign_id)

@@ -13,10 +13,9 @@ from typing import Any
 from bluesky.run_engine import RunEngine
 
 from devices.errors import NoSuchDevice
-from devices.loader import dotted as by_dotted_name
-from orchestrator.adapters.device_sources import finder, named, of_factory, of_happi
+from orchestrator.adapters.device_sources import finder, named, of_factory, of_happi, referenced
 from orchestrator.adapters.engine import new_engine, read_beside
-from orchestrator.adapters.located import located
+from orchestrator.adapters.instrument_lines import with_line
 from orchestrator.adapters.startup import Startup, StartupFailed, limited
 from orchestrator.domain.errors import DeviceUnavailable, PlanFailed, near
 from orchestrator.domain.spec import CALL_S, DeviceSpec, InstrumentSpec, SourceSpec
@@ -83,7 +82,7 @@ class Adopted:
         call = self._instrument.run_engine
         if call is None:
             return new_engine()
-        made = by_dotted_name(call.replace(":", "."))
+        made = referenced(call)
         engine = made if isinstance(made, RunEngine) else limited(made, CALL_S)
         return _an_engine(engine, call)
 
@@ -111,7 +110,7 @@ class Adopted:
         if name is None:
             return []
         names = self._startup.names if self._startup else {}
-        found = names[name] if name in names else by_dotted_name(name.replace(":", "."))
+        found = names[name] if name in names else referenced(name)
         given = limited(found, CALL_S) if callable(found) else found
         suspenders = list(given.values() if isinstance(given, Mapping) else given)
         for one in suspenders:
@@ -134,7 +133,7 @@ class Adopted:
             log.exception("%s of the instrument file", place)
             is_ours = isinstance(error, (StartupFailed, NoSuchDevice))
             text = str(error) if is_ours else f"{type(error).__name__}: {error}"
-        raise DeviceUnavailable(f"{located(self._instrument, place)}: {text}")
+        raise DeviceUnavailable(f"{with_line(self._instrument, place)}: {text}")
 
 
 def with_read_beside(

@@ -1,26 +1,21 @@
 """Which axes a message moves, the real ones beneath pseudo axes included, and where axes stand."""
 
 import math
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from inspect import iscoroutinefunction
 from typing import Any
 
-from bluesky.utils import Msg
+from bluesky.utils import Msg, MsgGenerator
 
+from orchestrator.adapters.messages import plain, value_of
 from orchestrator.adapters.readings import position
 from orchestrator.domain.errors import EnvelopeError
 
-Messages = Generator[Msg, Any, Any]
 Aim = tuple[str, Any]
 """Dotted name of an axis, and the value that it is sent to."""
 
 SETPOINTS = ("setpoint", "user_setpoint")
 """What ophyd's positioners and ours call the signal that holds where they were sent last."""
-
-
-def plain(value: Any) -> Any:
-    """A Python number for a numpy scalar."""
-    return value.item() if getattr(value, "shape", None) == () else value
 
 
 def aims(path: str, device: Any, message: Msg) -> list[Aim]:
@@ -52,7 +47,7 @@ def real_aims(device: Any, message: Msg, path_of: Callable[[Any], str]) -> list[
     elif hasattr(positioner := getattr(device, "parent", None), "pseudo_positioners"):
         singles = positioner.pseudo_positioners  # pyright: ignore[reportOptionalMemberAccess]
         if device in singles:
-            target = positioner.target._replace(**{device.attr_name: message.args[0]})  # pyright: ignore[reportOptionalMemberAccess]
+            target = positioner.target._replace(**{device.attr_name: value_of(message)})  # pyright: ignore[reportOptionalMemberAccess]
     if target is None:
         return []
     found: list[Aim] = []
@@ -69,7 +64,7 @@ def flight_aims(path: str, value: Any) -> Iterator[Aim]:
             yield path, plain(place)
 
 
-def stands(device: Any, tolerance: float | None) -> Generator[Msg, Any, tuple[float, ...]]:
+def stands(device: Any, tolerance: float | None) -> MsgGenerator[tuple[float, ...]]:
     """Where an axis stands: its setpoint when the readback agrees with it, else both.
 
     NaN stands for a readback that is no number.
@@ -86,7 +81,7 @@ def stands(device: Any, tolerance: float | None) -> Generator[Msg, Any, tuple[fl
     return (readback, float(sent))
 
 
-def read(device: Any) -> Messages:
+def read(device: Any) -> MsgGenerator[Any]:
     """A reading that is part of no event; directly where that is possible, which is faster."""
     if iscoroutinefunction(device.read):
         return (yield Msg("read", device))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.domain.errors import EnvelopeError
 from orchestrator.domain.spec import DeviceSpec, InstrumentSpec
 
 
@@ -22,6 +23,18 @@ class DevicePaths:
         path = self._climb(device)
         if path is not None:
             self._known[id(device)] = (device, path)
+        return path
+
+    def own(self, device: Any) -> str:
+        """The dotted name of a device of this instrument.
+
+        Raises:
+            EnvelopeError: it is none.
+        """
+        path = self.path(device)
+        if path is None:
+            name = getattr(device, "name", None) or repr(device)
+            raise EnvelopeError([f"{name} is no device of this instrument"])
         return path
 
     def spec(self, path: str) -> DeviceSpec:

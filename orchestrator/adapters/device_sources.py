@@ -7,12 +7,21 @@ from types import ModuleType
 from typing import Any
 
 from devices.errors import NoSuchDevice
-from devices.loader import dotted as by_dotted_name
+from devices.loader import dotted
 from orchestrator.adapters.startup import StartupFailed, limited
 from orchestrator.domain.errors import near
 
 Find = Callable[[str], Any]
 """Gives the device of a name, and raises `NoSuchDevice` with near names when there is none."""
+
+
+def referenced(name: str) -> Any:
+    """What ``module:name`` or ``module.name`` stands for.
+
+    Raises:
+        NoSuchDevice: there is no such thing; with the names that come near.
+    """
+    return dotted(name.replace(":", "."))
 
 
 def is_device(found: Any) -> bool:
@@ -41,7 +50,7 @@ def of_factory(name: str, timeout_s: float) -> Find:
         NoSuchDevice: there is no such function or module.
         StartupFailed: it gives no devices, or takes longer than ``timeout_s``.
     """
-    found = limited(lambda: by_dotted_name(name.replace(":", ".")), timeout_s)
+    found = limited(lambda: referenced(name), timeout_s)
     if isinstance(found, ModuleType):
         return partial(_of_module, found)
     given = limited(found, timeout_s) if callable(found) else found

@@ -3,25 +3,13 @@
 It is sealed off before anything of the lab is imported: see ``sealed``.
 """
 
-import copy
 import logging
-from collections.abc import Mapping
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from orchestrator.adapters.answering_child import answer_questions
-from orchestrator.adapters.plan_lines import line_now, line_of_error, line_of_plan
 from orchestrator.adapters.sealed import seal
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec, TableTwinSpec
-
-REDUCTIONS = 3
-"""Trials that the reducer is tried on: a table of data takes longer than a plan."""
-TWIN_TRIALS = 5
-"""Trials that the twin carries out, where there is one: for their time and for the reducer."""
-
-Answer = dict[str, Any]
-"""Plain data: see ``Looker.walk``."""
 
 
 def serve() -> None:
@@ -38,219 +26,22 @@ def load(campaign: str, instrument: str) -> Any:
     limits).
     """
     seal()
-    from orchestrator.adapters.fake_instrument import put_fakes_in_place
+    from orchestrator.adapters.fake_epics import put_fakes_in_place
 
     spec = InstrumentSpec.model_validate_json(instrument)
     values, time_scale = _served(spec)
     put_fakes_in_place(values)
     logging.getLogger("ophyd").setLevel(logging.CRITICAL)  # fakes lack much, which says nothing
+    from orchestrator.adapters.trial_looker import Looker  # with fakes for what it imports
+
     looker = Looker(CampaignSpec.model_validate_json(campaign), spec, time_scale)
 
-    def answer(question: Any) -> Answer:
+    def answer(question: Any) -> dict[str, Any]:
         if question is None:
             return looker.start()
         return looker.on_twin(question) if isinstance(question, list) else looker.walk(*question)
 
     return answer
-
-
-class Looker:
-    """Looks at the trials of one campaign."""
-
-    def __init__(self, campaign: CampaignSpec, instrument: InstrumentSpec, scale: float) -> None:
-        self._campaign = campaign
-        from orchestrator.adapters.forgotten_stubs import watch_stubs
-
-        self._instrument = instrument
-        self._scale = scale
-        self._fakes: Any = None
-        self._lab: Any = None
-        self._outside: dict[tuple[str, str], str | None] = {}
-        self._forgotten: dict[str, str] = {}
-        self._reductions = 0
-        watch_stubs(lambda name, line: self._forgotten.update({line: name}))
-
-    def start(self) -> Answer:
-        """Make the fakes: what is wrong with them, and lab seconds in one second."""
-        from orchestrator.adapters.adoption import Adopted, with_read_beside
-        from orchestrator.adapters.fake_instrument import FakeInstrument, watch_epics
-        from orchestrator.adapters.shared_pvs import shared_pvs
-        from orchestrator.domain.errors import LabError
-
-        watch_epics(self._report)
-        try:
-            self._lab = Adopted(self._instrument)
-            self._instrument, adopted = with_read_beside(self._instrument, self._lab)
-            self._fakes = FakeInstrument(self._instrument, self._report, adopted)
-            problems = shared_pvs(self._fakes.all, self._instrument)
-        except LabError as error:
-            problems = [str(error)]
-        except BaseException as error:  # noqa: B036 - a lab's class may raise anything
-            problems = [f"the devices cannot be made as fakes: {type(error).__name__}: {error}"]
-        found = [(problem, None) for problem in problems]
-        return {"problems": found, "time_scale": self._scale, "is_ready": self._fakes is not None}
-
-    def walk(self, parameters: Mapping[str, Any], before: Mapping[str, float] | None) -> Answer:
-        """What one trial would do.
-
-        Returns:
-            ``problems``, ``warnings`` and ``untried`` (pairs of a text and ``file:line`` or None;
-            the last: why the reducer makes nothing of made-up readings), ``messages``, ``moves``
-            (lowest and highest setting by device), ``triggers`` (counts), ``waits_s`` (what the
-            plan sleeps), ``moves_s`` and ``lab_s`` (all) as far as they are known, ``unknown``
-            (devices whose time nobody has stated) and ``uses`` (amount and unit of what is spent,
-            by name).
-        """
-        from orchestrator.adapters.message_walk import Walk
-
-        self._fakes.reset()
-        self._outside.clear()
-        self._forgotten.clear()
-        for path, value in (before or {}).items():
-            self._fakes.place(self._fakes.at(path), value)
-        walk = Walk(self._fakes)
-        plan, guarded = self._plan(parameters, walk)
-        walked = walk.walked if guarded is None else walk.go(guarded, plan)
-        problems = [*walked.problems]
-        problems += [
-            (f"the plan itself calls {order}() of {path}; only messages may move anything", line)
-            for (path, order), line in self._outside.items()
-        ]
-        untried: list[tuple[str, str | None]] = []
-        if not problems and self._reductions < REDUCTIONS:
-            self._reductions += 1
-            self._reduce(walked.runs, problems, untried)
-        return {
-            "problems": problems,
-            "untried": untried,
-            "warnings": [] if problems else self._unobeyed(),
-            "messages": walked.messages,
-            "moves": {path: (min(at), max(at)) for path, at in walked.sets.items()},
-            "triggers": dict(walked.triggers),
-            "waits_s": walked.waits_s,
-            "lab_s": walked.lab_s,
-            "moves_s": walked.moves_s,
-            "uses": {} if problems else self._uses(parameters, problems),
-            "unknown": sorted(walked.unknown),
-        }
-
-    def _unobeyed(self) -> list[tuple[str, str]]:
-        text = "is called and its messages are never obeyed: 'yield from' is missing"
-        return [(f"{name}() {text}", line) for line, name in self._forgotten.items()]
-
-    def on_twin(self, points: list[Mapping[str, Any]]) -> Answer:
-        """What the twin's own instrument makes of the first of these trials, within this process.
-
-        Returns:
-            ``moves_s`` and ``readings_s``: mean lab seconds, None where no twin tells them;
-            ``problems``: outcomes that are no numbers although the readings are the twin's;
-            ``is_reduced``: True when the reducer gave outcomes.
-        """
-        from orchestrator.adapters.twin_in_process import TwinByInstrument, twin_in_process
-        from orchestrator.domain.errors import ReductionError, Unusable
-
-        moves: list[float] = []
-        readings: list[float] = []
-        problems: list[str] = []
-        is_reduced = False
-        try:
-            twin = twin_in_process(self._campaign, self._instrument, 0)
-        except Unusable:
-            return {"moves_s": None, "readings_s": None, "problems": [], "is_reduced": False}
-        for parameters in points[:TWIN_TRIALS] if isinstance(twin, TwinByInstrument) else ():
-            try:
-                measured = twin.measure(parameters)
-            except (ReductionError, Unusable) as error:
-                problems += [str(error)] if "not finite" in str(error) else []
-                continue
-            is_reduced = True
-            moves.append(measured.moves_s or 0.0)
-            readings.append(measured.readings_s or 0.0)
-        is_never = len(problems) == TWIN_TRIALS
-        told = problems[:1] if is_never else []
-        return {
-            "moves_s": fmean(moves) if moves else None,
-            "readings_s": fmean(readings) if readings else None,
-            "problems": told,
-            "is_reduced": is_reduced,
-        }
-
-    def _uses(self, parameters: Mapping[str, Any], problems: list[Any]) -> dict[str, Any]:
-        from orchestrator.adapters.plan_uses import plan_uses
-        from orchestrator.domain.errors import PlanFailed
-
-        try:
-            return dict(plan_uses(self._campaign, parameters))
-        except PlanFailed as error:
-            problems.append((str(error), line_of_error(error)))
-            return {}
-
-    def _plan(self, parameters: Mapping[str, Any], walk: Any) -> tuple[Any, Any]:
-        """The plan and its messages as the guard of a real run lets them pass; None for neither."""
-        from orchestrator.adapters.preprocessors import Guard
-        from orchestrator.adapters.questions import Presumed
-        from orchestrator.adapters.travel import Terms
-        from orchestrator.adapters.trial_plan import plan_function, trial_plan
-        from orchestrator.domain.envelope import device_settings, envelope_of
-        from orchestrator.ports import PlanRequest
-
-        settings = device_settings(self._campaign, parameters)
-        arguments = {
-            one.arg: parameters[name]
-            for name, one in self._campaign.parameters.items()
-            if one.arg is not None
-        }
-        about = {"campaign_id": "dry-run", "trial_id": 1, "attempt": 1}
-        request = PlanRequest(self._campaign, settings, arguments, about, "", 1e9)
-        envelope = envelope_of(self._instrument)
-        try:
-            envelope.check(settings)
-            function = plan_function(self._campaign.plan.name, self._lab.plan)
-            plan = trial_plan(request, self._fakes, self._instrument, self._lab.plan)
-        except Exception as error:  # the plan's module and function are a lab's
-            from orchestrator.domain.errors import LabError
-
-            is_ours = isinstance(error, LabError)
-            text = str(error) if is_ours else f"{type(error).__name__}: {error}"
-            walk.walked.problems.append((text, line_of_error(error)))
-            return None, None
-        terms = Terms(envelope, settings, about, 1e9, 1.0, at=self._fakes.at)
-        guard = Guard(self._fakes.paths, terms)
-        guard.desk = Presumed()
-        return function, guard.guarded(plan)
-
-    def _reduce(self, runs: Any, problems: list[Any], untried: list[Any]) -> None:
-        """Try the reducer on what the fakes read."""
-        from orchestrator.adapters.plan_catalog import find_reducer
-        from orchestrator.adapters.reducer import reduced
-        from orchestrator.domain.errors import ReductionError
-
-        reducer = find_reducer(self._campaign)
-        before = _content(runs)
-        try:
-            reduced(self._campaign, lambda: runs)
-        except ReductionError as error:
-            line = line_of_error(error) if error.__cause__ else line_of_plan(reducer)
-            if "raised" in str(error) or "not finite" in str(error) or "no mean" in str(error):
-                untried.append((str(error), line or line_of_plan(reducer)))
-            else:
-                problems.append((str(error), line))
-        if _content(runs) != before:
-            text = "changes the runs that it is given; it must give outcomes and leave them alone"
-            problems.append((f"{reducer.__name__} {text}", line_of_plan(reducer)))
-
-    def _report(self, path: str, order: str) -> None:
-        self._outside.setdefault((path, order), line_now())
-
-
-def _content(runs: Any) -> Any:
-    """All that a reducer could change in its runs, to be compared."""
-    return copy.deepcopy(
-        [
-            (run.start, run.stop, [(name, run[name].to_dict("list")) for name in run.streams])
-            for run in runs
-        ]
-    ).__repr__()  # NaN equals itself in a text
 
 
 def _served(instrument: InstrumentSpec) -> tuple[dict[str, Any], float]:

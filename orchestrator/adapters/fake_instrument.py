@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from orchestrator.adapters.device_parts import signals, subdevices
 from orchestrator.adapters.device_paths import DevicePaths
+from orchestrator.adapters.fake_epics import Report
 from orchestrator.adapters.instrument_devices import InstrumentDevices
 from orchestrator.domain.errors import DeviceUnavailable
 from orchestrator.domain.spec import InstrumentSpec
@@ -24,9 +26,6 @@ ORDERS = (
 """Methods by which a device is told to do something."""
 _POSITIONS = ("user_setpoint", "setpoint", "user_readback", "readback")
 """Where ophyd's devices and ours keep where they should be and where they are."""
-
-Report = Callable[[str, str], None]
-"""Is told the device's path and the method, when one is ordered outside the messages."""
 
 
 class Done:
@@ -58,7 +57,7 @@ class FakeInstrument(InstrumentDevices):
 
     Args:
         instrument: the instrument file.
-        report: see ``Report``.
+        report: see ``fake_epics.Report``.
         adopted: what the lab's code made, in this process: its EPICS signals are fakes already.
 
     Raises:
@@ -170,57 +169,11 @@ class FakeInstrument(InstrumentDevices):
 def parts(device: Any) -> Iterator[Any]:
     """A device and all its parts, in whichever library it is written."""
     yield device
-    if hasattr(device, "walk_subdevices"):
-        yield from (part for _, part in device.walk_subdevices(include_lazy=False))
-        yield from (walked.item for walked in device.walk_signals(include_lazy=False))
+    yield from subdevices(device)
+    yield from signals(device)
     for part in [*vars(device).values()]:
         if getattr(part, "parent", None) is device and not hasattr(device, "walk_subdevices"):
             yield from parts(part)
-
-
-def put_fakes_in_place(values: Mapping[str, Any]) -> None:
-    """Make every EPICS signal that this process creates from now on a fake.
-
-    Before any module with devices or plans is imported: what they import from ophyd are the fakes.
-
-    Args:
-        values: what signals read at first, by the name of their PV; the others read 0.
-    """
-    import ophyd
-    from ophyd import sim
-
-    make = sim.FakeEpicsSignal.__init__
-
-    def named(self: Any, read_pv: str, write_pv: str | None = None, **kwargs: Any) -> None:
-        make(self, read_pv, write_pv, **kwargs)
-        self.pvname, self.setpoint_pvname = read_pv, write_pv or read_pv
-        unknown = "" if kwargs.get("string") else 0
-        self.sim_put(values.get(read_pv, unknown))
-
-    sim.FakeEpicsSignal.__init__ = named  # pyright: ignore[reportAttributeAccessIssue]
-    fakes = sim.fake_device_cache
-    fakes[ophyd.EpicsSignalNoValidation] = sim.FakeEpicsSignal
-    for real in list(fakes):
-        for module in (ophyd, ophyd.signal):
-            if getattr(module, real.__name__, None) is real:
-                setattr(module, real.__name__, fakes[real])
-
-
-def watch_epics(report: Report) -> None:
-    """Report what is put by pyepics itself, past all devices; it finds no server in any case."""
-    try:
-        import epics
-    except ImportError:
-        return
-
-    def caput(pvname: str, *_: Any, **__: Any) -> None:
-        report(pvname, "caput")
-
-    def put(self: Any, *_: Any, **__: Any) -> None:
-        report(self.pvname, "put")
-
-    epics.caput = caput
-    epics.PV.put = put  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _fake(found: Any) -> Any:

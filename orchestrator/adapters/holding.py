@@ -2,17 +2,15 @@
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
 
-from bluesky.utils import Msg
+from bluesky.utils import Msg, MsgGenerator
 
 from orchestrator.adapters.conditions import Action, Conditions
 from orchestrator.domain.errors import PlanFailed
 
 log = logging.getLogger(__name__)
 
-Messages = Generator[Msg, Any, Any]
 
 LOOK_S = 0.1
 """Seconds between two looks at the conditions."""
@@ -31,14 +29,14 @@ class Hold:
         self,
         conditions: Conditions | None,
         longest_s: float | None,
-        act: Callable[[Iterable[Action]], Messages],
+        act: Callable[[Iterable[Action]], MsgGenerator[None]],
     ) -> None:
         self._conditions = conditions
         self._longest_s = longest_s
         self._act = act
         self._exposing = False
 
-    def held(self) -> Messages:
+    def held(self) -> MsgGenerator[None]:
         """Wait while a condition is tripped: nothing is sent twice, and nothing is lost.
 
         Raises:
@@ -57,7 +55,7 @@ class Hold:
         yield from self.resumed()
         log.warning("the plan goes on: all conditions are good again")
 
-    def resumed(self) -> Messages:
+    def resumed(self) -> MsgGenerator[None]:
         """Do what is due after an earlier suspension, before the plan begins or goes on."""
         if self._conditions is not None:
             yield from self._act(self._conditions.on_resume())

@@ -4,10 +4,11 @@ import asyncio
 import inspect
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.adapters.conditions import Condition, Conditions
+from orchestrator.adapters.device_parts import signals, subdevices
 from orchestrator.adapters.device_paths import DevicePaths
 from orchestrator.adapters.shared_pvs import shared_pvs
 from orchestrator.domain.errors import DeviceUnavailable, PlanFailed
@@ -193,28 +194,13 @@ def _unrest(device: Any) -> str | None:
     if getattr(device, "connected", True) is False:
         return "is not connected"
     try:
-        for signal in _server_signals(device):
+        served = (one for one in (device, *signals(device)) if hasattr(one, "pvname"))
+        if (signal := next(served, None)) is not None:  # one answer proves the server alive
             signal.get(use_monitor=False, timeout=_ANSWER_S, connection_timeout=_ANSWER_S)
-            break  # one answer proves the server alive
-        for part in (device, *_parts(device)):
+        for part in (device, *subdevices(device)):
             for activity in ("moving", "acquiring"):
                 if getattr(part, activity, False):
                     return f"is {activity} ({part.name})"
     except Exception as error:  # timeouts, lost connections, and whatever a lab's class raises
         return f"does not answer ({type(error).__name__})"
     return None
-
-
-def _server_signals(device: Any) -> Iterator[Any]:
-    """Signals of a classic device that live in an EPICS server."""
-    if hasattr(device, "pvname"):
-        yield device
-    elif hasattr(device, "walk_signals"):
-        for walked in device.walk_signals(include_lazy=False):
-            if hasattr(walked.item, "pvname"):
-                yield walked.item
-
-
-def _parts(device: Any) -> Iterator[Any]:
-    if hasattr(device, "walk_subdevices"):
-        yield from (part for _, part in device.walk_subdevices(include_lazy=False))

@@ -7,24 +7,26 @@ end and plans that clean up need both otherwise.
 
 import signal
 from collections import Counter, defaultdict
-from collections.abc import Callable, Generator, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from bluesky.run_engine import RunEngine
-from bluesky.utils import IllegalMessageSequence, Msg
+from bluesky.utils import IllegalMessageSequence, Msg, MsgGenerator
 
+from orchestrator.adapters.engine import new_engine
 from orchestrator.adapters.fake_instrument import Done, FakeInstrument
+from orchestrator.adapters.messages import group_of, value_of
 from orchestrator.adapters.plan_lines import line_of_error, line_of_plan
 from orchestrator.adapters.run_documents import Run
+from orchestrator.domain.errors import told
 
 MOST_MESSAGES = 100_000
 """A plan with more counts as one that never ends."""
 PLAN_S = 10.0
 """So many seconds of this computer without an end mean the same."""
-
-Messages = Generator[Msg, Any, Any]
 
 
 class Endless(BaseException):
@@ -41,6 +43,7 @@ class Walked:
     sets: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     """Each setting, by dotted name, in its order."""
     triggers: Counter[str] = field(default_factory=Counter)
+    """How often each detector is triggered, by dotted name."""
     waits_s: float = 0.0
     """Lab time of the plan's own sleeps."""
     moves_s: float = 0.0
@@ -81,7 +84,7 @@ class Walk:
             "RE_class": lambda _: RunEngine,
         }
 
-    def go(self, plan: Messages, written: Any) -> Walked:
+    def go(self, plan: MsgGenerator[Any], written: Any) -> Walked:
         """Walk to the end, or to where the plan fails.
 
         Args:
@@ -92,20 +95,18 @@ class Walk:
             with _at_most(PLAN_S):
                 self._walk(plan)
         except Endless as error:
-            self._note(
-                f"the plan never ends: {error}", line_of_error(error) or line_of_plan(written)
-            )
+            line = line_of_error(error) or line_of_plan(written)
+            self._note(f"the plan never ends: {error}", line)
             _close(plan)
         except BaseException as error:  # noqa: B036 - a plan may raise anything
-            self._note(_words(error), line_of_error(error) or line_of_plan(written))
+            self._note(told(error), line_of_error(error) or line_of_plan(written))
         else:
             if not self.walked.runs:
-                self._note(
-                    "the plan ends without a run: nothing is measured", line_of_plan(written)
-                )
+                text = "the plan ends without a run: nothing is measured"
+                self._note(text, line_of_plan(written))
         return self.walked
 
-    def _walk(self, plan: Messages) -> None:
+    def _walk(self, plan: MsgGenerator[Any]) -> None:
         response: Any = None
         error: BaseException | None = None
         while True:
@@ -124,7 +125,7 @@ class Walk:
                 error = caught
 
     def _answer(self, message: Msg) -> Any:
-        if message.command not in _KNOWN:
+        if message.command not in _known():
             raise KeyError(f"the RunEngine knows no message {message.command!r}")
         answer = self._on.get(message.command)
         return None if answer is None else answer(message)
@@ -134,8 +135,7 @@ class Walk:
 
     def _set(self, message: Msg) -> Done:
         device = message.obj
-        value = message.args[0] if message.args else message.kwargs.get("value")
-        value = value.item() if getattr(value, "shape", None) == () else value
+        value = value_of(message)
         self._fakes.check_value(device, value)
         path = self._fakes.paths.path(device) or device.name
         before = self._fakes.position(device)
@@ -161,7 +161,7 @@ class Walk:
     def _takes(self, message: Msg, path: str, seconds: float | None) -> None:
         if seconds is None:
             self.walked.unknown.add(path)
-        self._ends[message.kwargs.get("group")].append(self.walked.lab_s + (seconds or 0.0))
+        self._ends[group_of(message)].append(self.walked.lab_s + (seconds or 0.0))
 
     def _move_s(self, device: Any, path: str, before: float | None, value: Any) -> float | None:
         """Seconds of a move, by the speed in the instrument file or the device's own velocity."""
@@ -182,8 +182,7 @@ class Walk:
         self.walked.lab_s += float(message.args[0])
 
     def _wait(self, message: Msg) -> bool:
-        group = message.args[0] if message.args else message.kwargs.get("group")
-        self.walked.lab_s = max(self.walked.lab_s, *self._ends.pop(group, ()), 0.0)
+        self.walked.lab_s = max(self.walked.lab_s, *self._ends.pop(group_of(message), ()), 0.0)
         return True
 
     def _read(self, message: Msg) -> dict[str, Any]:
@@ -237,17 +236,13 @@ class Walk:
         return self._open[message.run]
 
 
-_KNOWN = frozenset(RunEngine({}, context_managers=[], during_task=None).commands)
-"""Every message that the RunEngine obeys."""
+@cache
+def _known() -> frozenset[str]:
+    """Every message that the RunEngine obeys."""
+    return frozenset(new_engine().commands)
 
 
-def _words(error: BaseException) -> str:
-    from orchestrator.domain.errors import LabError
-
-    return str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
-
-
-def _close(plan: Messages) -> None:
+def _close(plan: MsgGenerator[Any]) -> None:
     try:
         plan.close()
     except BaseException:  # noqa: B036 - it has been named as the plan that never ends

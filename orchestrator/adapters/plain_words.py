@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from orchestrator.domain.consistency import Place
 from orchestrator.domain.errors import near
+from orchestrator.domain.findings import Place
 
 
 def is_consequence(error: Any) -> bool:

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import yaml
 
-from orchestrator.domain.consistency import Place
 from orchestrator.domain.errors import Problem
+from orchestrator.domain.findings import Place
 
 MOST_DEPTH = 20
 MOST_DIGITS = 300

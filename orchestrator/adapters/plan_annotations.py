@@ -34,14 +34,14 @@ def annotation_problems(
     bound = {name: one for name, one in parameters.items() if one.arg in known}
     for name, parameter in bound.items():
         argument = known[str(parameter.arg)]
-        wrong = [value for value in _samples(parameter) if not _is_of_type(plan, argument, value)]
+        wrong = [value for value in _examples(parameter) if not _is_of_type(plan, argument, value)]
         if wrong:
             message = f"may be {_shown(wrong[0])}, {_but(plan, argument)}"
             hint = " ('type: int' makes it a whole number)" if parameter.range else ""
             yield Problem(f"parameters.{name}.arg", message + hint)
 
 
-def _samples(parameter: ParameterSpec) -> list[Any]:
+def _examples(parameter: ParameterSpec) -> list[Any]:
     """What the plan may be given: every choice, or a value in the range."""
     if parameter.choices is not None:
         return list(parameter.choices)

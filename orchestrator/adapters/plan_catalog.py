@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.adapters.plan_annotations import annotation_problems
-from orchestrator.domain.errors import PlanFailed, Problem, Unusable
+from orchestrator.domain.errors import PlanFailed, Problem, Unusable, near
 from orchestrator.domain.spec import CampaignSpec
-from orchestrator.domain.together import near
 
 GROUP = "labwright.plans"
 """Entry-point group under which packages register plans."""

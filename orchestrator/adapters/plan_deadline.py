@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.adapters.plan_catalog import find_estimate
 from orchestrator.domain.errors import PlanFailed
-from orchestrator.domain.spec import InstrumentSpec, PlanSpec
+from orchestrator.domain.spec import DeviceSpec, InstrumentSpec, PlanSpec
 from orchestrator.ports import PlanRequest
 
 SLACK = 1.5
@@ -73,17 +73,12 @@ def steps_s(paths: Iterable[str], instrument: InstrumentSpec, time_scale: float)
     """Seconds that steps may add to moves across the whole limits of each device."""
     total = 0.0
     for path in paths:
-        device, limits = instrument.devices.get(path.split(".")[0]), instrument.limits(path)
-        if (
-            device is None
-            or limits is None
-            or (device.max_step is None and device.max_rate is None)
-        ):
+        device, limits = instrument.device(path), instrument.limits(path)
+        step = device and (device.max_step or device.max_rate)
+        if device is None or limits is None or step is None:
             continue
         span = limits[1] - limits[0]
-        step = device.max_step or device.max_rate or span
-        timeout_s = UNSTATED_S if device.timeout_s is None else device.timeout_s
-        total += math.ceil(span / step) * (timeout_s + device.settle_s / time_scale)
+        total += math.ceil(span / step) * (_timeout_s(device) + device.settle_s / time_scale)
         total += span / device.max_rate / time_scale if device.max_rate else 0.0
     return total
 
@@ -91,9 +86,12 @@ def steps_s(paths: Iterable[str], instrument: InstrumentSpec, time_scale: float)
 def _timeouts(paths: Any, instrument: InstrumentSpec) -> Iterator[float]:
     """Time-out of each device in a collection of dotted names; other texts count nothing."""
     for path in paths:
-        device = instrument.devices.get(path) or instrument.devices.get(path.split(".")[0])
-        if device is not None:
-            yield UNSTATED_S if device.timeout_s is None else device.timeout_s
+        if (device := instrument.device(path)) is not None:
+            yield _timeout_s(device)
+
+
+def _timeout_s(device: DeviceSpec) -> float:
+    return UNSTATED_S if device.timeout_s is None else device.timeout_s
 
 
 def texts(value: Any) -> Iterator[str]:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 
 from orchestrator.adapters.plan_catalog import find_plan
-from orchestrator.domain.envelope import device_settings
+from orchestrator.domain.envelope import device_settings, plan_arguments
 from orchestrator.domain.errors import PlanFailed
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.trial import ParameterValue
@@ -28,13 +28,9 @@ def plan_uses(
     uses = getattr(sys.modules[plan.__module__], f"uses_{plan.__name__}", None)
     if uses is None:
         return {}
-    arguments = {
-        one.arg: parameters[name]
-        for name, one in campaign.parameters.items()
-        if one.arg is not None
-    }
+    arguments = {**campaign.plan.args, **plan_arguments(campaign, parameters)}
     try:
-        given = uses(device_settings(campaign, parameters), **{**campaign.plan.args, **arguments})
+        given = uses(device_settings(campaign, parameters), **arguments)
         found = {str(name): (float(amount), str(unit)) for name, (amount, unit) in given.items()}
     except Exception as error:  # a lab's own code may raise anything
         message = f"{uses.__name__} raised {type(error).__name__}: {error}"

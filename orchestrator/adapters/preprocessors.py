@@ -5,31 +5,30 @@ with where the devices say they are.
 """
 
 import logging
-import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
-from bluesky.utils import Msg
+from bluesky.utils import Msg, MsgGenerator
 
-from orchestrator.adapters.axes import aims, flight_aims, plain, read, real_aims
+from orchestrator.adapters.arrival import Arrival
+from orchestrator.adapters.axes import aims, flight_aims, real_aims
 from orchestrator.adapters.conditions import Action
 from orchestrator.adapters.device_paths import DevicePaths
 from orchestrator.adapters.holding import Hold
 from orchestrator.adapters.journal import Journal
+from orchestrator.adapters.messages import (
+    group_of,
+    named_parts,
+    plain,
+    staged_signals,
+    value_of,
+)
 from orchestrator.adapters.questions import Desk
-from orchestrator.adapters.readings import position
-from orchestrator.adapters.travel import OWN, Messages, Terms, Travel
-from orchestrator.domain.errors import EnvelopeError, LabError, PlanFailed
+from orchestrator.adapters.travel import OWN, Terms, Travel
+from orchestrator.domain.errors import LabError, PlanFailed
 
 log = logging.getLogger(__name__)
-
-LOOKS = 5
-"""How often a readback off its setpoint is read before the move counts as failed."""
-
-LOOK_S = 0.1
-"""Seconds between two looks: a readback may be reported a little later than the arrival."""
-
 
 _ACTS = frozenset({"set", "trigger", "kickoff", "prepare", "stage", "configure"})
 """What a plan that may not be repeated waits with while a condition is tripped."""
@@ -48,6 +47,7 @@ class Guard:
         self._terms = terms
         self._journal = journal
         self._travel = Travel(paths, terms)
+        self._arrival = Arrival(paths, terms.time_scale)
         self._hold = Hold(terms.conditions, terms.hold_s, self._acted)
         self._pending: dict[Hashable, dict[Any, float]] = defaultdict(dict)
         self._timeouts: dict[Hashable, list[float | None]] = defaultdict(list)
@@ -68,7 +68,7 @@ class Guard:
             "drop": self._close_bundle,
             "pause": self._unattended,
         }
-        self._on_motion: Mapping[str, Callable[[Msg], Messages]] = {
+        self._on_motion: Mapping[str, Callable[[Msg], MsgGenerator[Any]]] = {
             "set": self._set,
             "kickoff": self._flight,
             "prepare": self._flight,
@@ -76,7 +76,7 @@ class Guard:
             "configure": self._configure,
         }
 
-    def guarded(self, plan: Messages) -> Messages:
+    def guarded(self, plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
         """The same plan, watched. An error is thrown into it first, so that it can clean up."""
         response: Any = None
         error: BaseException | None = None
@@ -104,7 +104,7 @@ class Guard:
             except BaseException as caught:  # noqa: B036 - whatever it is, the plan hears of it
                 error = caught
 
-    def _admitted(self, message: Msg) -> Messages:
+    def _admitted(self, message: Msg) -> MsgGenerator[Any]:
         if not isinstance(message, Msg):
             raise PlanFailed(f"the plan yields {message!r}, which is no message")
         try:
@@ -118,69 +118,40 @@ class Guard:
             self.failure = self.failure or refusal
             raise
 
-    def _answered(self, message: Msg) -> Messages:
+    def _answered(self, message: Msg) -> MsgGenerator[Any]:
         try:
             return (yield from self.desk.put(message))
         except PlanFailed as refusal:
             self.failure = self.failure or refusal
             raise
 
-    def _after(self, message: Msg, response: Any) -> Messages:
+    def _after(self, message: Msg, response: Any) -> MsgGenerator[None]:
         if message.command == "unstage":
             self._note("unstaged", message.obj)
         if message.command == "set":
             self._travel.started()
         if message.command == "wait" and response is not False:
-            self._unchecked |= self._pending.pop(_group(message), {})
-            self._travel.arrived(_group(message))
+            self._unchecked |= self._pending.pop(group_of(message), {})
+            self._travel.arrived(group_of(message))
         if self._unchecked and not self._bundling:
             moves, self._unchecked = self._unchecked, {}
-            yield from self._settled(moves)
+            yield from self._arrival.settled(moves)
             yield from self._verified(moves)
 
-    def _settled(self, moves: Mapping[Any, float]) -> Messages:
-        """Wait as the instrument file says, for devices that do not wait themselves."""
-        seconds = [
-            self._paths.spec(self._path(device)).settle_s
-            for device in moves
-            if not getattr(device, "settle_s", 0) and not getattr(device, "settle_time", 0)
-        ]
-        if (longest := max(seconds, default=0.0)) > 0:
-            yield Msg("sleep", None, longest / self._terms.time_scale)
+    def _verified(self, moves: Mapping[Any, float]) -> MsgGenerator[None]:
+        try:
+            yield from self._arrival.verified(moves)
+        except PlanFailed as off:
+            self.failure = self.failure or off
+            raise self.failure from None
 
-    def _verified(self, moves: Mapping[Any, float]) -> Messages:
-        for device, target in moves.items():
-            path = self._path(device)
-            spec = self._paths.spec(path)
-            if spec.tolerance is None or not self._is_verified(path):
-                continue
-            found = math.nan
-            for look in range(LOOKS):
-                if look:
-                    yield Msg("sleep", None, LOOK_S)
-                found = position(device, (yield from read(device)))
-                if abs(found - target) <= spec.tolerance:
-                    break
-            else:
-                message = f"{path} was set to {target} but reads {found} {spec.unit}".rstrip()
-                self.failure = self.failure or PlanFailed(message, "not_in_position")
-                raise self.failure
-
-    def _path(self, device: Any) -> str:
-        path = self._paths.path(device)
-        if path is None:
-            name = getattr(device, "name", None) or repr(device)
-            raise EnvelopeError([f"{name} is no device of this instrument"])
-        return path
-
-    def _set(self, message: Msg) -> Messages:
-        device, group = message.obj, _group(message)
-        path = self._path(device)
+    def _set(self, message: Msg) -> MsgGenerator[Any]:
+        device, group = message.obj, group_of(message)
+        path = self._paths.own(device)
         axes = aims(path, device, message)
         yield from self._travel.send(axes, group)
-        yield from self._travel.send(real_aims(device, message, self._path), group)
-        value = message.args[0] if message.args else message.kwargs.get("value")
-        number = plain(value)
+        yield from self._travel.send(real_aims(device, message, self._paths.own), group)
+        number = value_of(message)
         single = float(number) if isinstance(number, (int, float)) else None
         spec = self._paths.spec(path)
         self._spend(path, message.command, abs(single or 0.0))
@@ -196,7 +167,7 @@ class Guard:
         if self._terms.budgets is not None and (spends := self._paths.spec(path).spends):
             self._terms.budgets.spend(path, spends, command, size)
 
-    def _acted(self, actions: Iterable[Action]) -> Messages:
+    def _acted(self, actions: Iterable[Action]) -> MsgGenerator[None]:
         """Do what the instrument file lists; each step is looked at like the plan's own."""
         for device, value in actions:
             if value is None:
@@ -213,23 +184,23 @@ class Guard:
         return message
 
     def _acting(self, message: Msg) -> Msg:
-        path = self._path(message.obj)
+        path = self._paths.own(message.obj)
         triggered = message.command == "trigger"
         timeout = self._paths.spec(path).timeout_s if triggered else None
-        self._timeouts[_group(message)].append(timeout)
+        self._timeouts[group_of(message)].append(timeout)
         if message.command != "prepare":
             self._spend(path, "trigger")
             self._hold.begin_exposure()
         self._note(message.command, message.obj)
         return message
 
-    def _flight(self, message: Msg) -> Messages:
+    def _flight(self, message: Msg) -> MsgGenerator[Any]:
         """A kickoff or its preparation: where it says that it goes must be allowed."""
-        path = self._path(message.obj)
+        path = self._paths.own(message.obj)
         values = [*message.args, *message.kwargs.values()]
         flights = [aim for value in values for aim in flight_aims(path, value)]
         yield from self._travel.judge(flights)
-        yield from self._limited(_named(message.obj, message.kwargs))
+        yield from self._limited(named_parts(message.obj, message.kwargs))
         return self._acting(message)
 
     def _note(self, command: str, device: Any, **details: Any) -> None:
@@ -242,10 +213,10 @@ class Guard:
             self._journal = None  # refused once: what cleans up afterwards must not be
             raise
 
-    def _stage(self, message: Msg) -> Messages:
-        self._path(message.obj)
-        self._timeouts[_group(message)].append(None)
-        signals = list(_stage_sigs(message.obj))
+    def _stage(self, message: Msg) -> MsgGenerator[Any]:
+        self._paths.own(message.obj)
+        self._timeouts[group_of(message)].append(None)
+        signals = list(staged_signals(message.obj))
         yield from self._limited(signals)
         staged: dict[str, Any] = {}
         for signal, _ in signals:
@@ -254,14 +225,14 @@ class Guard:
         self._note("stage", message.obj, staged=staged)
         return message
 
-    def _configure(self, message: Msg) -> Messages:
-        self._path(message.obj)
+    def _configure(self, message: Msg) -> MsgGenerator[Any]:
+        self._paths.own(message.obj)
         values = {**dict(*message.args[:1]), **message.kwargs}
-        yield from self._limited(_named(message.obj, values))
+        yield from self._limited(named_parts(message.obj, values))
         self._note("configure", message.obj)
         return message
 
-    def _limited(self, signals: Iterable[tuple[Any, Any]]) -> Messages:
+    def _limited(self, signals: Iterable[tuple[Any, Any]]) -> MsgGenerator[None]:
         """Refuse a breach of limits; what has no limits is not the envelope's business here."""
         limits = self._terms.envelope.limits
         paths = ((self._paths.path(signal), plain(value)) for signal, value in signals)
@@ -278,7 +249,7 @@ class Guard:
         return message._replace(args=(message.args[0] / self._terms.time_scale,))
 
     def _wait(self, message: Msg) -> Msg:
-        timeouts = self._timeouts.pop(_group(message), [])
+        timeouts = self._timeouts.pop(group_of(message), [])
         if message.kwargs.get("timeout") is not None:
             return message
         given = [timeout for timeout in timeouts if timeout is not None]
@@ -289,14 +260,11 @@ class Guard:
     def _open_run(self, message: Msg) -> Msg:
         self._open_runs.add(message.run)
         metadata = dict(self._terms.metadata)
-        if unverified := [path for path in self._terms.settings if not self._is_verified(path)]:
+        if unverified := [
+            path for path in self._terms.settings if not self._arrival.is_verified(path)
+        ]:
             metadata["not_verified"] = unverified
         return message._replace(kwargs={**message.kwargs, **metadata})
-
-    def _is_verified(self, path: str) -> bool:
-        """True when arrival is compared with a readback."""
-        spec = self._paths.spec(path)
-        return spec.tolerance is not None and spec.readback != "none"
 
     def _close_run(self, message: Msg) -> Msg:
         self._open_runs.discard(message.run)
@@ -319,32 +287,6 @@ class Guard:
 
     def _unattended(self, message: Msg) -> Msg:
         raise PlanFailed(f"the plan asks for a person ({message.command!r}), but nobody attends")
-
-
-def _group(message: Msg) -> Hashable:
-    if message.command == "wait" and message.args:
-        return message.args[0]
-    return message.kwargs.get("group")
-
-
-def _named(device: Any, values: Mapping[str, Any]) -> list[tuple[Any, Any]]:
-    """Parts of a device by the names of their attributes, with the values that they will get."""
-    return [(getattr(device, name, None), value) for name, value in values.items()]
-
-
-def _stage_sigs(device: Any) -> Iterator[tuple[Any, Any]]:
-    """Each signal that staging sets, of the device and of its parts, with the value it will get."""
-    walk = getattr(device, "walk_subdevices", None)
-    parts = [part for _, part in walk(include_lazy=False)] if walk else []
-    for part in (device, *parts):
-        for signal, value in dict(getattr(part, "stage_sigs", {})).items():
-            yield (_attribute(part, signal) if isinstance(signal, str) else signal), value
-
-
-def _attribute(device: Any, dotted: str) -> Any:
-    for name in dotted.split("."):
-        device = getattr(device, name)
-    return device
 
 
 def _harmless(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from bluesky.utils import Msg
 
 from orchestrator.domain.errors import PlanFailed
+from orchestrator.domain.one_line import one_line
 from orchestrator.ports import Ask
 
 LOOK_S = 0.1
@@ -39,7 +40,7 @@ class Desk:
             raise PlanFailed("the plan asks for a person ('input'), but nobody attends")
         given = message.args[0] if message.args else message.kwargs.get("prompt")
         self._number, self._answer = self._number + 1, None
-        self._text = _line(str(given or "")) or "go on?"
+        self._text = one_line(str(given or "")) or "go on?"
         while self._answer is None:
             yield Msg("sleep", None, LOOK_S)
         self._text = None
@@ -65,7 +66,3 @@ class Presumed(Desk):
         """The empty answer."""
         yield Msg("null")
         return ""
-
-
-def _line(text: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

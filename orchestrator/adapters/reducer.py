@@ -9,10 +9,9 @@ from typing import Any
 
 from orchestrator.adapters.plan_catalog import declared_outcomes, find_reducer
 from orchestrator.adapters.run_documents import Run, read_runs
-from orchestrator.domain.errors import ReductionError, Unusable
+from orchestrator.domain.errors import ReductionError, Unusable, near
 from orchestrator.domain.expressions import inequality
 from orchestrator.domain.spec import CampaignSpec
-from orchestrator.domain.together import near
 from orchestrator.domain.trial import Outcome
 from orchestrator.ports import Reduction
 

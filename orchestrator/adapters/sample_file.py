@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 MOST_SAMPLES = 5000
+"""A list with more is refused: all of it goes into the log."""
 COLUMNS: Sequence[str] = ("position", "amount", "uses left")
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from orchestrator.adapters.located import located
+from orchestrator.adapters.device_parts import signals
+from orchestrator.adapters.instrument_lines import with_line
 from orchestrator.domain.spec import InstrumentSpec
 
 
@@ -23,7 +24,7 @@ def shared_pvs(devices: Mapping[str, Any], instrument: InstrumentSpec) -> list[s
             if owner != name and other is not signal and limited:
                 found.setdefault((owner, name), pv)
     return [
-        f"{located(instrument, _place(instrument, name))}: {name!r} sets the PV {pv!r}, and so "
+        f"{with_line(instrument, _place(instrument, name))}: {name!r} sets the PV {pv!r}, and so "
         f"does {owner!r}; take one of them"
         for (owner, name), pv in found.items()
     ]
@@ -31,10 +32,7 @@ def shared_pvs(devices: Mapping[str, Any], instrument: InstrumentSpec) -> list[s
 
 def _set_by(device: Any) -> Iterator[tuple[str, Any]]:
     """Each PV that a classic device can put, with its signal."""
-    signals = [device]
-    if hasattr(device, "walk_signals"):
-        signals = [walked.item for walked in device.walk_signals(include_lazy=False)]
-    for signal in signals:
+    for signal in (device, *signals(device)):
         pv = getattr(signal, "setpoint_pvname", None)
         if isinstance(pv, str) and not type(signal).__name__.endswith("RO"):
             yield pv.removesuffix(".VAL"), signal

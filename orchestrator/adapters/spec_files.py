@@ -11,8 +11,10 @@ from pydantic import ValidationError
 from orchestrator.adapters.plain_words import finding_of, is_consequence
 from orchestrator.adapters.plain_yaml import Document, Lines, Unreadable, dotted, parsed
 from orchestrator.adapters.sample_file import BadSamples, read_samples
-from orchestrator.domain.consistency import Place, campaign_findings, instrument_findings
+from orchestrator.domain.campaign_consistency import campaign_findings
 from orchestrator.domain.errors import Problem, SpecError, Unusable, near
+from orchestrator.domain.findings import Place
+from orchestrator.domain.instrument_consistency import instrument_findings
 from orchestrator.domain.spec import (
     INCONSISTENT,
     CampaignSpec,

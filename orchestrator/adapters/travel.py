@@ -3,11 +3,11 @@
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bluesky.utils import Msg
+from bluesky.utils import Msg, MsgGenerator
 
 from orchestrator.adapters.axes import Aim, stands
 from orchestrator.adapters.budgets import Budgets
@@ -17,8 +17,6 @@ from orchestrator.domain.envelope import Envelope
 from orchestrator.domain.errors import EnvelopeError
 from orchestrator.domain.trial import ParameterValue
 from orchestrator.domain.whereabouts import Whereabouts
-
-Messages = Generator[Msg, Any, Any]
 
 OWN = "the guard's own"
 """Group of moves that the plan did not ask for."""
@@ -76,7 +74,7 @@ class Travel:
             self._reserve(*self._going)
             self._going = None
 
-    def send(self, axes: list[Aim], group: Hashable = NOBODY_WAITS) -> Messages:
+    def send(self, axes: list[Aim], group: Hashable = NOBODY_WAITS) -> MsgGenerator[None]:
         """Let them go, if they may; until the group is waited for they may be anywhere between."""
         moved = yield from self.judge(axes)
         # A setpoint written directly is done long before its axis is there.
@@ -85,7 +83,7 @@ class Travel:
         for axis, target in moved.items():
             self._where.send(axis, target)
 
-    def judge(self, axes: Iterable[Aim]) -> Generator[Msg, Any, dict[str, float]]:
+    def judge(self, axes: Iterable[Aim]) -> MsgGenerator[dict[str, float]]:
         """The constrained axes among these; all of them may go where they are sent.
 
         Raises:
@@ -107,7 +105,7 @@ class Travel:
         found = ((self._where.axis(path), value) for path, value in axes)
         return {axis: float(value) for axis, value in found if axis is not None}
 
-    def approach(self, path: str, device: Any, target: float | None) -> Messages:
+    def approach(self, path: str, device: Any, target: float | None) -> MsgGenerator[None]:
         """Go towards the target in steps that are small and late enough; the last one is left."""
         spec = self._paths.spec(path)
         if target is None:
@@ -130,7 +128,7 @@ class Travel:
         yield from self._paced(path)
         self._going = path, length
 
-    def _paced(self, path: str) -> Messages:
+    def _paced(self, path: str) -> MsgGenerator[None]:
         """Wait until the axis may be set again; parts of one device share their time."""
         ready = self._terms.paces.get(path.split(".")[0], -math.inf)
         if (left := ready - time.monotonic()) > 0:

@@ -1,10 +1,10 @@
 """The plan of one trial: the plan that the campaign names, called with what the request holds."""
 
 import inspect
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bluesky.utils import Msg
+from bluesky.utils import Msg, MsgGenerator
 
 from orchestrator.adapters.order_of_moves import ordered
 from orchestrator.adapters.plan_catalog import STARTUP, bound, find_plan
@@ -15,7 +15,6 @@ from orchestrator.ports import PlanRequest
 if TYPE_CHECKING:
     from orchestrator.adapters.instrument_devices import InstrumentDevices
 
-Messages = Generator[Msg, Any, Any]
 PlanFinder = Callable[[str], Callable[..., Any]]
 
 
@@ -24,7 +23,7 @@ def trial_plan(
     devices: "InstrumentDevices",
     instrument: InstrumentSpec,
     of_startup: PlanFinder | None = None,
-) -> Messages:
+) -> MsgGenerator[Any]:
     """A fresh plan, with devices for their names and settings in the order of moves.
 
     ``of_startup`` finds plans of the lab's startup; None when there is none.
@@ -53,14 +52,14 @@ def trial_plan(
     return messages
 
 
-def moves(positions: Iterable[tuple[Any, Any]]) -> Messages:
+def moves(positions: Iterable[tuple[Any, Any]]) -> MsgGenerator[None]:
     """Set one after another, each waited for."""
     for device, value in positions:
         yield Msg("set", device, value, group="settings")
         yield Msg("wait", None, group="settings")
 
 
-def actions(steps: Iterable[tuple[Any, float | None]]) -> Messages:
+def actions(steps: Iterable[tuple[Any, float | None]]) -> MsgGenerator[None]:
     """Set (and wait for) or stop (None) one after another."""
     for device, value in steps:
         if value is None:
@@ -71,7 +70,7 @@ def actions(steps: Iterable[tuple[Any, float | None]]) -> Messages:
 
 def _trial(
     plan: Callable[..., Any], arguments: inspect.BoundArguments, settings: Mapping[Any, Any]
-) -> Messages:
+) -> MsgGenerator[Any]:
     yield from moves(settings.items())
     given = plan(*arguments.args, **arguments.kwargs)
     if not isinstance(given, Iterable):

@@ -14,6 +14,7 @@ from orchestrator.adapters.plan_catalog import find_estimate
 from orchestrator.adapters.plan_deadline import plan_estimate, texts
 from orchestrator.adapters.reducer import broken_rule, reduced
 from orchestrator.adapters.run_documents import Run
+from orchestrator.domain.envelope import device_settings, plan_arguments
 from orchestrator.domain.errors import PlanFailed, Unusable, near
 from orchestrator.domain.expressions import inequality
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec, TableTwinSpec
@@ -271,13 +272,8 @@ class TwinByModel:
         return Measurement(Reduction(outcomes, invalid), parameters, waits_s, None, None)
 
     def _waits_s(self, parameters: Mapping[str, ParameterValue]) -> float | None:
-        devices = {name: one.device for name, one in self._campaign.parameters.items()}
-        settings = {path: parameters[name] for name, path in devices.items() if path is not None}
-        arguments = {
-            str(one.arg): parameters[name]
-            for name, one in self._campaign.parameters.items()
-            if one.arg is not None
-        }
+        settings = device_settings(self._campaign, parameters)
+        arguments = plan_arguments(self._campaign, parameters)
         known = plan_estimate(self._campaign.plan, settings, arguments)
         return None if known is None else known[0]
 

@@ -147,3 +147,14 @@ def device_settings(
         for name, parameter in campaign.parameters.items()
         if parameter.device is not None
     }
+
+
+def plan_arguments(
+    campaign: CampaignSpec, parameters: Mapping[str, ParameterValue]
+) -> dict[str, ParameterValue]:
+    """The parameters of a proposal that go to the plan, by argument; settings are left out."""
+    return {
+        parameter.arg: parameters[name]
+        for name, parameter in campaign.parameters.items()
+        if parameter.arg is not None
+    }

@@ -158,3 +158,8 @@ class NotDelivered(LabError):
 
 class Unusable(LabError):
     """A port, folder, process or option that cannot be used as asked (exit code 2)."""
+
+
+def told(error: BaseException) -> str:
+    """An error in words: our own speak for themselves, all others need the name of their class."""
+    return str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"

@@ -19,6 +19,7 @@ NEARER = 0.5
 """Part of the time of moves that is left when a model proposes: its points lie closer together than
 those that fill the space. About what the twins' campaigns show."""
 MOST_CORNERS = 50
+"""Of a space with more, so many are looked at."""
 
 
 def doubts(campaign: CampaignSpec) -> Iterator[tuple[str, str]]:

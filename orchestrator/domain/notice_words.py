@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from orchestrator.domain import events as ev
 from orchestrator.domain.notices import Due, Notice, NoticeKind, NoticeRules, Raised
+from orchestrator.domain.one_line import one_line
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState
 from orchestrator.domain.stopping import best_trials
@@ -142,8 +143,7 @@ def _best(state: CampaignState) -> str:
 
 def _plain(text: str) -> str:
     """The text as one line of characters that any mail server and terminal can carry."""
-    kept = text.encode(errors="replace").decode()
-    return " ".join("".join(c if c.isprintable() else " " for c in kept).split())
+    return one_line(text.encode(errors="replace").decode())
 
 
 def _line(text: str) -> str:

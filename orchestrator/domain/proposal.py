@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrator.domain.samples import free
 from orchestrator.domain.spec import CampaignSpec
@@ -76,3 +76,26 @@ def knowledge(state: CampaignState, spec: CampaignSpec, trial_id: int | None = N
         basis=state.last_id,
         samples=free(state, known),
     )
+
+
+def with_free_sample(known: Knowledge, suggestion: Suggestion) -> Suggestion:
+    """The suggestion, with the next free sample of the list in place of one that is not free.
+
+    A pure function of both, so that it can be computed again. With none free it is left as it is.
+    """
+    samples = known.spec.samples
+    if samples is None or samples.parameter is None:
+        return suggestion
+    wanted = str(suggestion.parameters[samples.parameter])
+    instead = _next_free(known.samples, wanted)
+    if instead == wanted:
+        return suggestion
+    parameters = {**suggestion.parameters, samples.parameter: instead}
+    details = {**suggestion.details, "instead_of_sample": wanted}
+    return replace(suggestion, parameters=parameters, details=details)
+
+
+def _next_free(uses: Mapping[str, int], wanted: str) -> str:
+    names = list(uses)
+    start = names.index(wanted) if wanted in uses else 0
+    return next((one for one in names[start:] + names[:start] if uses[one] > 0), wanted)

@@ -15,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from tests.channel_access import environment
+
 ROOT = Path(__file__).parents[2]
 POINTS = 21
 START, STOP = -8.0, 10.0
@@ -51,16 +53,13 @@ def _rows(time_compression: float | None, seeds: int) -> list[dict[str, float]]:
         try:
             assert server.stdout is not None
             about = json.loads(server.stdout.readline())
-            kept = {name: one for name, one in os.environ.items() if not name.startswith("EPICS_")}
-            environment = kept | {
-                "EPICS_CA_ADDR_LIST": "127.0.0.1",
-                "EPICS_CA_AUTO_ADDR_LIST": "NO",
-                "EPICS_CA_SERVER_PORT": str(about["port"]),
-                "PYTHONPATH": str(ROOT),
-            }
             client = [sys.executable, __file__, str(about["time_compression"]), str(seeds)]
             said = subprocess.run(
-                client, env=environment, check=True, stdout=subprocess.PIPE, text=True
+                client,
+                env=environment(about["port"]),
+                check=True,
+                stdout=subprocess.PIPE,
+                text=True,
             ).stdout
         finally:
             server.kill()

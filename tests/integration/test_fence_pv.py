@@ -1,7 +1,6 @@
 """The gate at the device, over real Channel Access: two clients, one instrument."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.channel_access import environment
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
@@ -75,19 +76,13 @@ def served(*options: str, port: int = 0) -> Iterator[int]:
 
 @contextmanager
 def drivers(port: int, count: int = 2) -> Iterator[list[Driver]]:
-    environment = {name: v for name, v in os.environ.items() if not name.startswith("EPICS_")} | {
-        "EPICS_CA_ADDR_LIST": "127.0.0.1",
-        "EPICS_CA_AUTO_ADDR_LIST": "NO",
-        "EPICS_CA_SERVER_PORT": str(port),
-        "PYTHONPATH": str(ROOT),
-    }
     with ExitStack() as stack:
         started = [
             stack.enter_context(
                 subprocess.Popen(
                     [sys.executable, "-c", DRIVER],
                     cwd=ROOT,
-                    env=environment,
+                    env=environment(port),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     text=True,

@@ -4,7 +4,6 @@ Run as a program, this file is the client: `python THIS_FILE SCENARIO [JSON]` pr
 """
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -18,6 +17,8 @@ from typing import Any
 
 import psutil
 import pytest
+
+from tests.channel_access import environment
 
 pytestmark = pytest.mark.integration
 
@@ -70,17 +71,10 @@ def port() -> Iterator[int]:
 
 
 def client(scenario: str, port: int, argument: Any = None, on_line: Any = None) -> Any:
-    environment = {name: v for name, v in os.environ.items() if not name.startswith("EPICS_")}
-    environment |= {
-        "EPICS_CA_ADDR_LIST": "127.0.0.1",
-        "EPICS_CA_AUTO_ADDR_LIST": "NO",
-        "EPICS_CA_SERVER_PORT": str(port),
-        "PYTHONPATH": str(ROOT),
-    }
     with subprocess.Popen(
         [sys.executable, __file__, scenario, json.dumps(argument)],
         cwd=ROOT,
-        env=environment,
+        env=environment(port),
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from tests.beamline.kit_ioc import DARK, HEIGHT, PEAK, WIDTH
+from tests.channel_access import environment
 
 pytestmark = pytest.mark.integration
 
@@ -38,16 +39,9 @@ def port() -> Iterator[int]:
 
 
 def client(scenario: str, port: int) -> Any:
-    environment = {name: v for name, v in os.environ.items() if not name.startswith("EPICS_")}
-    environment |= {
-        "EPICS_CA_ADDR_LIST": "127.0.0.1",
-        "EPICS_CA_AUTO_ADDR_LIST": "NO",
-        "EPICS_CA_SERVER_PORT": str(port),
-        "PYTHONPATH": str(ROOT),
-    }
     command = [sys.executable, __file__, scenario]
     done = subprocess.run(
-        command, cwd=ROOT, env=environment, text=True, capture_output=True, timeout=60
+        command, cwd=ROOT, env=environment(port), text=True, capture_output=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -299,7 +293,7 @@ def scenario_trial(plan: str, **args: Any) -> Any:
         return {
             "outcomes": {n: [o.mean, o.sem, o.unit] for n, o in reduction.outcomes.items()},
             "readings": len(run["primary"]),
-            "velocity": devices["x"].velocity.get(use_monitor=False),
+            "velocity": devices["flyer"].axis.velocity.get(use_monitor=False),
         }
 
 
@@ -308,7 +302,7 @@ def scenario_trial_fly_scan() -> Any:
 
 
 def scenario_trial_scan_peak() -> Any:
-    return scenario_trial("scan_peak", axis="x", detector="counter")
+    return scenario_trial("scan_peak", axis="flyer.axis", detector="counter")
 
 
 if __name__ == "__main__":

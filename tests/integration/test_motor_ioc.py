@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.channel_access import environment
+
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
@@ -35,16 +37,9 @@ def port() -> Iterator[int]:
 
 
 def client(scenario: str, port: int) -> Any:
-    environment = {name: v for name, v in os.environ.items() if not name.startswith("EPICS_")}
-    environment |= {
-        "EPICS_CA_ADDR_LIST": "127.0.0.1",
-        "EPICS_CA_AUTO_ADDR_LIST": "NO",
-        "EPICS_CA_SERVER_PORT": str(port),
-        "PYTHONPATH": str(ROOT),
-    }
     command = [sys.executable, __file__, scenario]
     done = subprocess.run(
-        command, cwd=ROOT, env=environment, text=True, capture_output=True, timeout=40
+        command, cwd=ROOT, env=environment(port), text=True, capture_output=True, timeout=40
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -4,7 +4,6 @@ Run as a program, this file is the client: `python THIS_FILE` prints one JSON li
 """
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from tests.channel_access import environment
 
 pytestmark = pytest.mark.integration
 
@@ -55,17 +56,10 @@ def test_a_table_is_an_instrument_like_any_other(table: Path) -> None:
 
 
 def client(port: int) -> Any:
-    environment = {name: v for name, v in os.environ.items() if not name.startswith("EPICS_")}
-    environment |= {
-        "EPICS_CA_ADDR_LIST": "127.0.0.1",
-        "EPICS_CA_AUTO_ADDR_LIST": "NO",
-        "EPICS_CA_SERVER_PORT": str(port),
-        "PYTHONPATH": str(ROOT),
-    }
     done = subprocess.run(
         [sys.executable, __file__],
         cwd=ROOT,
-        env=environment,
+        env=environment(port),
         text=True,
         capture_output=True,
         timeout=60,

@@ -1,9 +1,8 @@
 """One short campaign with a reducer of the lab's own, measured once for several test modules."""
 
-import os
 from pathlib import Path
 
-from tests.system.lab import answer, write
+from tests.system.lab import answer, with_code_of, write
 
 ID = "branin-1"
 CAMPAIGN = """
@@ -43,8 +42,7 @@ def picky(runs):
 def environment_of(folder: Path) -> dict[str, str]:
     """What a program needs to find the lab's reducers."""
     # Without byte code, a file that is changed within a second is read again.
-    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
-    return {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**with_code_of(folder), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def measure(folder: Path) -> None:

@@ -166,6 +166,11 @@ def write(folder: Path, name: str, text: str) -> str:
     return str(path)
 
 
+def with_code_of(folder: Path) -> dict[str, str]:
+    """For the environment of a verb that shall find a lab's own modules in this folder."""
+    return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
+
+
 def events(data_dir: Path, campaign_id: str) -> list[dict[str, Any]]:
     """The campaign's events as the results folder holds them."""
     path = data_dir / "campaigns" / campaign_id / "events.jsonl"

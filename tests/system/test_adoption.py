@@ -14,6 +14,7 @@ import pytest
 
 from orchestrator.domain.state import CampaignStatus
 from simulators.loopback import free_port
+from tests.channel_access import only_server
 from tests.system.lab import count, finish, live_state, results, start, wait_for, write
 
 pytestmark = pytest.mark.system
@@ -58,13 +59,8 @@ class Beamline:
 
     @property
     def more(self) -> dict[str, str]:
-        return {
-            "EPICS_CA_ADDR_LIST": "127.0.0.1",
-            "EPICS_CA_AUTO_ADDR_LIST": "NO",
-            "EPICS_CA_SERVER_PORT": str(self.port),
-            "PYTHONPATH": str(ROOT),
-            "LABWRIGHT_LEASE_S": "30",
-        }
+        # A death is proven by its pid: no test waits for a lease.
+        return {**only_server(self.port), "LABWRIGHT_LEASE_S": "30"}
 
     def write(self, *, instrument: str, trials: int = 3, campaign: str = CAMPAIGN) -> str:
         write(self.folder, "instrument.yaml", instrument)

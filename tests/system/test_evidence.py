@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.channel_access import only_server
 from tests.system.lab import answer, events, finish, process_of, results, start, wait_for, write
 
 pytestmark = pytest.mark.system
@@ -82,13 +83,8 @@ class Beamline:
     @property
     def more(self) -> dict[str, str]:
         """Environment of every verb here: this server, and nothing else."""
-        return {
-            "EPICS_CA_ADDR_LIST": "127.0.0.1",
-            "EPICS_CA_AUTO_ADDR_LIST": "NO",
-            "EPICS_CA_SERVER_PORT": str(self.port),
-            "PYTHONPATH": str(ROOT),
-            "LABWRIGHT_LEASE_S": "30",  # a death is proven by its pid: no test waits for a lease
-        }
+        # A death is proven by its pid: no test waits for a lease.
+        return {**only_server(self.port), "LABWRIGHT_LEASE_S": "30"}
 
     def campaign(
         self,

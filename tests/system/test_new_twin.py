@@ -1,11 +1,10 @@
 """A twin begun with ``labwright new`` is driven by a campaign as soon as it is registered."""
 
-import os
 from pathlib import Path
 
 import pytest
 
-from tests.system.lab import answer
+from tests.system.lab import answer, with_code_of
 
 pytestmark = pytest.mark.system
 
@@ -17,9 +16,8 @@ def test_a_new_twin_runs_its_campaign(tmp_path: Path) -> None:
     installed.mkdir()
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: hot-plate\nVersion: 0.1\n")
     (installed / "entry_points.txt").write_text("[labwright.twins]\nhot-plate = hot_plate\n")
-    path = os.pathsep.join([str(lab), os.environ.get("PYTHONPATH", "")])
     data_dir = str(tmp_path / "data")
     asked = ["run", "hot-plate", "--trials", "3", "--data-dir", data_dir]
-    summary = answer(*asked, PYTHONPATH=path)
+    summary = answer(*asked, **with_code_of(lab))
     assert summary["trials"]["measured"] == 3
     assert 0 < summary["best"]["outcomes"]["conversion"]["mean"] < 1.1

@@ -20,6 +20,7 @@ from tests.system.lab import (
     process_of,
     start,
     wait_for,
+    with_code_of,
     write,
 )
 
@@ -55,7 +56,7 @@ policy: {answer_within_s: 60}
 
 def lab_of(folder: Path) -> dict[str, str]:
     write(folder, "lab_plans.py", PLANS)
-    return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
+    return with_code_of(folder)
 
 
 def question(data_dir: Path) -> dict[str, Any] | None:

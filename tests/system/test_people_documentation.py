@@ -1,13 +1,20 @@
 """The pages about people, samples, sentinels and external reducers show what happens."""
 
-import os
 import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.system.lab import LABWRIGHT, count, environment, live_state, wait_for, write
+from tests.system.lab import (
+    LABWRIGHT,
+    count,
+    environment,
+    live_state,
+    wait_for,
+    with_code_of,
+    write,
+)
 from tests.system.test_documentation import blocks, fits
 
 pytestmark = pytest.mark.system
@@ -22,8 +29,7 @@ class Page:
         self.console = blocks(name, "console")
         self.text = blocks(name, "text")
         (folder / "mylab").mkdir()
-        path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
-        self.environment = environment(COLUMNS="200", PYTHONPATH=path, NO_COLOR="1")
+        self.environment = environment(COLUMNS="200", NO_COLOR="1", **with_code_of(folder))
 
     @property
     def data_dir(self) -> Path:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.channel_access import only_server
 from tests.system.lab import events, finish, results, start, wait_for, write
 
 pytestmark = pytest.mark.system
@@ -71,13 +72,8 @@ class Dispenser:
     @property
     def more(self) -> dict[str, str]:
         """Environment of every process here: this server, and nothing else."""
-        return {
-            "EPICS_CA_ADDR_LIST": "127.0.0.1",
-            "EPICS_CA_AUTO_ADDR_LIST": "NO",
-            "EPICS_CA_SERVER_PORT": str(self.port),
-            "PYTHONPATH": str(ROOT),
-            "LABWRIGHT_LEASE_S": "30",  # a death is proven by its pid: no test waits for a lease
-        }
+        # A death is proven by its pid: no test waits for a lease.
+        return {**only_server(self.port), "LABWRIGHT_LEASE_S": "30"}
 
     def run(self, campaign: str, budget: float = 100) -> "subprocess.Popen[str]":
         text = INSTRUMENT.replace("BUDGET", str(budget))

@@ -1,11 +1,10 @@
 """A campaign on a plate of samples, from the list to what is left of it."""
 
-import os
 from pathlib import Path
 
 import pytest
 
-from tests.system.lab import answer, labwright, results, write
+from tests.system.lab import answer, labwright, results, with_code_of, write
 
 pytestmark = pytest.mark.system
 
@@ -36,7 +35,7 @@ optimizer: {method: sobol, lookahead: 1}
 
 def test_each_start_spends_a_sample_until_none_is_left(data_dir: Path, tmp_path: Path) -> None:
     write(tmp_path, "lab_plans.py", PLANS)
-    lab = {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    lab = with_code_of(tmp_path)
     write(tmp_path, "samples.csv", "position,amount,uses left\nA1,5 mg,1\nA2,,0\nA3,1 mg,3\n")
     where = ("--data-dir", str(data_dir))
     file = write(tmp_path, "campaign.yaml", CAMPAIGN)

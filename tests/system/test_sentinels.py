@@ -1,11 +1,10 @@
 """An instrument drifts, and its campaign stops for a person."""
 
-import os
 from pathlib import Path
 
 import pytest
 
-from tests.system.lab import answer, labwright, results, write
+from tests.system.lab import answer, labwright, results, with_code_of, write
 
 pytestmark = pytest.mark.system
 
@@ -35,7 +34,7 @@ optimizer: {method: METHOD, initial_trials: 5, lookahead: 0}
 @pytest.mark.parametrize("method", ["sobol", "ax"])
 def test_drift_stops_the_campaign_for_a_person(data_dir: Path, tmp_path: Path, method: str) -> None:
     write(tmp_path, "lab_reducers.py", REDUCER)
-    lab = {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    lab = with_code_of(tmp_path)
     where = ("--data-dir", str(data_dir))
     file = write(tmp_path, "campaign.yaml", CAMPAIGN.replace("METHOD", method))
     answer("run", file, "--id", "a", *where, code=3, **lab)

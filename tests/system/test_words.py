@@ -24,6 +24,7 @@ from tests.system.lab import (
     process_of,
     start,
     wait_for,
+    with_code_of,
     write,
 )
 
@@ -287,7 +288,7 @@ def test_a_run_that_gives_up_calls_for_a_person(
     """A campaign whose run gives up is not left without a word in its log."""
     lethal = write(tmp_path, "sitecustomize.py", LETHAL)
     where = ("--data-dir", str(data_dir))
-    more = {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    more = with_code_of(tmp_path)
     done = labwright("run", campaign, "--id", "gone", *where, code=2, **more)
     assert "the worker process of soft died" in done.stderr
     assert str(data_dir / "logs" / "worker-soft.log") in done.stderr
@@ -306,7 +307,7 @@ def test_a_worker_launcher_that_gives_up_is_noted(
     where = ("--data-dir", str(data_dir))
     labwright("submit", campaign, "--id", "alone", *where)
     write(tmp_path, "sitecustomize.py", LETHAL)
-    more = {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    more = with_code_of(tmp_path)
     done = labwright("worker", str(tmp_path / "instrument.yaml"), *where, code=2, **more)
     assert "the worker process of soft died" in done.stderr
     assert "'labwright worker' of soft gave up" in _log_of(data_dir, "alone")

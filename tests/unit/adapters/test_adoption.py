@@ -95,10 +95,6 @@ def test_plans_of_a_startup(tmp_path: Path) -> None:
         ("def f():\n    1 / 0\n\nf()\n", "startup.py:2: ZeroDivisionError"),
         ("RE = get_ipython().user_ns['RE']\n", "startup.py:1: NameError: .*without IPython"),
         ("from IPython import get_ipython\nget_ipython().magic('x')\n", "startup.py:2: .*IPython"),
-        (
-            "import time\nfor _ in range(40):\n    time.sleep(0.05)\n",
-            r"startup.py:3: took longer than 0.5 s \('timeout_s'\)",
-        ),
         ("name = input('who are you? ')\n", "startup.py:1: (EOF|OS)Error"),
         ("def f(:\n", "startup.py:1: invalid syntax"),
         ("raise SystemExit(3)\n", "startup.py:1: SystemExit: 3"),
@@ -107,8 +103,15 @@ def test_plans_of_a_startup(tmp_path: Path) -> None:
 )
 def test_a_startup_that_fails_is_told_with_its_line(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(DeviceUnavailable, match=told) as failed:
-        adopted(tmp_path, f"{script(tmp_path, text)}, timeout_s: 0.5")
+        adopted(tmp_path, script(tmp_path, text))
     assert str(failed.value).startswith(f"{tmp_path / 'instrument.yaml'}:3: from.0.startup: ")
+
+
+def test_a_startup_that_takes_too_long_is_told_with_its_line(tmp_path: Path) -> None:
+    text = "import time\nfor _ in range(40):\n    time.sleep(0.05)\n"
+    told = r"startup.py:[23]: took longer than 0.5 s \('timeout_s'\)"
+    with pytest.raises(DeviceUnavailable, match=told):
+        adopted(tmp_path, f"{script(tmp_path, text)}, timeout_s: 0.5")
 
 
 @pytest.mark.parametrize(
@@ -154,7 +157,7 @@ def test_without_happi_a_database_is_refused(tmp_path: Path, monkeypatch: Any) -
         ),
         (
             "devices:\n  x: {class: a.B, prefix: P}\n  y: {class: a.B, prefix: P}",
-            ":5: devices.y.prefix: 'P' is the PV of device 'x' too",
+            ":5: devices.y.prefix: 'P' is device 'x' already; give each",
         ),
         ("devices: {x: {class: a.B}}\nbaseline: [y]", ":4: baseline.0: 'y' is no device"),
         ("devices: {x: {class: a.B}}\nmd: {required: [a]}", ":4: md: RE.md is that of the lab's"),

@@ -2,8 +2,7 @@ import pytest
 
 from orchestrator.domain.events import Opened
 from orchestrator.domain.lookahead import wants_trial
-from orchestrator.domain.proposal import Suggestion, knowledge
-from orchestrator.domain.samples import with_free_sample
+from orchestrator.domain.proposal import Suggestion, knowledge, with_free_sample
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState
 from orchestrator.domain.stopping import verdict

@@ -4,9 +4,9 @@ import json
 
 from orchestrator.adapters import message_walk
 from orchestrator.adapters.answering_child import answer_questions
-from orchestrator.adapters.dry_run_process import Looker
-from orchestrator.adapters.fake_instrument import put_fakes_in_place
+from orchestrator.adapters.fake_epics import put_fakes_in_place
 from orchestrator.adapters.sealed import seal
+from orchestrator.adapters.trial_looker import Looker
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 
 

@@ -6,7 +6,7 @@ from orchestrator.adapters.plain_yaml import Unreadable, dotted, parsed
 from orchestrator.domain.spec import InstrumentSpec
 
 
-def located(instrument: InstrumentSpec, place: str) -> str:
+def with_line(instrument: InstrumentSpec, place: str) -> str:
     """A place with file and line, where the file is still there to be read."""
     file = next((source.file for source in instrument.sources if source.file), None)
     if file is None:

@@ -106,9 +106,10 @@ def reference(twin: str) -> Reference:
 
 
 def _asked(reference: Reference) -> str:
-    """Digest of the two files and of the reducer."""
-    specs = [reference.campaign.to_data(), reference.instrument.to_data()]
-    text = json.dumps([*specs, reducer_identity(reference.campaign)], sort_keys=True)
+    """Digest of what the two files say beside the defaults, and of the reducer."""
+    specs = (reference.campaign, reference.instrument)
+    said = [json.loads(one.model_dump_json(by_alias=True, exclude_defaults=True)) for one in specs]
+    text = json.dumps([*said, reducer_identity(reference.campaign)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

@@ -7,10 +7,11 @@ real campaigns, in ``simulated_campaign``.
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from orchestrator.adapters.dask_cluster import on_cluster
 from orchestrator.adapters.optimizer_process import registered
 from orchestrator.adapters.run_processes import at_once, run_module
 from orchestrator.adapters.twin_in_process import twin_in_process, twin_name
@@ -72,7 +73,7 @@ def rehearse(
         campaign: as its file has it.
         instrument: that it names; a real one is stood for by its twin.
         count: campaigns, at least 1.
-        carry: see ``in_processes``.
+        carry: see ``in_processes`` and ``on_dask``.
         move_s: lab seconds of all moves of a trial; None takes what the twin needs to settle.
         tell: is told of each campaign that is over.
         approximate: whether ``carry`` has others propose than the campaign's own optimizer.
@@ -118,19 +119,30 @@ def rehearse(
 
 def in_processes(jobs: int) -> Carry:
     """Each campaign in a process of its own, so many at once."""
+    return lambda orders, tell: _carry(orders, at_once(orders, _carried_out, jobs), tell)
 
-    def carry(orders: Sequence[Order], tell: Tell) -> tuple[list[Rehearsed], list[str]]:
-        done: list[Rehearsed] = []
-        errors: list[str] = []
-        for order, found in at_once(orders, _carried_out, jobs):
-            if isinstance(found, Rehearsed):
-                done.append(found)
-            else:
-                errors.append(f"seed {order.campaign.optimizer.seed}: {found}")
-            tell(f"{len(done) + len(errors)} of {len(orders)} campaigns")
-        return sorted(done, key=lambda one: one.seed), errors
 
-    return carry
+def on_dask(address: str) -> Carry:
+    """Each campaign on a worker of a Dask cluster, in a process of its own.
+
+    Raises:
+        Unusable: by the call, when the cluster cannot be used; see ``dask_cluster``.
+    """
+    return lambda orders, tell: _carry(orders, on_cluster(address, orders, _carried_out), tell)
+
+
+def _carry(
+    orders: Sequence[Order], each: Iterator[tuple[Order, Rehearsed | str]], tell: Tell
+) -> tuple[list[Rehearsed], list[str]]:
+    done: list[Rehearsed] = []
+    errors: list[str] = []
+    for order, found in each:
+        if isinstance(found, Rehearsed):
+            done.append(found)
+        else:
+            errors.append(f"seed {order.campaign.optimizer.seed}: {found}")
+        tell(f"{len(done) + len(errors)} of {len(orders)} campaigns")
+    return sorted(done, key=lambda one: one.seed), errors
 
 
 def _order(

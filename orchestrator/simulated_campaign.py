@@ -28,7 +28,7 @@ from orchestrator.adapters.twin_in_process import (
 )
 from orchestrator.domain import events as ev
 from orchestrator.domain import lookahead
-from orchestrator.domain.errors import OptimizerError, ReductionError
+from orchestrator.domain.errors import OptimizerError, PlanFailed, ReductionError
 from orchestrator.domain.proposal import Knowledge, Suggestion, knowledge
 from orchestrator.domain.ranking import Ranking, rank
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
@@ -158,20 +158,14 @@ class Course:
         """Measure a trial that has started."""
         number = trial.trial_id
         try:
-            measured: Measurement | None = twin.measure(trial.parameters)
-            reason = ""
-        except ReductionError as error:
-            measured, reason = None, str(error)
+            found = twin.measure(trial.parameters)
+        except (PlanFailed, ReductionError) as error:
+            found = error
+        measured = found if isinstance(found, Measurement) else None
         times = self._times(measured)
         self._now += sum(seconds or 0.0 for seconds in times.values())
-        self._tell(ev.Acquired(trial_id=number, attempt=1, run_uid="", documents="none", sha256=""))
-        if measured is None:
-            self._tell(ev.Unreduced(trial_id=number, reason=reason))
-        elif measured.reduction.invalid is not None:
-            outcomes, broken = measured.reduction.outcomes, measured.reduction.invalid
-            self._tell(ev.Invalidated(trial_id=number, outcomes=outcomes, reason=broken))
-        else:
-            self._tell(ev.Measured(trial_id=number, outcomes=measured.reduction.outcomes))
+        for event in _ending(number, found):
+            self._tell(event)
         self._ranking = rank(self._state, self._spec, self._ranking)
         after = self._state.trials[number]
         return {
@@ -203,6 +197,23 @@ class Course:
     def _tell(self, event: ev.Event) -> None:
         self._events += 1
         self._state = fold([replace(event, id=f"{self._events}-0", at=self._now)], self._state)
+
+
+def _ending(
+    number: int, found: Measurement | PlanFailed | ReductionError
+) -> Iterator[ev.TrialEvent]:
+    """What the log says of a trial's end."""
+    if isinstance(found, PlanFailed):
+        said = {"reason": found.reason, "message": str(found), "crash": False}
+        yield ev.Failed(trial_id=number, then=TrialState.ABANDONED, **said)
+        return
+    yield ev.Acquired(trial_id=number, attempt=1, run_uid="", documents="none", sha256="")
+    if isinstance(found, ReductionError):
+        yield ev.Unreduced(trial_id=number, reason=str(found))
+    elif (broken := found.reduction.invalid) is not None:
+        yield ev.Invalidated(trial_id=number, outcomes=found.reduction.outcomes, reason=broken)
+    else:
+        yield ev.Measured(trial_id=number, outcomes=found.reduction.outcomes)
 
 
 def main() -> None:

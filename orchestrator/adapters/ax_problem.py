@@ -20,9 +20,10 @@ class AxProblem:
     Parameters are called x000, x001 and outcomes y000, y001, in alphabetical order: Ax reads
     names such as ``beta`` as mathematics, and the order of keys in a file must not matter. An
     objective that is also constrained has a twin z000 with the same data, because Ax does not
-    constrain objectives, and fails when only some of several have a threshold. An objective to
-    be minimized is told with its sign turned: where BoTorch seeks around the best, it forgets
-    the sign, and would seek around the worst.
+    constrain objectives. But where each of several objectives has a bound on its good side,
+    these are Ax's thresholds, beyond which hypervolume counts; it fails when only some have one.
+    An objective to be minimized is told with its sign turned: where BoTorch seeks around the
+    best, it forgets the sign, and would seek around the worst.
     """
 
     def __init__(self, spec: CampaignSpec) -> None:
@@ -49,29 +50,33 @@ class AxProblem:
     def outcome_constraints(self) -> list[str]:
         """Of several bounds on one side of an outcome only the tightest, as Ax wants it."""
         keys = {**self._y, **self._z}
-        bounds: dict[tuple[str, str], float] = {}
-        joint: list[str] = []
+        good_sides = {(name, one.goal == "maximize") for name, one in self.spec.objectives.items()}
+        bounds = self._bounds()
+        if len(good_sides) == 1:  # to pursue the only objective is to pursue this bound on it
+            bounds = {place: bound for place, bound in bounds.items() if place not in good_sides}
+        has_thresholds = good_sides <= bounds.keys()
+        texts: list[str] = []
+        for (name, is_lower), bound in bounds.items():
+            if has_thresholds and (name, is_lower) in good_sides:
+                key = self._y[name]
+                texts.append(f"{key} >= {_exactly(bound * self.sign_of(key))}")
+            else:
+                texts.append(f"{keys[name]} {'>=' if is_lower else '<='} {_exactly(bound)}")
+        joint = (one for one in self.spec.outcome_constraints if len(_terms(one)) > 1)
+        return [*texts, *dict.fromkeys(_expression(one, keys) for one in joint)]
+
+    def _bounds(self) -> dict[tuple[str, bool], float]:
+        """The tightest bound by outcome and side, True for the lower one."""
+        bounds: dict[tuple[str, bool], float] = {}
         for rule in self.spec.outcome_constraints:
-            terms = {name: factor for name, factor in rule.coefficients.items() if factor}
-            if len(terms) > 1:
-                joint.append(_expression(rule, keys))
+            if len(terms := _terms(rule)) > 1:
                 continue
             ((name, factor),) = terms.items()
             is_lower = (rule.comparison == ">=") == (factor > 0)
-            if not self._is_pursued(name, is_lower=is_lower):
-                side, tighter = (">=", max) if is_lower else ("<=", min)
-                bound = rule.bound / factor
-                known = bounds.get((keys[name], side), bound)
-                bounds[keys[name], side] = tighter(bound, known)
-        single = [f"{key} {side} {_exactly(bound)}" for (key, side), bound in bounds.items()]
-        return [*single, *dict.fromkeys(joint)]
-
-    def _is_pursued(self, name: str, *, is_lower: bool) -> bool:
-        """True when to pursue the only objective is to pursue this bound on it."""
-        goal = self.spec.objectives.get(name)
-        if goal is None or len(self.spec.objectives) > 1:
-            return False
-        return is_lower == (goal.goal == "maximize")
+            bound = rule.bound / factor
+            known = bounds.get((name, is_lower), bound)
+            bounds[name, is_lower] = max(bound, known) if is_lower else min(bound, known)
+        return bounds
 
     def admits(self, parameters: Mapping[str, ParameterValue]) -> bool:
         """True when Ax can use the point; a person may have asked for one that it cannot."""
@@ -143,6 +148,11 @@ def _vague(usable: Sequence[Observation]) -> set[str]:
     """Outcomes of which a standard error is unknown."""
     told = [one.outcomes or {} for one in usable]
     return {name for outcomes in told for name, one in outcomes.items() if one.sem is None}
+
+
+def _terms(rule: Inequality) -> dict[str, float]:
+    """The factors that are not 0, by outcome."""
+    return {name: factor for name, factor in rule.coefficients.items() if factor}
 
 
 def _expression(rule: Inequality, keys: Mapping[str, str]) -> str:

@@ -1,11 +1,12 @@
-"""Space-filling proposals: a scrambled Sobol sequence, drawn without Ax and without torch.
+"""Space-filling proposals: the middle, then a scrambled Sobol sequence, without Ax and torch.
 
-The sequence belongs to the campaign's seed, and trial k gets its k-th point, whatever was
-measured before. So these points are known from the first second and need no model.
+People set ranges around what they expect, so their middle deserves the first trial. The sequence
+belongs to the campaign's seed, and trial k gets its k-th point, whatever was measured before. So
+these points are known from the first second and need no model.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,8 @@ class SobolOptimizer:
     def suggest(self, known: Knowledge) -> Suggestion:
         """The point of the campaign's sequence that has the trial's number.
 
-        With parameter constraints, the points that break one are left out of the count.
+        The first is in the middle of all ranges and ordered choices. With parameter constraints,
+        the points that break one are left out of the count.
         ``source`` is initial for the trials that start a campaign and for all trials of a
         campaign whose method is sobol, else fallback.
 
@@ -65,7 +67,7 @@ def _nth_point(spec: CampaignSpec, number: int) -> dict[str, ParameterValue]:
     if number > 1:
         sequence.fast_forward(number - 1)
     (row,) = sequence.random(1)
-    return _point(spec, row)
+    return _point(spec, row if number > 1 else _middle(spec, row))
 
 
 def _feasible(spec: CampaignSpec) -> Iterator["np.ndarray"]:
@@ -122,8 +124,18 @@ def _spread(parameter: ParameterSpec, unit: "np.ndarray") -> "np.ndarray":
 
 def _blocks(spec: CampaignSpec) -> Iterator["np.ndarray"]:
     sequence = _sequence(spec)
+    first = sequence.random(BLOCK)
+    first[0] = _middle(spec, first[0])
+    yield first
     while True:
         yield sequence.random(BLOCK)
+
+
+def _middle(spec: CampaignSpec, row: "np.ndarray") -> list[float]:
+    """The row with 0.5 for each parameter that has a middle: choices without order have none."""
+    columns = zip(sorted(spec.parameters), row.tolist(), strict=True)
+    choices = {name for name, one in spec.parameters.items() if one.choices and not one.ordered}
+    return [unit if name in choices else 0.5 for name, unit in columns]
 
 
 def _sequence(spec: CampaignSpec) -> "qmc.Sobol":
@@ -132,9 +144,9 @@ def _sequence(spec: CampaignSpec) -> "qmc.Sobol":
     return qmc.Sobol(len(spec.parameters), rng=spec.optimizer.seed)
 
 
-def _point(spec: CampaignSpec, row: "np.ndarray") -> dict[str, ParameterValue]:
+def _point(spec: CampaignSpec, row: Iterable[float]) -> dict[str, ParameterValue]:
     """The values at a point of the unit cube, whose axes are the names in alphabetical order."""
-    units = dict(zip(sorted(spec.parameters), row.tolist(), strict=True))
+    units = dict(zip(sorted(spec.parameters), map(float, row), strict=True))
     return {name: _value(one, units[name]) for name, one in spec.parameters.items()}
 
 

@@ -7,18 +7,21 @@ settling and noise are the twin's own. Else its model answers, without noise.
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from orchestrator.adapters.plan_catalog import find_estimate
 from orchestrator.adapters.plan_deadline import plan_estimate, texts
 from orchestrator.adapters.reducer import broken_rule, reduced
 from orchestrator.adapters.run_documents import Run
-from orchestrator.domain.errors import Unusable, near
+from orchestrator.domain.errors import PlanFailed, Unusable, near
 from orchestrator.domain.expressions import inequality
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec, TableTwinSpec
 from orchestrator.domain.trial import Outcome, ParameterValue
 from orchestrator.ports import Reduction
-from simulators.pv import Pv
+from simulators.pv import PutRefused, Pv
+from simulators.table.errors import BadTable
+from simulators.table.instrument import TableTwin
 from simulators.twins import TwinModel, TwinModule, UnknownTwin, twin_model, twin_module
 
 FIRST_STEP_S, GROWTH = 0.01, 0.05
@@ -53,6 +56,7 @@ class Twin(Protocol):
         """Carry out a trial.
 
         Raises:
+            PlanFailed: the instrument refuses to measure there.
             ReductionError: the reducer raised, or an outcome is missing, NaN or infinite.
         """
         ...
@@ -61,14 +65,13 @@ class Twin(Protocol):
 def twin_name(instrument: InstrumentSpec) -> str:
     """The twin that stands for an instrument.
 
+    For a table it is the file.
+
     Raises:
-        Unusable: it is real and names none, or its twin is made from a table.
+        Unusable: it is real and names none.
     """
     if isinstance(instrument.twin, TableTwinSpec):
-        raise Unusable(
-            f"the twin of instrument {instrument.name!r} is made from a table, which has no truth"
-            " to rehearse on; 'labwright run' runs its campaign"
-        )
+        return instrument.twin.table
     if instrument.twin is not None:
         return instrument.twin.replace("_", "-")
     if instrument.mode == "twin":
@@ -95,8 +98,10 @@ def twin_in_process(campaign: CampaignSpec, instrument: InstrumentSpec, seed: in
     """What stands for the campaign's instrument.
 
     Raises:
-        Unusable: no twin, or its model gives not what the campaign asks for.
+        Unusable: no twin, it cannot give what the campaign asks for, or its table is wrong.
     """
+    if isinstance(instrument.twin, TableTwinSpec):
+        return _on_table(campaign, instrument, instrument.twin, seed)
     name = twin_name(instrument)
     model = model_of(name)
     try:
@@ -106,6 +111,18 @@ def twin_in_process(campaign: CampaignSpec, instrument: InstrumentSpec, seed: in
     lacking = lacks(campaign, instrument, module)
     if lacking:
         return TwinByModel(campaign, name, model, lacking)
+    return TwinByInstrument(campaign, instrument, module, seed)
+
+
+def _on_table(
+    campaign: CampaignSpec, instrument: InstrumentSpec, twin: TableTwinSpec, seed: int
+) -> Twin:
+    try:
+        module = TableTwin(Path(twin.table), Path(twin.header))
+    except BadTable as error:
+        raise Unusable(str(error)) from error
+    if lacking := lacks(campaign, instrument, module):
+        raise Unusable(f"the twin made from {twin.table} has no model beside it, and {lacking}")
     return TwinByInstrument(campaign, instrument, module, seed)
 
 
@@ -177,7 +194,10 @@ class TwinByInstrument:
             moves_s += await self._move(path, value) + self._instrument.devices[path].settle_s
         rows: list[dict[str, float]] = []
         for _ in range(readings):
-            await self._pvs[self._trigger].accept(1)
+            try:
+                await self._pvs[self._trigger].accept(1)
+            except PutRefused as error:
+                raise PlanFailed(f"{self._detector} refused the trigger: {error}") from error
             rows.append({name: float(pv.value) for name, pv in self._read.items()})
         return moves_s, rows
 

@@ -105,6 +105,7 @@ def rehearse(
     count: Annotated[AtLeastOne, Parameter(name=("--count", "-n"))] = 50,
     fast: bool = False,
     jobs: AtLeastOne | None = None,
+    dask: str | None = None,
     move_s: NotNegative | None = None,
     plot: Path | None = None,
     common: Common | None = None,
@@ -119,20 +120,25 @@ def rehearse(
         count: How many times.
         fast: Let a simpler model propose for all campaigns at once: an approximation.
         jobs: Campaigns at once; one for each processor when left out.
+        dask: Address of a Dask scheduler, such as tcp://127.0.0.1:8786: its workers do them.
         move_s: Lab seconds of all moves of a trial; what the twin needs to settle when left out.
         plot: File for a picture, such as rehearsal.png.
         common: Options of every verb.
     """
+    from orchestrator.domain.errors import Unusable
     from orchestrator.launcher import read_files
     from orchestrator.lockstep import in_lockstep
-    from orchestrator.rehearsal import in_processes
+    from orchestrator.rehearsal import in_processes, on_dask
     from orchestrator.rehearsal import rehearse as carry_out
     from orchestrator.rehearsal_words import lines
 
     common = common or Common()
+    if fast and dask:
+        raise Unusable("--fast proposes for all campaigns in this process; leave --dask out")
     files = read_files(campaign)
     with progress() as tell:
-        carry = in_lockstep if fast else in_processes(jobs or _cores())
+        others = on_dask(dask) if dask else in_processes(jobs or _cores())
+        carry = in_lockstep if fast else others
         told = (files.campaign, files.instrument, count, carry, move_s, tell)
         found = carry_out(*told, approximate=fast)
     if plot is not None:

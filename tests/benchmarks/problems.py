@@ -18,6 +18,9 @@ NOISE = 0.05
 """Standard deviation of the noise in the noisy problems, in widths."""
 
 
+SIDES = {"minimize": "<=", "maximize": ">="}
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A campaign whose best result is known."""
@@ -35,6 +38,16 @@ class Problem:
     """Standard deviation of the noise on the objective, in widths; 0 for exact measurements."""
     reference: tuple[float, ...] | None = None
     """Corner of the hypervolume, for two objectives; None for one."""
+
+    @property
+    def spec_with_reference(self) -> CampaignSpec:
+        """The spec with the reference as bounds on the objectives, for those who take it so."""
+        if self.reference is None:
+            return self.spec
+        corner = zip(self.spec.objectives.items(), self.reference, strict=True)
+        bounds = [f"{name} {SIDES[one.goal]} {bound}" for (name, one), bound in corner]
+        rules = self.spec.constraints.model_copy(update={"outcomes": tuple(bounds)})
+        return self.spec.model_copy(update={"constraints": rules})
 
     def measured(self, seed: int, number: int, point: Point) -> dict[str, float]:
         """Outcomes of the ``number``-th trial, with the same noise whoever has proposed it."""

@@ -261,6 +261,19 @@ def test_to_minimize_is_to_maximize_the_negative() -> None:
     assert exact(downwards) == exact(suggested("ax", "one objective"))
 
 
+@pytest.mark.parametrize(("least_height", "most_cost"), [(-0.1, 3.0), (-3.0, 0.3)])
+def test_bounds_on_all_objectives_say_which_compromise_is_sought(
+    least_height: float, most_cost: float
+) -> None:
+    rules = [f"height >= {least_height}", f"cost <= {most_cost}"]
+    objectives = {"height": {"goal": "maximize"}, "cost": {"goal": "minimize"}}
+    spec = campaign(objectives=objectives, constraints={"outcomes": rules})
+    point = AxOptimizer().suggest(knowledge(spec, two_hills, told=12)).parameters
+    reached = {name: one.mean for name, one in two_hills(point).items()}
+    assert reached["height"] >= least_height
+    assert reached["cost"] <= most_cost
+
+
 def test_pending_points_are_avoided_and_abandoned_ones_forgotten() -> None:
     known = knowledge(campaign())
     alone = dict(AxOptimizer().suggest(known).parameters)

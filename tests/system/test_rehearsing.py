@@ -1,11 +1,16 @@
 """``challenge`` and ``rehearse`` as a user runs them, and a rehearsal beside the real run."""
 
 import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.system.lab import answer, labwright, results
+from tests.post_office import free_port
+from tests.system.lab import answer, environment, labwright, results
 
 pytestmark = pytest.mark.system
 
@@ -49,19 +54,69 @@ def test_a_rehearsal_tells_what_the_real_run_does(tmp_path: Path, data_dir: Path
     assert [one["mean"] for one in found["best"]] == expected
 
 
+VALLEY = """\
+name: valley
+instrument: soft
+plan: {name: steady_state_sample, args: {detector: bench.det}}
+reduce: {call: simulators.soft.reduce.reduce_branin}
+parameters:
+  x: {device: bench.x, range: [-5, 10]}
+  y: {device: bench.y, range: [0, 15]}
+objectives: {branin: {goal: minimize}}
+budget: {trials: 6}
+stop: {target: {branin: '<= 5'}}
+optimizer: {method: sobol}
+"""
+
+
 def test_what_a_person_reads(tmp_path: Path) -> None:
     campaign = tmp_path / "soft.yaml"
-    campaign.write_text(
-        "{name: valley, instrument: soft,"
-        " plan: {name: steady_state_sample, args: {detector: bench.det}},"
-        " reduce: {call: simulators.soft.reduce.reduce_branin},"
-        " parameters: {x: {device: bench.x, range: [-5, 10]},"
-        " y: {device: bench.y, range: [0, 15]}},"
-        " objectives: {branin: {goal: minimize}}, budget: {trials: 6},"
-        " stop: {target: {branin: '<= 5'}}, optimizer: {method: sobol}}"
-    )
+    campaign.write_text(VALLEY)
     said = labwright("rehearse", str(campaign), "-n", "3").stdout
     assert "valley: 3 rehearsals on twin soft" in said
     assert "branin <= 5 reached by sobol in" in said
     assert "expected best branin" in said
     assert json.loads(labwright("rehearse", str(campaign), "-n", "1", "--json").stdout)
+
+
+@contextmanager
+def dask(*words: str) -> Iterator[None]:
+    """A scheduler or a worker, as ``dask`` starts it, until it is killed."""
+    program = str(Path(sys.executable).with_name("dask"))
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    local = ("--host", "127.0.0.1", "--no-dashboard")
+    process = subprocess.Popen([program, *words, *local], env=environment(), **quiet)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_dask_cluster_gives_what_this_machine_gives(tmp_path: Path) -> None:
+    campaign = tmp_path / "soft.yaml"
+    campaign.write_text(VALLEY)
+    address = f"tcp://127.0.0.1:{(port := free_port())}"
+    words = ("rehearse", str(campaign), "-n", "2")
+    silent = labwright(*words, "--dask", address, code=2)
+    assert f"no Dask scheduler answers at {address}" in silent.stderr
+    with dask("scheduler", "--port", str(port)):
+        idle = labwright(*words, "--dask", address, code=2)
+        assert f"the Dask cluster at {address} has no worker" in idle.stderr
+        with dask("worker", address, "--no-nanny", "--local-directory", str(tmp_path / "worker")):
+            until_there_is_a_worker(address)
+            there = answer(*words, "--dask", address)
+    here = answer(*words)
+    assert without_time(there) == without_time(here)
+
+
+def until_there_is_a_worker(address: str) -> None:
+    from distributed import Client
+
+    with Client(address, timeout=30, set_as_default=False) as client:
+        client.wait_for_workers(1, timeout=60)
+
+
+def without_time(found: dict[str, object]) -> dict[str, object]:
+    """What does not depend on how busy a processor was."""
+    return {name: value for name, value in found.items() if name != "duration"}

@@ -1,6 +1,7 @@
 """A campaign on a twin that is made from a table, as a user runs it."""
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -50,6 +51,19 @@ def test_a_written_campaign_runs_to_its_end(table: Path, tmp_path: Path) -> None
         assert float(row["time"]) > 3.8
     why = labwright("why", abandoned[0]["trial_id"], "--data-dir", str(data_dir))
     assert "nearest data" in why.stdout
+
+
+def test_a_rehearsal_on_a_table_tells_what_the_run_does(table: Path, tmp_path: Path) -> None:
+    folder, data_dir = tmp_path / "lab", tmp_path / "data"
+    labwright("twin", "--table", str(table), "--write", str(folder))
+    campaign = folder / "campaign.yaml"
+    text = campaign.read_text().replace("method: auto", "method: sobol")
+    campaign.write_text(re.sub("trials: [0-9]+", "trials: 12", text))
+    rehearsed = answer("rehearse", str(campaign), "-n", "1")
+    run = answer("run", str(campaign), "--trials", "12", "--data-dir", str(data_dir))
+    best = run["best"]["outcomes"]["yield_"]["mean"]
+    assert rehearsed["best"][-1]["mean"] == pytest.approx(best, rel=1e-9)  # threads round
+    assert rehearsed["unmeasured"] == run["trials"]["abandoned"] > 0
 
 
 def test_a_bad_table_is_refused_before_anything_starts(table: Path, tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Optimizers that are compared on the same problems, each behind the same three verbs.
 
 Each starts as its own makers have it start, with as many initial points as they chose: only
-problem, budget, seed and the noise of each trial are the same for all. None is told how large
-the noise is.
+problem, budget, seed, the noise of each trial and, with two objectives, the reference point of
+the hypervolume are the same for all. None is told how large the noise is.
 """
 
 from collections.abc import Mapping

@@ -18,7 +18,7 @@ class AxClient:
     """As its tutorial has it."""
 
     def __init__(self, problem: Problem, seed: int) -> None:
-        spec = problem.spec
+        spec = problem.spec_with_reference
         self._client = Client(random_seed=seed)
         self._client.configure_experiment(
             [_parameter(name, one) for name, one in spec.parameters.items()]

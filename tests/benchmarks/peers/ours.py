@@ -15,7 +15,7 @@ class Sequential:
     """Trials that still run when the next one is proposed."""
 
     def __init__(self, problem: Problem, seed: int) -> None:
-        self._spec = problem.spec.with_run_options(seed=seed)
+        self._spec = problem.spec_with_reference.with_run_options(seed=seed)
         self._optimizer = AxOptimizer()
         self._optimizer.warm_up()
         self._known: list[Observation] = []

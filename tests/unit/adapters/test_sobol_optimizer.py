@@ -34,6 +34,7 @@ def nth(spec: CampaignSpec, number: int, seed: int = 0) -> Suggestion:
 def test_the_kth_trial_gets_the_kth_point_of_the_campaigns_sequence() -> None:
     spec = campaign(X_AND_Y, optimizer={"seed": 7})
     units = qmc.Sobol(2, rng=7).random(8)
+    units[0] = 0.5
     for number, (x, y) in enumerate(units.tolist(), start=1):
         assert nth(spec, number).parameters == {"x": x, "y": -5 * (1 - y) + 5 * y}
 
@@ -59,7 +60,32 @@ def test_whole_numbers_and_choices_are_spread_evenly() -> None:
     points = [nth(spec, number).parameters for number in range(1, 65)]
     for name, values in (("n", [1, 2, 3, 4]), ("c", ["a", True, 2, 2.5])):
         drawn = [repr(point[name]) for point in points]
-        assert [drawn.count(repr(value)) for value in values] == [16] * 4
+        counts = [drawn.count(repr(value)) for value in values]
+        assert sum(counts) == 64
+        assert all(15 <= count <= 17 for count in counts)
+
+
+def test_the_first_trial_stands_in_the_middle_where_there_is_one() -> None:
+    parameters = {
+        "t": {"device": "t", "range": [20, 120]},
+        "p": {"device": "p", "range": [1, 100], "scale": "log"},
+        "n": {"device": "n", "range": [1, 5], "type": "int"},
+        "grade": {"arg": "grade", "choices": ["low", "middle", "high"], "ordered": True},
+        "solvent": {"arg": "solvent", "choices": ["water", "toluene"]},
+    }
+    firsts = [nth(campaign(parameters, optimizer={"seed": seed}), 1).parameters for seed in (1, 2)]
+    for first in firsts:
+        assert first["t"] == 70
+        assert first["p"] == pytest.approx(10)
+        assert (first["n"], first["grade"]) == (3, "middle")
+    assert {first["solvent"] for first in firsts} <= {"water", "toluene"}
+
+
+def test_a_constraint_that_forbids_the_middle_has_the_sequence_go_on() -> None:
+    rules = {"parameters": ["x + y <= 0.4"]}
+    x, y = nth(campaign(X_AND_Y, constraints=rules), 1).parameters.values()
+    assert (x, y) != (0.5, 0.0)
+    assert x + y <= 0.4
 
 
 @pytest.mark.parametrize("kind", ["float", "int"])

@@ -7,6 +7,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+from orchestrator.adapters.hand_documents import given_by_hand
 from orchestrator.adapters.plan_catalog import declared_outcomes, find_reducer
 from orchestrator.adapters.run_documents import Run, read_runs
 from orchestrator.domain.errors import ReductionError, Unusable
@@ -50,6 +51,8 @@ def reduced(campaign: CampaignSpec, runs: Callable[[], Sequence[Run]]) -> Reduct
 
 
 def _outcomes(campaign: CampaignSpec, runs: Sequence[Run]) -> dict[str, Outcome]:
+    if (given := given_by_hand(runs)) is not None:
+        return checked(campaign, given, "a person")
     try:
         reducer = find_reducer(campaign)
     except Unusable as error:
@@ -59,14 +62,31 @@ def _outcomes(campaign: CampaignSpec, runs: Sequence[Run]) -> dict[str, Outcome]
     except Exception as error:  # a lab's own code may raise anything
         message = f"{reducer.__name__} raised {type(error).__name__}: {error}"
         raise ReductionError(message) from error
+    return checked(campaign, given, reducer.__name__, declared_outcomes(reducer))
+
+
+def checked(
+    campaign: CampaignSpec, given: Any, by: str, declared: Mapping[str, str] | None = None
+) -> dict[str, Outcome]:
+    """The outcomes that were given for a trial.
+
+    Args:
+        campaign: says which it needs.
+        given: by name, each a value, ``(mean, sem)`` or ``(mean, sem, unit)``.
+        by: who gave them, for messages.
+        declared: units of outcomes that must be among them; None declares none.
+
+    Raises:
+        ReductionError: one is missing, NaN or infinite, or in another unit.
+    """
+    declared = declared or {}
     if not isinstance(given, Mapping):
-        raise ReductionError(f"{reducer.__name__} gave {given!r}, not a mapping of outcomes")
+        raise ReductionError(f"{by} gave {given!r}, not a mapping of outcomes")
     if len(given) > MOST_OUTCOMES:
         raise ReductionError(
-            f"{reducer.__name__} gave {len(given)} outcomes, more than {MOST_OUTCOMES}: what a "
+            f"{by} gave {len(given)} outcomes, more than {MOST_OUTCOMES}: what a "
             "measurement recorded belongs into its documents"
         )
-    declared = declared_outcomes(reducer) or {}
     missing = [name for name in (*campaign.outcome_names, *declared) if name not in given]
     if missing:
         raise ReductionError(f"outcome {missing[0]!r} is missing{near(missing[0], given)}")

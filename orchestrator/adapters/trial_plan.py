@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from bluesky.preprocessors import msg_mutator
 from bluesky.utils import Msg
 
 from orchestrator.adapters.plan_catalog import STARTUP, bound, find_plan
@@ -48,6 +49,21 @@ def trial_plan(
     messages: Any = _trial(plan, arguments, settings)
     messages.__name__ = plan.__name__  # as if there were no layer around it
     return messages
+
+
+def never_repeated(plan: Messages) -> Messages:
+    """The same plan without checkpoints: after a pause nothing is done twice, the attempt ends."""
+
+    def without(message: Msg) -> Msg | None:
+        return None if message.command == "checkpoint" else message
+
+    def messages() -> Messages:
+        yield Msg("clear_checkpoint")
+        return (yield from msg_mutator(plan, without))
+
+    made: Any = messages()
+    made.__name__ = plan.__name__
+    return made
 
 
 def moves(positions: Iterable[tuple[Any, Any]]) -> Messages:

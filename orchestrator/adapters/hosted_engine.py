@@ -104,10 +104,11 @@ class HostedEngine:
         if self.is_at_work:
             raise Unusable("the last plan of this campaign has not come to its end yet")
         self._is_open, self._is_busy, self._is_odd, self._error = True, True, False, None
-        self._thread = get_cl().thread_class(
+        new_thread = get_cl().thread_class  # one that can speak Channel Access
+        self._thread = thread = new_thread(
             target=self._work, args=(work,), name="campaign", daemon=True
         )
-        self._thread.start()
+        thread.start()
         try:
             while self._is_busy:
                 yield from self._next()
@@ -299,10 +300,11 @@ class HostedEngine:
         if self._hosted is not execution:
             self.loop.call_later(LOOK_S, self._throw, execution)
             return
-        with self.engine._state_lock:  # noqa: SLF001
-            self.engine._exception = PlanAborted("the attempt was ended")  # noqa: SLF001
-        if self.engine.state == "running":
-            self.engine._task.cancel()  # noqa: SLF001
+        engine: Any = self.engine
+        with engine._state_lock:  # noqa: SLF001
+            engine._exception = PlanAborted("the attempt was ended")  # noqa: SLF001
+        if engine.state == "running":
+            engine._task.cancel()  # noqa: SLF001
 
     # The thread beside it
 

@@ -62,7 +62,7 @@ def never_repeated(plan: Messages) -> Messages:
         return (yield from msg_mutator(plan, without))
 
     made: Any = messages()
-    made.__name__ = plan.__name__
+    made.__name__ = getattr(plan, "__name__", "")
     return made
 
 

@@ -105,6 +105,8 @@ class BlueskyExecutor:
         from orchestrator.adapters.run_engine import EngineThread
 
         session = self._session
+        if session is not None:
+            session.restore()
         lab = Adopted(self._instrument, session)
         suspensions = Suspensions(lab.engine, lab.suspenders)
         if session is not None:

@@ -174,13 +174,11 @@ class HostedEngine:
             self.loop.call_soon_threadsafe(self._throw, execution)
 
     def rule(self, suspensions: "Suspensions") -> None:
-        """While the plan goes on, this decides what a suspender does; afterwards the lab again."""
-        if self._suspensions is not None:
-            self._suspensions.release()
+        """Until ``restore``, this decides what a suspender does; afterwards the lab again."""
         self._suspensions = suspensions
 
     def record(self, baseline: Sequence[Any], monitors: Sequence[Any]) -> None:
-        """Have devices read beside each run, as long as the plan goes on.
+        """Until ``restore``, have devices read beside each run.
 
         A run has one baseline: the lab's own, when it has one, is added to.
         """

@@ -163,6 +163,14 @@ def calls(detector, number):
     yield from inner()
 
 
+def hangs_after_call(detector, number):
+    """Calls a function of the test in mid-run, and waits for ever."""
+    yield from bps.open_run()
+    HOOKS[number]()
+    yield from bps.sleep(60)
+    yield from bps.close_run()
+
+
 HOOKS: list[Any] = []
 
 

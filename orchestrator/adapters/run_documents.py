@@ -123,7 +123,8 @@ class Stream:
         """
         import pandas as pd
 
-        rows = sorted(self.rows, key=lambda row: row[0])
+        # After a pause a RunEngine repeats events under their numbers: the last of each counts.
+        rows = sorted({row[0]: row for row in self.rows}.values(), key=lambda row: row[0])
         columns: dict[str, list[Any]] = {"time": [time for _, time, _ in rows]}
         for key, about in self.data_keys.items():
             values = [data.get(key) for _, _, data in rows]

@@ -15,6 +15,7 @@ from ophyd.sim import SynAxis
 
 from orchestrator.adapters.hosted_engine import HostedEngine
 from orchestrator.adapters.left_over import LeftOver
+from orchestrator.adapters.run_documents import read_runs
 from orchestrator.domain.errors import (
     DeviceUnavailable,
     EnvelopeError,
@@ -36,12 +37,18 @@ SPENDS = {"consumes_sample": True}
 class Session:
     """A RunEngine of the lab, and an executor that has it."""
 
-    def __init__(self, data_dir: Path, engine: RunEngine, **names: Any) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        engine: RunEngine,
+        instrument: dict[str, Any] | None = None,
+        **names: Any,
+    ) -> None:
         self.engine = engine
         engine.pause_msg = ""
         self.hosted = HostedEngine(engine, names)
         self.hosted.guard()
-        self.lab = Lab(data_dir, {}, session=self.hosted)
+        self.lab = Lab(data_dir, instrument or {}, session=self.hosted)
 
     def plan(self, *attempts: Callable[[], Any]) -> Any:
         """A plan for these attempts, and what came of each of them."""
@@ -187,6 +194,45 @@ def test_a_pause_costs_no_time_and_the_attempt_goes_on(session: Session) -> None
     HOOKS[:] = [lambda: None]
     session.engine.resume()
     assert found[0].run_uid
+
+
+def test_an_event_that_is_repeated_after_a_pause_counts_once(session: Session) -> None:
+    session.beside(session.engine.request_pause)
+    plan, found = session.plan(session.attempt(f"{HERE}.calls_after_event", CALLS[1]))
+    with pytest.raises(RunEngineInterrupted):
+        session.engine(plan)
+    session.engine.resume()
+    assert found[0].run_uid
+    names = [name for name, _ in session.lab.documents()]
+    assert names.count("event") == 2
+    (run,) = read_runs(session.lab.data_dir / found[0].documents)
+    assert len(run["primary"]) == 1
+
+
+def test_a_paused_call_may_be_aborted(session: Session) -> None:
+    session.beside(session.engine.request_pause)
+    plan, found = session.plan(session.attempt(*HANGS))
+    with pytest.raises(RunEngineInterrupted):
+        session.engine(plan)
+    session.engine.abort()
+    assert isinstance(found[0], PlanAborted)
+    assert session.lab.executor.is_reusable
+
+
+def test_a_suspender_that_trips_ends_the_attempt(tmp_path: Path) -> None:
+    adoption_lab.BEAM.put(100.0)
+    adoption_lab.DONE.clear()
+    engine = RunEngine({}, context_managers=[])
+    instrument = {"suspenders": "tests.unit.adapters.adoption_lab:all_suspenders"}
+    session = Session(tmp_path, engine, instrument)
+    HOOKS[:] = [lambda: adoption_lab.BEAM.put(1.0)]
+    (ended, why) = session.run(session.attempt(*HANGS), lambda: session.lab.executor.tripped())
+    assert isinstance(ended, PlanFailed)
+    assert ended.reason == "interrupted"
+    assert "beam is 1.0" in why
+    assert adoption_lab.DONE == ["before"], "it was done on the RunEngine of the session"
+    assert engine.suspenders == ()
+    adoption_lab.BEAM.put(100.0)
 
 
 def test_an_attempt_that_consumes_is_not_repeated_after_a_pause(session: Session) -> None:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +77,9 @@ class Session:
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
+def session(tmp_path: Path) -> Session:
     HOOKS.clear()
-    yield Session(tmp_path, RunEngine({"proposal": "2026-1"}, context_managers=[]))
+    return Session(tmp_path, RunEngine({"proposal": "2026-1"}, context_managers=[]))
 
 
 def test_each_attempt_has_documents_of_its_own(session: Session) -> None:

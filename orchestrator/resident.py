@@ -11,6 +11,7 @@ import math
 import os
 import platform
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from orchestrator.adapters.bluesky_executor import BlueskyExecutor
 from orchestrator.adapters.document_stream import DocumentPublisher
 from orchestrator.adapters.hand_executor import HandExecutor
 from orchestrator.adapters.reducer_process import ReducerProcess
-from orchestrator.app import document_address, gate_for, heartbeat, worker_lab
+from orchestrator.app import SystemClock, document_address, gate_for, heartbeat, worker_lab
 from orchestrator.domain.envelope import envelope_of
 from orchestrator.domain.errors import ExecutionError, LeaseLost, LedgerError, Unusable
 from orchestrator.domain.trial import Outcome
@@ -95,6 +96,7 @@ class Resident:
         while not errand.is_done:
             executor = executor_of()
             with self._incarnation(executor) as (lab, await_beat):
+                lab = replace(lab, clock=_Impatient(errand.goes_on))
                 worker = Worker(lab, stays=errand.goes_on, errand=errand)
                 try:
                     worker.begin()
@@ -102,6 +104,8 @@ class Resident:
                     worker.work()
                 except LeaseLost as error:
                     log.warning("the instrument is looked at anew: %s", error)
+                except _NotWaitedFor:
+                    pass  # whoever gave the errand knows why it does not go on
                 finally:
                     worker.finish()
             if not executor.is_reusable:
@@ -159,6 +163,27 @@ class Resident:
     def _unlist(self) -> None:
         with contextlib.suppress(LedgerError):
             self._ledger.set_process(os.getpid(), None)
+
+
+class _NotWaitedFor(Exception):
+    """The errand does not go on, so nothing is waited for any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Impatient(SystemClock):
+    """A clock for recovery, which waits for people: a session shows them its prompt instead."""
+
+    goes_on: Callable[[], bool]
+
+    def sleep(self, seconds: float) -> None:
+        """Wait.
+
+        Raises:
+            _NotWaitedFor: there is nothing to wait for.
+        """
+        if not self.goes_on():
+            raise _NotWaitedFor
+        time.sleep(seconds)
 
 
 def _refuse_second(ledger: "RedisLedger", instrument: "InstrumentSpec") -> None:

@@ -95,6 +95,7 @@ class Campaign:
         self._engine = _hosted(run_engine, namespace if namespace is not None else {})
         self._hand: ByHand | None = None
         self._to_measure: ToMeasure | None = None
+        self._is_closed = False
         with contextlib.ExitStack() as begun:
             self._begin(begun, files, id, hardware=hardware)
             self._opened = begun.pop_all()
@@ -246,6 +247,8 @@ class Campaign:
     @property
     def state(self) -> CampaignState:
         """All that the ledger knows of the campaign now."""
+        if self._is_closed:
+            raise Unusable(f"it was closed; Campaign(id={self.id!r}) opens the campaign again")
         return service.state_of(self._ledger, self.id)
 
     @property
@@ -271,6 +274,7 @@ class Campaign:
         atexit.unregister(self.close)
         with contextlib.suppress(LabError):  # the next worker finds out
             self._end_hand(PlanFailed("the session was closed", "given_up"))
+        self._is_closed = True
         self._opened.close()
 
     def __enter__(self) -> Self:
@@ -299,8 +303,8 @@ class Campaign:
         Raises:
             Unusable: the campaign is over or held, or its processes cannot work.
         """
-        self._keeper.check()
         state = self.state
+        self._keeper.check()
         if state.is_over:
             raise Unusable(f"campaign {self.id!r} is {state.status}: {state.stop_reason}")
         self._refuse_held()

@@ -121,8 +121,10 @@ class Worker:
 
     def finish(self) -> None:
         """Until the last trial is reduced, for a worker whose process lives on."""
-        self._await_reduction()
-        self._reducer.shutdown()
+        try:
+            self._await_reduction()
+        finally:
+            self._reducer.shutdown()
 
     def _await_devices(self) -> None:
         """While a device is gone, suspend instead of failing; the next worker connects and goes on.

@@ -124,7 +124,7 @@ class BlueskyExecutor:
         beside = map(devices.present, (self._instrument.baseline, self._instrument.monitors))
         if session is not None:
             session.record(*beside)
-            session.names.update(devices.all)
+            session.made.update(devices.all)
             self._parts = (devices, session)
         else:
             record(lab.engine, *beside)

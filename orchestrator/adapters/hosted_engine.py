@@ -62,8 +62,9 @@ class HostedEngine:
 
     def __init__(self, engine: RunEngine, names: MutableMapping[str, Any]) -> None:
         self.engine = engine
-        self.names = ChainMap[str, Any]({}, names)
-        """What the session has defined; devices that were made here come first."""
+        self.made: dict[str, Any] = {}
+        """Devices that the session did not have, by name."""
+        self.names = ChainMap[str, Any](names, self.made)
         self._news = asyncio.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -274,7 +275,7 @@ class HostedEngine:
                 raise
             except BaseException as caught:  # noqa: B036 - whatever it is, the plan hears of it
                 error = caught
-        yield from left_over.put_away(str(end.error or "left open by its plan"))
+        yield from left_over.put_away(end.error)
         if end.error is not None:
             raise end.error
 

@@ -24,6 +24,7 @@ class LeftOver:
         self._runs: dict[Hashable, None] = {}
         self._staged: dict[Any, None] = {}
         self._moved: dict[Any, None] = {}
+        self._monitored: dict[tuple[Any, Hashable], None] = {}
         self._groups: dict[Hashable, None] = {}
 
     def note(self, message: Msg) -> None:
@@ -37,6 +38,10 @@ class LeftOver:
                 self._staged[message.obj] = None
             case "unstage":
                 self._staged.pop(message.obj, None)
+            case "monitor":
+                self._monitored[message.obj, message.run] = None
+            case "unmonitor":
+                self._monitored.pop((message.obj, message.run), None)
             case "set" | "kickoff":
                 self._moved[message.obj] = None
             case "wait":
@@ -46,13 +51,20 @@ class LeftOver:
         if message.command != "wait" and (group := message.kwargs.get("group")) is not None:
             self._groups[group] = None
 
-    def put_away(self, why: str) -> Messages:
-        """Stop what was moved, close runs as failed, undo staging; what that raises is logged."""
-        for device in self._moved:
-            if hasattr(device, "stop"):
-                yield from _tried(Msg("stop", device))
-        for group in self._groups:
-            yield from _tried(Msg("wait", None, group=group, timeout=WAIT_S))
+    def put_away(self, error: Exception | None) -> Messages:
+        """Close runs as failed, and undo staging; what that raises is logged.
+
+        After an ``error``, whatever may still move is stopped first.
+        """
+        why = str(error or "left open by its plan")
+        if error is not None:
+            for device in self._moved:
+                if hasattr(device, "stop"):
+                    yield from _tried(Msg("stop", device))
+            for group in self._groups:
+                yield from _tried(Msg("wait", None, group=group, timeout=WAIT_S))
+        for signal, run in self._monitored:
+            yield from _tried(Msg("unmonitor", signal, run=run))
         for run in reversed(self._runs):
             yield from _tried(Msg("close_run", None, run=run, exit_status="fail", reason=why))
         for device in reversed(self._staged):

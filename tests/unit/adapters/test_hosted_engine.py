@@ -273,15 +273,20 @@ def test_what_a_plan_has_left_is_put_away() -> None:
         Msg("open_run", None, run="a"),
         Msg("stage", camera),
         Msg("set", stage, 1.0, group="moves"),
+        Msg("monitor", camera, run="a"),
         Msg("open_run", None, run="b"),
         Msg("close_run", None, run="b"),
     ):
         left.note(message)
-    away = [(one.command, one.obj, one.run) for one in left.put_away("it raised")]
-    assert away == [
-        ("stop", stage, None),
-        ("wait", None, None),
+
+    def away(error: Exception | None) -> list[tuple[Any, ...]]:
+        return [(one.command, one.obj, one.run) for one in left.put_away(error)]
+
+    put_away = [
+        ("unmonitor", camera, "a"),
         ("close_run", None, "a"),
         ("unstage", camera, None),
         ("wait", None, None),
     ]
+    assert away(None) == put_away, "what has arrived may stand where it is"
+    assert away(ValueError("it raised")) == [("stop", stage, None), ("wait", None, None), *put_away]

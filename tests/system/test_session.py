@@ -145,6 +145,27 @@ def test_one_session_after_another(lab: Path) -> None:
             second.plan()
 
 
+def test_after_a_crash_a_session_says_what_to_look_at(lab: Path) -> None:
+    write_lab(lab)
+    instrument = (lab / "instrument.yaml").read_text()
+    careful = instrument.replace("timeout_s: 10", "timeout_s: 10, takeover: person")
+    (lab / "instrument.yaml").write_text(careful)
+    (lab / "hold").touch()
+    with own_session(lab) as session:
+        wait_for((lab / "moved-2").exists, "trial 2 has moved something")
+        session.send_signal(signal.SIGKILL)
+    (lab / "hold").unlink()
+    data_dir, mine = lab / "data", names()
+    with Campaign(id=ID, namespace=mine, data_dir=data_dir) as again:
+        with pytest.raises(Unusable, match="needs_person: look at bench after the crash"):
+            mine["RE"](again.plan())
+        with pytest.raises(Unusable, match="needs_person"):
+            again.plan()
+        labwright("resume", ID, "--data-dir", str(data_dir))
+        mine["RE"](again.plan())
+        assert list(again.results()["attempts"]) == [1, 2, 1, 1]
+
+
 def test_an_abort_from_elsewhere_ends_the_plan(lab: Path) -> None:
     campaign, data_dir, mine = write_lab(lab), lab / "data", names()
     (lab / "hold").touch()

@@ -42,13 +42,15 @@ class Session:
         data_dir: Path,
         engine: RunEngine,
         instrument: dict[str, Any] | None = None,
+        grace_s: float = 10.0,
         **names: Any,
     ) -> None:
         self.engine = engine
         engine.pause_msg = ""
         self.hosted = HostedEngine(engine, names)
         self.hosted.guard()
-        self.lab = Lab(data_dir, instrument or {}, session=self.hosted)
+        more = {"session": self.hosted, "abort_grace_s": grace_s}
+        self.lab = Lab(data_dir, instrument or {}, **more)
 
     def plan(self, *attempts: Callable[[], Any]) -> Any:
         """A plan for these attempts, and what came of each of them."""
@@ -149,6 +151,24 @@ def test_a_deadline_ends_one_attempt_only(session: Session) -> None:
     assert late.reason == "deadline"
     assert done.run_uid
     assert session.lab.executor.is_reusable
+
+
+def test_a_device_that_blocks_makes_the_executor_unusable(tmp_path: Path) -> None:
+    """The RunEngine hears of nothing meanwhile; once it does, the attempt is ended."""
+    bench = ObservedBench(name="bench", timeout_s=None)
+    session = Session(tmp_path, RunEngine({}, context_managers=[]), bench=bench, grace_s=0.2)
+    bench.gate.clear()
+
+    def let_go() -> bool:
+        usable = session.lab.executor.is_reusable
+        bench.gate.set()
+        return usable
+
+    late, usable = session.run(lambda: session.lab.run(deadline_s=0.2), let_go)
+    assert isinstance(late, PlanFailed)
+    assert late.reason == "deadline"
+    assert not usable
+    assert session.engine.state == "idle"
 
 
 def test_an_order_to_abort_ends_the_attempt(session: Session) -> None:

@@ -82,7 +82,7 @@ class Resident:
             self._opened = begun.pop_all()
 
     def close(self) -> None:
-        """Leave the instrument to others, unless a plan still holds it."""
+        """Leave the instrument to others, as soon as no plan is under way any more."""
         self._opened.close()
 
     def measure(self, errand: Errand, executor_of: Callable[[], Executor]) -> None:
@@ -156,9 +156,11 @@ class Resident:
                     ledger.expire(instrument.name, dead=name)
 
     def _leave(self) -> None:
-        leave = getattr(self._gate, "leave", None)
-        if leave is not None and (self._engine is None or not self._engine.is_at_work):
+        leave = getattr(self._gate, "leave", lambda: None)  # a gate that keeps nobody out has none
+        if self._engine is None:
             leave()
+        else:
+            self._engine.afterwards(leave)
 
     def _unlist(self) -> None:
         with contextlib.suppress(LedgerError):

@@ -67,7 +67,6 @@ class HostedEngine:
         self.names = ChainMap[str, Any](names, self.made)
         self._news = asyncio.Event()
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
         self._is_open = False
         self._is_busy = False
         """True until the thread has ended."""
@@ -77,6 +76,7 @@ class HostedEngine:
         self._current: Execution | None = None
         self._hosted: Execution | None = None
         """The attempt whose messages are being yielded."""
+        self._afterwards: Callable[[], None] = lambda: None
         self._suspensions: Suspensions | None = None
         self._supplement = SupplementalData()
         self._added: list[tuple[list[Any], Any]] = []
@@ -106,10 +106,7 @@ class HostedEngine:
             raise Unusable("the last plan of this campaign has not come to its end yet")
         self._is_open, self._is_busy, self._is_odd, self._error = True, True, False, None
         new_thread = get_cl().thread_class  # one that can speak Channel Access
-        self._thread = thread = new_thread(
-            target=self._work, args=(work,), name="campaign", daemon=True
-        )
-        thread.start()
+        new_thread(target=self._work, args=(work,), name="campaign", daemon=True).start()
         try:
             while self._is_busy:
                 yield from self._next()
@@ -130,8 +127,13 @@ class HostedEngine:
 
     @property
     def is_at_work(self) -> bool:
-        """True until the thread beside the last plan has ended."""
-        return self._thread is not None and self._thread.is_alive()
+        """True until the thread beside the last plan has ended, and its attempt is let go of."""
+        return self._is_busy or self._hosted is not None
+
+    def afterwards(self, do: Callable[[], None]) -> None:
+        """Do this as soon as it is not at work: a paused plan, for example, may go on later."""
+        self._afterwards = do
+        self._come_to_rest()
 
     # As seen by the executor
 
@@ -194,18 +196,18 @@ class HostedEngine:
     # The plan
 
     def _next(self) -> Messages:
-        """Yield the messages of an attempt, or wait a little for one."""
+        """Yield the messages of an attempt, if there is one by now."""
         self._news.clear()
+        try:
+            yield Msg("checkpoint")  # between two attempts is the best place for a pause
+            if self._current is None and self._is_busy:
+                yield Msg("wait_for", None, [self._heard])
+        except Exception as error:
+            if not self._obeys(error):
+                raise
+            log.warning("after an attempt: %s", error)  # such as a move that has failed since
         if (execution := self._current) is not None:
             yield from self._host(execution)
-        elif self._is_busy:
-            try:
-                yield Msg("checkpoint")
-                yield Msg("wait_for", None, [self._heard])
-            except Exception as error:
-                if not self._obeys(error):
-                    raise
-                log.warning("after an attempt: %s", error)  # such as a move that has failed since
 
     def _host(self, execution: Execution) -> Messages:
         """One attempt, with its recorder subscribed; raises what ends the RunEngine's call."""
@@ -232,6 +234,7 @@ class HostedEngine:
             execution.plan.close()
             self._hosted = None
             self._let_go(execution, error)
+            self._come_to_rest()
         if error is not None and not self._obeys(error):
             raise error
 
@@ -313,7 +316,13 @@ class HostedEngine:
         except BaseException as error:  # noqa: B036 - whoever runs the plan gets it
             self._error = error
         self._is_busy = False
+        self._come_to_rest()
         self._tell()
+
+    def _come_to_rest(self) -> None:
+        if not self.is_at_work:
+            do, self._afterwards = self._afterwards, lambda: None
+            do()
 
     def _tell(self) -> None:
         self.loop.call_soon_threadsafe(self._news.set)
@@ -332,12 +341,12 @@ class HostedEngine:
         log.error("the campaign's thread has not ended within %g s", END_S)
 
     def _close(self) -> None:
-        """Take no further attempt; one that was not begun is none."""
+        """Take no further attempt; one that was not begun may be made another time."""
         with self._lock:
             self._is_open = False
             waiting = self._current
         if waiting is not None:
-            self._let_go(waiting, PlanAborted("the plan of the session was ended"))
+            self._let_go(waiting, PlanFailed("the plan of the session was ended", "interrupted"))
 
     def restore(self) -> None:
         """Give the lab its RunEngine back as it was."""

@@ -212,8 +212,25 @@ def test_a_pause_costs_no_time_and_the_attempt_goes_on(session: Session) -> None
         time.sleep(0.05)
     assert found == [], "its deadline has not passed"
     HOOKS[:] = [lambda: None]
+    left: list[str] = []
+    session.hosted.afterwards(lambda: left.append("the instrument"))
+    assert left == [], "the plan may go on"
     session.engine.resume()
     assert found[0].run_uid
+    assert left == ["the instrument"]
+
+
+def test_between_two_attempts_a_pause_is_obeyed(session: Session) -> None:
+    def ask_for_pause() -> Any:
+        session.engine.request_pause(defer=True)
+        return session.lab.run()
+
+    plan, found = session.plan(ask_for_pause)
+    with pytest.raises(RunEngineInterrupted):
+        session.engine(plan)
+    assert session.lab.bench.told == []
+    session.engine.abort()
+    assert found[0].reason == "interrupted", "it did not begin, and is not cancelled"
 
 
 def test_an_event_that_is_repeated_after_a_pause_counts_once(session: Session) -> None:

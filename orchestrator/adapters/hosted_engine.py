@@ -199,9 +199,9 @@ class HostedEngine:
         """Yield the messages of an attempt, if there is one by now."""
         self._news.clear()
         try:
-            yield Msg("checkpoint")  # between two attempts is the best place for a pause
             if self._current is None and self._is_busy:
                 yield Msg("wait_for", None, [self._heard])
+            yield Msg("checkpoint")  # between two attempts is the best place for a pause
         except Exception as error:
             if not self._obeys(error):
                 raise

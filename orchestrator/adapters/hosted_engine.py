@@ -11,15 +11,14 @@ import threading
 from collections import ChainMap
 from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bluesky.preprocessors import SupplementalData, msg_mutator
 from bluesky.run_engine import RunEngine
 from bluesky.utils import FailedPause, Msg, RunEngineControlException
 
+from orchestrator.adapters.attempt_marks import Begin, End, watched
 from orchestrator.adapters.engine import supplemental
-from orchestrator.adapters.left_over import LeftOver
 from orchestrator.adapters.run_engine import Execution, Messages, Sink, Watch, insist
 from orchestrator.domain.errors import PlanAborted, PlanFailed, Unusable
 
@@ -36,20 +35,6 @@ NOT_GUARDED = (
 )
 END_S = 60.0
 """Longest time in which the thread beside a plan that was ended may write down how."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Begin:
-    """Marks the first message of an attempt."""
-
-    execution: Execution
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _End:
-    """Marks the last one."""
-
-    error: Exception | None
 
 
 class HostedEngine:
@@ -85,6 +70,8 @@ class HostedEngine:
 
     def guard(self) -> None:
         """Stand last among the RunEngine's preprocessors, for the plan that is called next."""
+        if self.engine.state != "idle":
+            return  # whoever stands last for the present plan is decided already
         self.unguard()
         self.engine.preprocessors.append(self._watch)
 
@@ -215,13 +202,14 @@ class HostedEngine:
         try:
             try:
                 token = yield Msg("subscribe", None, execution.sink, "all")
-                if (yield Msg("null", None, _Begin(execution))) is not execution:
+                is_last = self.engine.preprocessors[-1:] == [self._watch]
+                if (yield Msg("null", None, Begin(execution))) is not execution or not is_last:
                     raise Unusable(NOT_GUARDED)
                 yield from self._supplement(_named(execution.plan))
             except Exception as raised:
                 error = raised
             try:
-                yield Msg("null", None, _End(error))
+                yield Msg("null", None, End(error))
             except Exception as raised:  # the same, or what the guard has found at the end
                 error = error or raised
             if token is not None:
@@ -239,48 +227,8 @@ class HostedEngine:
             raise error
 
     def _watch(self, plan: Messages) -> Messages:
-        """A preprocessor: between the marks of an attempt, its guard sees every message."""
-        response: Any = None
-        error: BaseException | None = None
-        while True:
-            try:
-                message = plan.send(response) if error is None else plan.throw(error)
-            except StopIteration as end:
-                return end.value
-            response = error = None
-            try:
-                if isinstance(begin := _mark(message), _Begin):
-                    watch = begin.execution.watch or (lambda messages: messages)
-                    response = yield from watch(self._section(plan, begin.execution))
-                else:
-                    response = yield message
-            except GeneratorExit:
-                plan.close()
-                raise
-            except BaseException as caught:  # noqa: B036 - whatever it is, the plan hears of it
-                error = caught
-
-    def _section(self, plan: Messages, execution: Execution) -> Messages:
-        """What the plan yields up to the end of the attempt; leaves nothing open or staged."""
-        left_over = LeftOver()
-        response: Any = execution
-        error: BaseException | None = None
-        while True:
-            message = plan.send(response) if error is None else plan.throw(error)
-            response = error = None
-            if isinstance(end := _mark(message), _End):
-                break
-            try:
-                response = yield message
-                left_over.note(message)
-            except GeneratorExit:
-                plan.close()
-                raise
-            except BaseException as caught:  # noqa: B036 - whatever it is, the plan hears of it
-                error = caught
-        yield from left_over.put_away(end.error)
-        if end.error is not None:
-            raise end.error
+        """A preprocessor; each campaign has its own."""
+        return watched(plan)
 
     def _let_go(self, execution: Execution, error: BaseException | None) -> None:
         if isinstance(error, (RunEngineControlException, FailedPause, GeneratorExit)):
@@ -373,7 +321,3 @@ def _named(plan: Messages) -> Messages:
         return message._replace(kwargs={**about, **message.kwargs})
 
     return msg_mutator(plan, named)
-
-
-def _mark(message: Msg) -> Any:
-    return message.args[0] if message.command == "null" and message.args else None

@@ -133,6 +133,16 @@ def test_nothing_moves_without_the_guard(session: Session) -> None:
     assert session.lab.bench.told == []
 
 
+def test_nothing_moves_with_the_guard_further_inside(session: Session) -> None:
+    session.engine.preprocessors.append(lambda plan: plan)
+    (refused,) = session.run(session.lab.run)
+    assert isinstance(refused, Unusable)
+    assert session.lab.bench.told == []
+    session.hosted.guard()
+    session.lab.executor.connect()
+    assert session.run(session.lab.run)[0].run_uid, "the next plan has it outermost again"
+
+
 def test_it_serves_inside_a_larger_plan(session: Session) -> None:
     plan, found = session.plan(session.lab.run)
 

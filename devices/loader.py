@@ -75,7 +75,7 @@ def load(
     missing = {name: why for name, why in reasons.items() if devices[name].get("optional")}
     required = {name: why for name, why in reasons.items() if name not in missing}
     for name in made if required else missing:
-        if hasattr(made.get(name), "destroy"):
+        if name not in (ready or {}) and hasattr(made.get(name), "destroy"):
             made[name].destroy()
     if required:
         raise DevicesUnavailable(required)

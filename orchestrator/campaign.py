@@ -147,7 +147,7 @@ def execute(lab: Lab, campaign_id: str, spec: CampaignSpec, beside: Beside) -> b
     if found:  # measured before the log lost it, or before the ledger could be told: not again
         lab.ledger.acquired(lease, replace(found, salvaged=True))
     else:
-        _hand_in(lab, lease, acquired)
+        hand_in(lab, lease, acquired)
     reduce_beside(lab, campaign_id, spec, acquired, beside)
     return True
 
@@ -169,7 +169,7 @@ def _measure(lab: Lab, lease: Lease, spec: CampaignSpec, attempt: int) -> ev.Acq
     )
 
 
-def _hand_in(lab: Lab, lease: Lease, acquired: ev.Acquired) -> None:
+def hand_in(lab: Lab, lease: Lease, acquired: ev.Acquired) -> None:
     """Make the result safe and count it, unless somebody else has driven meanwhile.
 
     Raises:

@@ -300,11 +300,17 @@ class Launcher:
             mine = about["role"] == "worker" and about["instrument"] == instrument.name
             if not mine or about.get("spec") == digest:
                 continue
-            if child.is_same_process(pid, about["started"]):
+            if not child.is_same_process(pid, about["started"]):
+                continue
+            if about.get("session"):
                 raise Unusable(
-                    f"process {pid} works on instrument {instrument.name!r} by another instrument "
-                    "file or in another mode; end it first"
+                    f"process {pid} is a session that has a campaign on instrument "
+                    f"{instrument.name!r}; it ends with 'campaign.close()' there"
                 )
+            raise Unusable(
+                f"process {pid} works on instrument {instrument.name!r} by another instrument "
+                "file or in another mode; end it first"
+            )
 
     def _supervise(self, supervisor: Supervisor, ledger: RedisLedger) -> None:
         """Until the campaign is over, or this run should leave it.

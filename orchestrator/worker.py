@@ -36,6 +36,25 @@ NO_CAMPAIGN_S = 0.1
 
 
 @dataclass
+class Errand:
+    """What a worker is there for that lives in a session of the lab: attempts at one campaign."""
+
+    campaign_id: str
+    goes_on: Callable[[], bool]
+    """False when it is to take no further trial."""
+    most: int | None = None
+    """Attempts after which it has done enough; None for any number."""
+    begun: int = 0
+    """Attempts that it has made."""
+
+    @property
+    def is_done(self) -> bool:
+        """True when no further attempt is to be made."""
+        enough = self.most is not None and self.begun >= self.most
+        return enough or not self.goes_on()
+
+
+@dataclass
 class Worker:
     """One incarnation of a worker; it ends with its process."""
 
@@ -44,6 +63,8 @@ class Worker:
     """True to wait while another worker drives the instrument, instead of refusing to start."""
     stays: Callable[[], bool] = lambda: True
     """False when the server of its twin, found before the wait, has been replaced meanwhile."""
+    errand: Errand | None = None
+    """None for any trial of any campaign, until the process must be replaced."""
     _reducer: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "reducer"))
     _reducing: "Future[None] | None" = None
     """The reduction that is under way."""
@@ -98,6 +119,13 @@ class Worker:
                 self._is_barred = True
         self._await_devices()
 
+    def finish(self) -> None:
+        """Until the last trial is reduced, for a worker whose process lives on."""
+        try:
+            self._await_reduction()
+        finally:
+            self._reducer.shutdown()
+
     def _await_devices(self) -> None:
         """While a device is gone, suspend instead of failing; the next worker connects and goes on.
 
@@ -123,7 +151,8 @@ class Worker:
     def _is_fit(self) -> bool:
         """False after an odd end, or when a device has lost its connection."""
         executor = self.lab.executor
-        return executor.is_reusable and executor.is_connected and not self._is_barred
+        has_work = self.errand is None or not self.errand.is_done
+        return has_work and executor.is_reusable and executor.is_connected and not self._is_barred
 
     def _beside(self, longest_s: float, reduction: Callable[[], None]) -> None:
         """Reduce one trial while the next one runs; at most one waits."""
@@ -142,7 +171,7 @@ class Worker:
     def _drain(self) -> bool:
         """Run what is queued; False when nothing was."""
         lab, has_worked = self.lab, False
-        for campaign_id in lab.ledger.open_campaigns(lab.instrument.name):
+        for campaign_id in self._campaigns():
             if campaign_id not in self._states:
                 self._follow(campaign_id)
             if self._states[campaign_id].instrument_spec != self._own:
@@ -155,7 +184,14 @@ class Worker:
                 if not execute(lab, campaign_id, spec, self._beside):
                     break
                 has_worked = True
+                if self.errand is not None:
+                    self.errand.begun += 1
         return has_worked
+
+    def _campaigns(self) -> list[str]:
+        """The campaigns that it works for and that are not over, oldest first."""
+        found = self.lab.ledger.open_campaigns(self.lab.instrument.name)
+        return [one for one in found if self.errand is None or one == self.errand.campaign_id]
 
     def _wait(self) -> None:
         """Until something happens in a campaign; looks whether the instrument may still be used."""
@@ -166,7 +202,7 @@ class Worker:
         is_in_use = record.state in (InstrumentState.READY, InstrumentState.LEASED)
         # Without an envelope the ledger has lost even that this worker is there.
         self._is_barred = not is_in_use or record.envelope is None
-        campaigns = lab.ledger.open_campaigns(name)
+        campaigns = self._campaigns()
         known = {one: self._states[one].last_id for one in campaigns if one in self._states}
         for campaign_id in campaigns:
             state = self._follow(campaign_id)

@@ -8,12 +8,19 @@ import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bluesky.run_engine import RunEngine
 
 from devices.errors import NoSuchDevice
-from orchestrator.adapters.device_sources import finder, named, of_factory, of_happi, referenced
+from orchestrator.adapters.device_sources import (
+    finder,
+    is_device,
+    named,
+    of_factory,
+    of_happi,
+    referenced,
+)
 from orchestrator.adapters.engine import new_engine, read_beside
 from orchestrator.adapters.instrument_lines import with_line
 from orchestrator.adapters.startup import Startup, StartupFailed, limited
@@ -22,31 +29,39 @@ from orchestrator.domain.spec import CALL_S, DeviceSpec, InstrumentSpec, SourceS
 
 log = logging.getLogger(__name__)
 
+if TYPE_CHECKING:
+    from orchestrator.adapters.hosted_engine import HostedEngine
+
 
 class Adopted:
     """What the lab gave.
 
     Args:
         instrument: the instrument file.
+        session: where the lab's RunEngine and devices are already; None to make them here.
 
     Raises:
         DeviceUnavailable: something is not there, raised, or took too long; names its key, and
             the line of the instrument file where that can be read.
     """
 
-    def __init__(self, instrument: InstrumentSpec) -> None:
+    def __init__(self, instrument: InstrumentSpec, session: "HostedEngine | None" = None) -> None:
         self._instrument = instrument
+        self._session = session
         self.devices: dict[str, Any] = {}
         """Adopted devices by name; they may not be connected yet."""
         self._startup: Startup | None = None
         self._startup_place = ""
-        self.engine = self._told("run_engine", self._first_engine)
+        self.engine: RunEngine = (
+            session.engine if session else self._told("run_engine", self._first_engine)
+        )
         """The lab's RunEngine, a plain one when it has none."""
         for index, source in enumerate(instrument.sources):
             self._take(f"from.{index}", source)
+        self._take_defined()
         self.engine = self._told(self._startup_place or "run_engine", self._last_engine)
-        # A plot of the lab's is not worth a measurement.
-        self.engine.ignore_callback_exceptions = instrument.has_lab_engine
+        if self._session is None:  # a plot of the lab's is not worth a measurement
+            self.engine.ignore_callback_exceptions = instrument.has_lab_engine
         self.suspenders = self._told("suspenders", self._suspenders)
         """Those of the instrument file; the RunEngine may have more."""
         self._told("md.required", self._check_metadata)
@@ -57,17 +72,30 @@ class Adopted:
         Raises:
             PlanFailed: it has none of this name.
         """
-        names = self._startup.names if self._startup else {}
+        names = self._names
         if not callable(names.get(name)):
             plans = [one for one, value in names.items() if inspect.isgeneratorfunction(value)]
-            raise PlanFailed(f"the startup has no plan {name!r}{near(name, plans)}")
+            where = "session" if self._session else "startup"
+            raise PlanFailed(f"the {where} has no plan {name!r}{near(name, plans)}")
         return names[name]
 
+    @property
+    def _names(self) -> Mapping[str, Any]:
+        """What the session, else the startup, has defined."""
+        if self._session is not None:
+            return self._session.names
+        return self._startup.names if self._startup else {}
+
     def _take(self, place: str, source: SourceSpec) -> None:
-        if source.startup:
-            self._startup_place = f"{place}.startup"
-        find = self._told(f"{place}.{source.kind}", partial(self._offers, source))
+        is_there = all(map(self._is_defined, source.use))
+        if self._session is not None and (is_there or source.startup):  # a startup has run there
+            offered = finder(self._session.names, "the session")
+        else:
+            if source.startup:
+                self._startup_place = f"{place}.startup"
+            offered = self._told(f"{place}.{source.kind}", partial(self._offers, source))
         for position, name in enumerate(source.use):
+            find = self._names.__getitem__ if self._is_defined(name) else offered
             make = partial(limited, partial(find, name), source.timeout_s)
             try:
                 device = self._told(f"{place}.use.{position}", make)
@@ -77,6 +105,21 @@ class Adopted:
                 log.warning("optional device %s is absent: %s", name, error)
             else:
                 self.devices[name] = named(device, name)
+
+    def _is_defined(self, name: str) -> bool:
+        return self._session is not None and is_device(self._session.names.get(name))
+
+    def _take_defined(self) -> None:
+        """Take the session's own device for one that the instrument file would have made."""
+        for name, spec in self._instrument.devices.items():
+            if spec.class_ is None or not self._is_defined(name):
+                continue
+            found = self._names[name]
+            made_by = self._told(f"devices.{name}.class", partial(referenced, spec.class_))
+            if inspect.isclass(made_by) and not isinstance(found, made_by):
+                text = f"{name!r} of the session is a {type(found).__name__}, no {spec.class_}"
+                self._told(f"devices.{name}.class", partial(_refuse, text))
+            self.devices[name] = found
 
     def _first_engine(self) -> RunEngine:
         call = self._instrument.run_engine
@@ -109,7 +152,7 @@ class Adopted:
         name = self._instrument.suspenders
         if name is None:
             return []
-        names = self._startup.names if self._startup else {}
+        names = self._names
         found = names[name] if name in names else referenced(name)
         given = limited(found, CALL_S) if callable(found) else found
         suspenders = list(given.values() if isinstance(given, Mapping) else given)
@@ -163,3 +206,7 @@ def _an_engine(found: Any, what: str) -> RunEngine:
     if found.state != "idle":
         raise StartupFailed(f"{what} is {found.state}; it must be idle")
     return found
+
+
+def _refuse(text: str) -> None:
+    raise StartupFailed(text)

@@ -27,6 +27,7 @@ from orchestrator.ports import Ask, Evidence, PlanRequest, Traces
 if TYPE_CHECKING:
     from orchestrator.adapters.adoption import Adopted
     from orchestrator.adapters.budgets import Budgets
+    from orchestrator.adapters.hosted_engine import HostedEngine
     from orchestrator.adapters.instrument_devices import InstrumentDevices
     from orchestrator.adapters.journal import Journal
     from orchestrator.adapters.lab_suspenders import Suspensions
@@ -66,6 +67,7 @@ class BlueskyExecutor:
         instance: id that the twin's server must give before anything moves; None asks for none.
         connect_timeout_s: seconds for all connections together.
         abort_grace_s: seconds that a plan has to end after it was told to.
+        session: the RunEngine and the names of the lab's own session; None in a worker.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class BlueskyExecutor:
         instance: str | None = None,
         connect_timeout_s: float = 10.0,
         abort_grace_s: float = 10.0,
+        session: "HostedEngine | None" = None,
     ) -> None:
         self._instrument = instrument
         self._envelope = envelope
@@ -88,7 +91,8 @@ class BlueskyExecutor:
         self._instance = instance
         self._connect_timeout_s = connect_timeout_s
         self._abort_grace_s = abort_grace_s
-        self._parts: tuple[InstrumentDevices, EngineThread] | None = None
+        self._session = session
+        self._parts: tuple[InstrumentDevices, EngineThread | HostedEngine] | None = None
         self._lab: tuple[Adopted, Suspensions] | None = None
         self._budgets: Budgets | None = None
         self._paces: dict[str, float] = {}
@@ -118,9 +122,14 @@ class BlueskyExecutor:
         from orchestrator.adapters.lab_suspenders import Suspensions
         from orchestrator.adapters.run_engine import EngineThread
 
-        lab = Adopted(self._instrument)
+        session = self._session
+        if session is not None:
+            session.restore()
+        lab = Adopted(self._instrument, session)
         owed = self._journal_file.with_suffix(".owed")
         suspensions = Suspensions(lab.engine, lab.suspenders, owed)
+        if session is not None:
+            session.rule(suspensions)
         self._instrument, adopted = with_read_beside(self._instrument, lab)
         devices = InstrumentDevices(
             self._instrument,
@@ -132,13 +141,16 @@ class BlueskyExecutor:
             loop=lab.engine.loop,
         )
         compare(devices.all, self._instrument, self._envelope)
-        record(
-            lab.engine,
-            *map(devices.present, (self._instrument.baseline, self._instrument.monitors)),
-        )
         name = f"{self._instrument.name}-{self._instrument.mode}.jsonl"
         self._budgets = Budgets(self._data_dir / "budgets" / name, self._instrument.budgets)
-        self._parts = (devices, EngineThread(lab.engine))
+        beside = map(devices.present, (self._instrument.baseline, self._instrument.monitors))
+        if session is not None:
+            session.record(*beside)
+            session.made.update(devices.all)
+            self._parts = (devices, session)
+        else:
+            record(lab.engine, *beside)
+            self._parts = (devices, EngineThread(lab.engine))
         self._lab = (lab, suspensions)
 
     def deadline_s(self, request: PlanRequest) -> float:
@@ -161,7 +173,7 @@ class BlueskyExecutor:
             PlanFailed: the plan ended with an error, a hang or a bad reading.
         """
         from orchestrator.adapters.recorder import Recorder
-        from orchestrator.adapters.trial_plan import plan_function, trial_plan
+        from orchestrator.adapters.trial_plan import never_repeated, plan_function, trial_plan
 
         self._envelope.check(request.settings)
         devices, engine = self._connected()
@@ -169,6 +181,8 @@ class BlueskyExecutor:
         lab, suspensions = self._lab_parts
         written = plan_function(request.campaign.plan.name, lab.plan)
         plan = trial_plan(request, devices, self._instrument, lab.plan)
+        if self._session is not None and not self._may_be_repeated(request):
+            plan = never_repeated(plan)
         files_wait_s = self._place_files(request)
         with (
             closing(
@@ -331,7 +345,7 @@ class BlueskyExecutor:
         """False after an odd end: then this process must be replaced."""
         return not self._spoilt and (self._parts is None or self._parts[1].is_idle)
 
-    def _connected(self) -> "tuple[InstrumentDevices, EngineThread]":
+    def _connected(self) -> "tuple[InstrumentDevices, EngineThread | HostedEngine]":
         if self._parts is None:
             raise PlanFailed("the devices are not connected", "device_disconnected")
         return self._parts
@@ -415,9 +429,14 @@ class BlueskyExecutor:
         attendance: "_Attendance",
     ) -> ExecutionError | None:
         """Wait for the plan; why it was told to end before, None when it was not."""
-        deadline = time.monotonic() + request.deadline_s
+        looked = time.monotonic()
+        deadline = looked + request.deadline_s
         try:
             while not execution.done.wait(min(POLL_S, max(deadline - time.monotonic(), 0.0))):
+                now = time.monotonic()
+                if self._connected()[1].is_held:  # whoever has paused it has all the time
+                    deadline += now - looked
+                looked = now
                 deadline += attendance.waited_s()
                 cause = self._cause(request, order, deadline) or attendance.trouble()
                 if cause is not None:

@@ -94,6 +94,10 @@ class FlockGate:
         if self.floor > fence:
             raise LeaseLost(f"fence {self.floor} was claimed after {fence}")
 
+    def leave(self) -> None:
+        """Let others drive; for a process that lives on and drives no more."""
+        self._leave()
+
     def _open(self) -> int:
         try:
             make_folder(self._path.parent)
@@ -177,3 +181,8 @@ class FlockGates:
         """See ports.Gate."""
         for gate in self._gates:
             gate.confirm(fence)
+
+    def leave(self) -> None:
+        """Let others drive; for a process that lives on and drives no more."""
+        for gate in self._gates:
+            gate.leave()

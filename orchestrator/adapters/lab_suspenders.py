@@ -60,9 +60,9 @@ class Suspensions:
 
     def __init__(self, engine: RunEngine, suspenders: Sequence[Any], owed: Path) -> None:
         self._engine = engine
-        for one in suspenders:
-            if one not in engine.suspenders:
-                engine.install_suspender(one)
+        self._installed = [one for one in suspenders if one not in engine.suspenders]
+        for one in self._installed:
+            engine.install_suspender(one)
         self.why: str | None = None
         """Why the running plan must end; None when no suspender has asked for that."""
         self._owed = owed
@@ -74,6 +74,12 @@ class Suspensions:
     def conditions(self, time_scale: float) -> list[Condition]:
         """The suspenders as conditions."""
         return [SuspenderCondition(one, time_scale) for one in self._engine.suspenders]
+
+    def release(self) -> None:
+        """Give the RunEngine its own reaction back, and its own suspenders alone."""
+        for one in self._installed:
+            self._engine.remove_suspender(one)
+        vars(self._engine).pop("request_suspend", None)
 
     def watch(self) -> None:
         """Forget what was asked for before."""

@@ -7,6 +7,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+from orchestrator.adapters.hand_documents import given_by_hand
 from orchestrator.adapters.plan_catalog import declared_outcomes, find_reducer
 from orchestrator.adapters.run_documents import Run, read_runs
 from orchestrator.domain.errors import ReductionError, Unusable, near
@@ -49,6 +50,8 @@ def reduced(campaign: CampaignSpec, runs: Callable[[], Sequence[Run]]) -> Reduct
 
 
 def _outcomes(campaign: CampaignSpec, runs: Sequence[Run]) -> dict[str, Outcome]:
+    if (given := given_by_hand(runs)) is not None:
+        return checked(campaign, given, "a person", {})
     try:
         reducer = find_reducer(campaign)
     except Unusable as error:
@@ -58,7 +61,7 @@ def _outcomes(campaign: CampaignSpec, runs: Sequence[Run]) -> dict[str, Outcome]
     except Exception as error:  # a lab's own code may raise anything
         message = f"{reducer.__name__} raised {type(error).__name__}: {error}"
         raise ReductionError(message) from error
-    return _checked(campaign, given, reducer.__name__, declared_outcomes(reducer) or {})
+    return checked(campaign, given, reducer.__name__, declared_outcomes(reducer) or {})
 
 
 def delivered(
@@ -81,7 +84,7 @@ def delivered(
         else given
     )
     units = {name: one.unit for name, one in campaign.objectives.items() if one.unit is not None}
-    outcomes = _checked(campaign, plain, "the external reducer", units)
+    outcomes = checked(campaign, plain, "the external reducer", units)
     return Reduction(outcomes, broken_rule(campaign.valid, outcomes, runs))
 
 
@@ -95,10 +98,20 @@ def _as_tuple(value: Any) -> Any:
     return value
 
 
-def _checked(
+def checked(
     campaign: CampaignSpec, given: object, who: str, declared: Mapping[str, str | None]
 ) -> dict[str, Outcome]:
-    """The outcomes that somebody gave; ``declared`` are units, None where the device decides."""
+    """The outcomes that were given for a trial.
+
+    Args:
+        campaign: says which it needs.
+        given: by name, each a value, ``(mean, sem)`` or ``(mean, sem, unit)``.
+        who: gave them, for messages.
+        declared: units of outcomes that must be among them; None where the device decides.
+
+    Raises:
+        ReductionError: one is missing, NaN or infinite, or in another unit.
+    """
     if not isinstance(given, Mapping):
         raise ReductionError(f"{who} gave {given!r}, not a mapping of outcomes")
     if len(given) > MOST_OUTCOMES:

@@ -89,18 +89,17 @@ def dataset(rows: Sequence[tuple[int, float, Mapping[str, Any]]], keys: Mapping[
     """A stream as an ``xarray.Dataset`` along ``seq_num``; arrays are read when they are needed.
 
     Args:
-        rows: sequence number, Unix time and data of each event.
+        rows: sequence number, Unix time and data of each event, in their order.
         keys: the stream's data keys.
     """
     import xarray as xr
 
-    ordered = sorted(rows, key=lambda row: row[0])
-    variables: dict[str, Any] = {"time": ("seq_num", [time for _, time, _ in ordered])}
+    variables: dict[str, Any] = {"time": ("seq_num", [time for _, time, _ in rows])}
     for key, about in keys.items():
-        cells = [data.get(key) for _, _, data in ordered]
+        cells = [data.get(key) for _, _, data in rows]
         units = {"units": about["units"]} if about.get("units") else {}
         variables[key] = _variable(key, cells, units)
-    return xr.Dataset(variables, coords={"seq_num": [number for number, _, _ in ordered]})
+    return xr.Dataset(variables, coords={"seq_num": [number for number, _, _ in rows]})
 
 
 def _variable(key: str, cells: Sequence[Any], attributes: Mapping[str, Any]) -> "xr.Variable":

@@ -130,7 +130,7 @@ class Stream:
         """
         import pandas as pd
 
-        rows = sorted(self.with_files(), key=lambda row: row[0])
+        rows = self.complete_rows()
         columns: dict[str, list[Any]] = {"time": [time for _, time, _ in rows]}
         for key, about in self.data_keys.items():
             values = [data.get(key) for _, _, data in rows]
@@ -145,7 +145,14 @@ class Stream:
         table.attrs["units"] = {key: unit for key, unit in units.items() if unit}
         return table
 
-    def with_files(self) -> Iterator[tuple[int, float, Mapping[str, Any]]]:
+    def complete_rows(self) -> list[tuple[int, float, Mapping[str, Any]]]:
+        """In the order of their numbers, with arrays in the place of references to files.
+
+        After a pause a RunEngine repeats events under their numbers: the last of each counts.
+        """
+        return sorted({row[0]: row for row in self._with_files()}.values(), key=lambda row: row[0])
+
+    def _with_files(self) -> Iterator[tuple[int, float, Mapping[str, Any]]]:
         """The rows with arrays in the place of references to them, and those that are only there.
 
         A detector that runs by itself has no events: its arrays have sequence numbers, but no time.
@@ -213,7 +220,7 @@ class Run:
             KeyError: as for the table.
         """
         stream = self._known(name)
-        return dataset([*stream.with_files()], stream.data_keys)
+        return dataset(stream.complete_rows(), stream.data_keys)
 
     def __contains__(self, name: object) -> bool:
         return name in self._streams

@@ -64,6 +64,11 @@ class EngineThread:
         return self._current is None and self._thread.is_alive() and self._engine.state == "idle"
 
     @property
+    def is_held(self) -> bool:
+        """False: nobody pauses it."""
+        return False
+
+    @property
     def loop(self) -> Any:
         """The event loop in which devices that need one live."""
         return self._engine.loop
@@ -89,7 +94,7 @@ class EngineThread:
         It may take long: a device that blocks cannot be interrupted by anything.
         """
         order = self._engine.halt if halt else self._engine.abort
-        threading.Thread(target=_insist, args=(execution, order), daemon=True).start()
+        threading.Thread(target=insist, args=(execution, order), daemon=True).start()
 
     def _work(self) -> None:
         while True:
@@ -126,7 +131,7 @@ class EngineThread:
             raise
 
 
-def _insist(execution: Execution, order: Callable[[], Any]) -> None:
+def insist(execution: Execution, order: Callable[[], Any]) -> None:
     """Give the order once. It is refused when the plan has not begun or has just ended."""
     while not execution.done.wait(_RETRY_S):
         try:

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from bluesky.preprocessors import msg_mutator
 from bluesky.utils import Msg, MsgGenerator
 
 from orchestrator.adapters.order_of_moves import ordered
@@ -50,6 +51,21 @@ def trial_plan(
     messages: Any = _trial(plan, arguments, settings)
     messages.__name__ = plan.__name__  # as if there were no layer around it
     return messages
+
+
+def never_repeated(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
+    """The same plan without checkpoints: after a pause nothing is done twice, the attempt ends."""
+
+    def without(message: Msg) -> Msg | None:
+        return None if message.command == "checkpoint" else message
+
+    def messages() -> MsgGenerator[Any]:
+        yield Msg("clear_checkpoint")
+        return (yield from msg_mutator(plan, without))
+
+    made: Any = messages()
+    made.__name__ = getattr(plan, "__name__", "")
+    return made
 
 
 def moves(positions: Iterable[tuple[Any, Any]]) -> MsgGenerator[None]:

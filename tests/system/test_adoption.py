@@ -15,7 +15,16 @@ import pytest
 from orchestrator.domain.state import CampaignStatus
 from simulators.loopback import free_port
 from tests.channel_access import only_server
-from tests.system.lab import count, finish, live_state, results, start, wait_for, write
+from tests.system.lab import (
+    count,
+    environment,
+    finish,
+    live_state,
+    results,
+    start,
+    wait_for,
+    write,
+)
 
 pytestmark = pytest.mark.system
 ROOT = Path(__file__).parents[2]
@@ -120,6 +129,48 @@ def test_a_startup_profile_runs_a_campaign_unchanged(beamline: Beamline) -> None
     assert streams.count("baseline") == 2
     moves = [pv for pv, _ in beamline.puts() if pv in ("P:X", "P:Y", "P:X.VAL", "P:Y.VAL")]
     assert [pv.removesuffix(".VAL") for pv in moves[:2]] == ["P:Y", "P:X"]
+
+
+OWN_SESSION = """
+import sys
+from pathlib import Path
+
+for script in sorted(Path(sys.argv[1]).glob("*.py")):
+    exec(compile(script.read_text(), script, "exec"), globals())
+
+from orchestrator.session import Campaign
+
+with Campaign("campaign.yaml", id="c", namespace=globals(), data_dir="data") as campaign:
+    RE(campaign.plan())
+assert RE.preprocessors == [sd]
+assert RE.suspenders == (beam_dump,)
+"""
+
+
+def test_the_profile_runs_it_in_a_session_of_its_own(beamline: Beamline) -> None:
+    """With its plan, devices, baseline, suspender and live table, as at the beamline's prompt."""
+    beamline.write(instrument=instrument())
+    done = subprocess.run(
+        [sys.executable, "-c", OWN_SESSION, str(PROFILE)],
+        cwd=beamline.folder,
+        env=environment(**beamline.more),
+        text=True,
+        capture_output=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "End-of-run baseline readings" in done.stdout, "its own callback shows each run"
+    rows = results(beamline.data_dir, "c")
+    assert [row["state"] for row in rows] == ["measured"] * 3
+    documents = beamline.documents(3)
+    starts = [document for name, document in documents if name == "start"]
+    assert [one["kind"] for one in starts] == ["dark", "light"]
+    assert {(one["plan_name"], one["proposal"], one["trial_id"]) for one in starts} == {
+        ("count", "2026-3-117", 3)
+    }
+    streams = [document["name"] for name, document in documents if name == "descriptor"]
+    assert streams.count("baseline") == 2
 
 
 @pytest.mark.slow

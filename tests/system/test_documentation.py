@@ -183,6 +183,38 @@ def test_bring_your_own_devices(tmp_path: Path) -> None:
         assert line.replace("/home/lab", str(tmp_path)) in done.stderr
 
 
+def test_run_from_your_own_session(tmp_path: Path) -> None:
+    """The page's own cells in one process, which then dies."""
+    page = "how-to/run-from-your-own-session.md"
+    startup, *cells = blocks(page, "python")
+    for name, body in zip(
+        ("startup.py", "instrument.yaml", "campaign.yaml"),
+        (startup, *blocks(page, "yaml")),
+        strict=True,
+    ):
+        assert body.startswith(f"# {name}\n")
+        (tmp_path / name).write_text(body)
+    dies = "import os, sys\nsys.stdout.flush()\nos.kill(os.getpid(), 9)\n"
+    more = {"PATH": f"{Path(LABWRIGHT).parent}{os.pathsep}{os.environ['PATH']}"}
+    more["PYTHONPATH"] = f"{tmp_path}:{os.getcwd()}"
+    said = subprocess.run(
+        [sys.executable, "-c", "\n".join([*cells, dies])],
+        cwd=tmp_path,
+        env=environment(**more),
+        text=True,
+        stdout=subprocess.PIPE,
+        timeout=90,
+        check=False,
+    )
+    assert said.returncode == -9, said.stdout
+    shown = "".join(blocks(page, "text"))
+    assert fits(shown, said.stdout), f"shown:\n{shown}\nsaid:\n{said.stdout}"
+    (resume,) = blocks(page, "console")
+    command, _, output = resume.partition("\n")
+    said_last = _bash(command.removeprefix("$ "), tmp_path, more)
+    assert fits(output, said_last), f"shown:\n{output}\nsaid:\n{said_last}"
+
+
 def _bash(script: str, folder: Path, more: dict[str, str], said_to_it: str = "") -> str:
     done = subprocess.run(
         ["bash", "-euc", script],

@@ -165,6 +165,23 @@ def calls(detector, number):
     yield from inner()
 
 
+def calls_after_event(detector, number):
+    """Calls a function of the test after its only event."""
+    yield from bps.open_run(md={"detectors": [detector.name]})
+    yield from bps.trigger_and_read([detector])
+    HOOKS[number]()
+    yield from bps.sleep(0.2)
+    yield from bps.close_run()
+
+
+def hangs_after_call(detector, number):
+    """Calls a function of the test in mid-run, and waits for ever."""
+    yield from bps.open_run()
+    HOOKS[number]()
+    yield from bps.sleep(60)
+    yield from bps.close_run()
+
+
 HOOKS: list[Any] = []
 
 

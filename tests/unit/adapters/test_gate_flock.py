@@ -137,3 +137,15 @@ def test_no_gate_remembers_fences():
     assert gate.floor == 3
     with pytest.raises(LeaseLost):
         gate.claim(2)
+
+
+def test_who_leaves_lets_others_in_and_claims_no_more(path):
+    first, second = FlockGate(path), FlockGate(path)
+    assert first.enter()
+    first.claim(3)
+    assert not second.enter()
+    first.leave()
+    assert second.enter()
+    assert second.floor == 3
+    with pytest.raises(LeaseLost):
+        first.claim(4)

@@ -89,6 +89,19 @@ def test_one_error_names_every_device_that_failed():
     assert all(name in str(caught.value) for name in reasons)
 
 
+def test_a_device_that_was_there_already_outlives_the_failure_of_another():
+    class Own(Plain):
+        is_gone = False
+
+        def destroy(self) -> None:
+            self.is_gone = True
+
+    own = Own(name="own")
+    with pytest.raises(DevicesUnavailable):
+        load({"own": {}, "broken": entry("Broken")}, connect_timeout_s=1, ready={"own": own})
+    assert not own.is_gone
+
+
 def test_optional_devices_may_be_absent(caplog):
     entries = {"plain": entry("Plain"), "broken": entry("Broken", optional=True)}
     with caplog.at_level(logging.WARNING):

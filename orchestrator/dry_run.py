@@ -15,7 +15,7 @@ from orchestrator.domain.errors import LedgerError
 from orchestrator.domain.foresight import MOST_CORNERS, Measured, corners, doubts
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, fold
-from orchestrator.dry_run_figures import Answer, Finding, Parameters, late, times, totals
+from orchestrator.dry_run_figures import Answer, Finding, Parameters, late, overspent, times, totals
 from orchestrator.ports import Ledger
 
 POINTS = 100
@@ -100,6 +100,8 @@ def dry_run(
     finally:
         child.end()
     found.warnings += late(campaign, report, plan_deadline_s)
+    sums = totals(campaign, instrument, found.answers)
+    found.warnings += overspent(campaign, instrument, sums["uses"])
     return {
         "ok": not found.problems,
         "campaign": campaign.name,
@@ -111,7 +113,7 @@ def dry_run(
         "points": found.points,
         "parameters": len(campaign.parameters),
         "trials": campaign.budget.trials,
-        **totals(campaign, instrument, found.answers),
+        **sums,
         **report,
     }
 

@@ -83,6 +83,17 @@ def late(campaign: CampaignSpec, report: Answer, plan_deadline_s: float) -> Iter
         yield Finding(text, place="budget.beam_hours")
 
 
+def overspent(
+    campaign: CampaignSpec, instrument: InstrumentSpec, uses: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """Budgets of the instrument that the campaign's trials would exceed."""
+    for name, budget in instrument.budgets.items():
+        if (needed := uses.get(name, {}).get("campaign", 0.0)) > budget.limit:
+            trials = campaign.budget.trials
+            text = f"{trials} trials take about {needed:g} of budget {name}, whose limit is"
+            yield Finding(f"{text} {budget.limit:g} {budget.unit}".rstrip())
+
+
 def totals(
     campaign: CampaignSpec, instrument: InstrumentSpec, answers: Sequence[Answer]
 ) -> dict[str, Any]:

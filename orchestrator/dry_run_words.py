@@ -14,6 +14,9 @@ def lines(found: Mapping[str, Any]) -> list[str]:
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     for kind, word in (("problems", "WRONG"), ("warnings", "warning")):
         yield from (f"{word}: {_finding(one, found['points'])}" for one in found[kind])
+    for one in found["untried"]:
+        where = f"{one['file']}:{one['line']}: " if one["file"] else ""
+        yield f"warning: {where}the reducer is not tried: on made-up readings {one['message']}"
     name, count = found["campaign"], found["parameters"]
     verdict = "is sound" if found["ok"] else "would fail"
     where = f"{found['trials']} trials on {found['instrument']} ({found['mode'].upper()})"
@@ -34,9 +37,6 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
         )
     if found["trial_s"]:
         yield from _durations(found)
-    for one in found["untried"]:
-        where = f"{one['file']}:{one['line']}: " if one["file"] else ""
-        yield f"the reducer is not tried, for fakes make readings up ({where}{one['message']})"
 
 
 def _finding(one: Mapping[str, Any], points: int) -> str:

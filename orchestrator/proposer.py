@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.domain import events as ev
 from orchestrator.domain import lookahead
-from orchestrator.domain.envelope import admit
+from orchestrator.domain.envelope import admit, envelope_of
 from orchestrator.domain.errors import OptimizerError, SuggestionLate
 from orchestrator.domain.lookahead import Pace
 from orchestrator.domain.proposal import Knowledge, Suggestion, knowledge, with_free_sample
@@ -181,7 +181,9 @@ class Proposer:
         """
         lab = self._lab
         suggestion = with_free_sample(known, suggestion)
-        admit(self.spec, lab.ledger.instrument(lab.instrument.name).envelope, suggestion.parameters)
+        # Not the one in the ledger, which may be of a worker that had another file: a worker whose
+        # file differs takes no trial of this campaign.
+        admit(self.spec, envelope_of(lab.instrument), suggestion.parameters)
         return ev.Proposed(
             trial_id=known.trial_id,
             parameters=suggestion.parameters,

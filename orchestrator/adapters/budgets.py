@@ -61,10 +61,7 @@ class Budgets:
             PlanFailed: that would be more than is left, or it cannot be written.
         """
         self._look()
-        amounts = {
-            name: one.set + one.per_unit * size if command == "set" else one.trigger
-            for name, one in spends.items()
-        }
+        amounts = _amounts(spends, command, size)
         for name, amount in amounts.items():
             if self._spent[name] + amount > self._specs[name].limit:
                 self._needed[name] = amount
@@ -115,6 +112,26 @@ class Budgets:
         except OSError as error:
             text = f"{self._path}, which counts what is spent, cannot be written: {error}"
             raise PlanFailed(text, "documents_not_saved") from error
+
+
+class Tally:
+    """Counts what a plan would take, without a limit: for a plan that is only looked at."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+        """By budget, in its unit."""
+
+    def spend(self, path: str, spends: Mapping[str, SpendSpec], command: str, size: float) -> None:
+        """As Budgets.spend, but it only counts."""
+        for name, amount in _amounts(spends, command, size).items():
+            self.spent[name] = self.spent.get(name, 0.0) + amount
+
+
+def _amounts(spends: Mapping[str, SpendSpec], command: str, size: float) -> dict[str, float]:
+    return {
+        name: one.set + one.per_unit * size if command == "set" else one.trigger
+        for name, one in spends.items()
+    }
 
 
 def _entries(path: Path) -> Iterator[dict[str, Any]]:

@@ -3,9 +3,9 @@
 import inspect
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from orchestrator.adapters.plan_catalog import find_plan
 from orchestrator.domain.envelope import device_settings, plan_arguments
 from orchestrator.domain.errors import PlanFailed
 from orchestrator.domain.spec import CampaignSpec
@@ -13,7 +13,7 @@ from orchestrator.domain.trial import ParameterValue
 
 
 def plan_uses(
-    campaign: CampaignSpec, parameters: Mapping[str, ParameterValue]
+    campaign: CampaignSpec, parameters: Mapping[str, ParameterValue], written: Callable[..., Any]
 ) -> Mapping[str, tuple[float, str]]:
     """Amount and unit of each thing that one trial spends; empty when the plan's module is silent.
 
@@ -21,11 +21,16 @@ def plan_uses(
     name) and the plan's arguments as the campaign file has them, and gives a mapping such as
     ``{"dose": (0.4, "Gy"), "ethanol": (2.0, "mL")}``.
 
+    Args:
+        campaign: names the plan and its arguments.
+        parameters: of the trial.
+        written: the plan itself.
+
     Raises:
         PlanFailed: it raised, or gave something else.
     """
-    plan = inspect.unwrap(find_plan(campaign.plan.name))
-    uses = getattr(sys.modules[plan.__module__], f"uses_{plan.__name__}", None)
+    plan = inspect.unwrap(written)
+    uses = getattr(sys.modules.get(plan.__module__), f"uses_{plan.__name__}", None)
     if uses is None:
         return {}
     arguments = {**campaign.plan.args, **plan_arguments(campaign, parameters)}

@@ -10,7 +10,7 @@ from typing import Any
 from bluesky.utils import Msg, MsgGenerator
 
 from orchestrator.adapters.axes import Aim, stands
-from orchestrator.adapters.budgets import Budgets
+from orchestrator.adapters.budgets import Budgets, Tally
 from orchestrator.adapters.conditions import Conditions
 from orchestrator.adapters.device_paths import DevicePaths
 from orchestrator.domain.envelope import Envelope
@@ -46,7 +46,7 @@ class Terms:
     """Whose actions are due; None for moves that belong to no attempt."""
     hold_s: float | None = None
     """Longest time that a tripped condition may hold the plan; None does not hold it."""
-    budgets: Budgets | None = None
+    budgets: Budgets | Tally | None = None
     paces: dict[str, float] = field(default_factory=dict[str, float])
     """When each axis may be set again, by the monotonic clock: kept from plan to plan."""
 

@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from orchestrator.adapters.adoption import Adopted, with_read_beside
+from orchestrator.adapters.budgets import Tally
 from orchestrator.adapters.fake_epics import watch_epics
 from orchestrator.adapters.fake_instrument import FakeInstrument
 from orchestrator.adapters.forgotten_stubs import watch_stubs
@@ -49,6 +50,7 @@ class Looker:
         self._outside: dict[tuple[str, str], str | None] = {}
         self._forgotten: dict[str, str] = {}
         self._reductions = 0
+        self._tally = Tally()
         watch_stubs(lambda name, line: self._forgotten.update({line: name}))
 
     def start(self) -> Answer:
@@ -91,11 +93,12 @@ class Looker:
             for (path, order), line in self._outside.items()
         ]
         untried: list[tuple[str, str | None]] = []
-        if not problems and self._reductions < REDUCTIONS:
+        is_reduced_here = self._campaign.reduce.where == "local"
+        if is_reduced_here and not problems and self._reductions < REDUCTIONS:
             self._reductions += 1
             self._reduce(walked.runs, problems, untried)
         warnings = [] if problems else self._unobeyed()
-        uses = {} if problems else self._uses(parameters, problems)
+        uses = {} if problems else {**self._uses(parameters, plan, problems), **self._spent()}
         return {
             "problems": problems,
             "untried": untried,
@@ -146,9 +149,16 @@ class Looker:
             "is_reduced": is_reduced,
         }
 
-    def _uses(self, parameters: Mapping[str, Any], problems: list[Any]) -> dict[str, Any]:
+    def _spent(self) -> dict[str, tuple[float, str]]:
+        """What the instrument's budgets would lose."""
+        budgets = self._instrument.budgets
+        return {name: (amount, budgets[name].unit) for name, amount in self._tally.spent.items()}
+
+    def _uses(
+        self, parameters: Mapping[str, Any], written: Any, problems: list[Any]
+    ) -> dict[str, Any]:
         try:
-            return dict(plan_uses(self._campaign, parameters))
+            return dict(plan_uses(self._campaign, parameters, written))
         except PlanFailed as error:
             problems.append((str(error), line_of_error(error)))
             return {}
@@ -167,7 +177,8 @@ class Looker:
         except Exception as error:  # the plan's module and function are a lab's
             walk.walked.problems.append((told(error), line_of_error(error)))
             return None, None
-        terms = Terms(envelope, settings, about, 1e9, 1.0, at=self._fakes.at)
+        self._tally = Tally()
+        terms = Terms(envelope, settings, about, 1e9, 1.0, at=self._fakes.at, budgets=self._tally)
         guard = Guard(self._fakes.paths, terms)
         guard.desk = Presumed()
         return function, guard.guarded(plan)

@@ -98,9 +98,6 @@ MUTANTS: dict[str, list[tuple[str, str]]] = {
     "an answer sent again is refused": [
         ("if get(id, 'answered') == data then return { 'ok' } end", "")
     ],
-    "an answer of the attempt before": [
-        ("id .. ':question', id .. ':answer', id .. ':approved')", "id .. ':approved')")
-    ],
     "leased without the approval that it needs": [
         ("if needs_approval(trial) and not get(trial, 'approved') then", "if false then")
     ],
@@ -168,7 +165,6 @@ FOUND_BEFORE = {
     "recovery is taken from the living": 1,
     "a correction that was sent twice": 4,
     "a trial under way is cancelled": 2,
-    "an answer of the attempt before": 13,
     "leased though its sample is used up": 5,
     "a trial that was started gets other parameters": 4,
     "a clearing sent again is refused": 8,

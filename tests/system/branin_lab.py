@@ -16,7 +16,7 @@ parameters:
 objectives: {branin: {goal: minimize}}
 valid: ["branin <= 100"]
 budget: {trials: 7}
-optimizer: {method: ax, initial_trials: 5, lookahead: 0, seed: 7}
+optimizer: {method: ax, initial_trials: 5, lookahead: 0, seed: 9}
 """
 REDUCER = '''
 """Reducers of the lab's own."""

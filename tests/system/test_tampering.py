@@ -300,7 +300,7 @@ def test_a_reducer_that_was_changed_is_named(copy: Copy, branin_lab: Path) -> No
         reducer.close()
         write(branin_lab, "lab_reducers.py", REDUCER)
     assert harmless.grade is Grade.BITWISE, "it gives the same: that is all that counts"
-    first = first_is(verdict, copy.id("invalidated", 1), "outcome branin")
+    first = first_is(verdict, copy.id("measured", 1), "outcome branin")
     assert "the reducer lab_reducers.branin has changed" in first.reason
     assert {one.trial_id for one in verdict.divergences} == set(range(1, 8))
     assert verdict.counts["proposals"] == {"bitwise": 7}, "they follow from what was recorded"

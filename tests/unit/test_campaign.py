@@ -363,14 +363,23 @@ def test_a_point_outside_the_workers_envelope_moves_nothing(lab: Lab) -> None:
     assert lab.gate.claimed == []  # type: ignore[attr-defined]
 
 
-def test_a_point_outside_the_published_envelope_is_not_admitted(lab: Lab) -> None:
-    narrow = replace(envelope_of(INSTRUMENT), constraints=("x <= 0.1",))
-    open_campaign(lab, spec(), narrow)
+def test_a_proposal_outside_the_instrument_file_is_not_admitted(lab: Lab) -> None:
+    narrow = INSTRUMENT.model_copy(update={"constraints": ("x <= 0.1",)})
+    open_campaign(lab, spec())
     lab.optimizer.parameters = {"x": 0.9}  # type: ignore[attr-defined]
-    state = decide(lab, ID)
+    state = decide(replace(lab, instrument=narrow), ID)
     assert state.status is CampaignStatus.FAILED
     assert "'x <= 0.1' does not hold" in (state.stop_reason or "")
     assert state.trials == {}
+
+
+def test_what_a_worker_with_an_older_file_has_published_does_not_count(lab: Lab) -> None:
+    older = replace(envelope_of(INSTRUMENT), constraints=("x <= 0.1",))
+    open_campaign(lab, spec(), older)
+    lab.optimizer.parameters = {"x": 0.9}  # type: ignore[attr-defined]
+    proposer = Proposer(lab, spec())
+    proposer.step(fold(lab.ledger.events(ID)))
+    assert fold(lab.ledger.events(ID)).trials[1].parameters == {"x": 0.9}
 
 
 def test_an_optimizer_without_an_answer_is_replaced_by_a_space_filling_point(lab: Lab) -> None:

@@ -406,7 +406,9 @@ def test_a_question_whose_basis_is_gone_is_given_up(campaign: Made, thinker: Thi
 
 def test_a_point_that_may_not_be_measured_is_refused(campaign: Made, thinker: Thinker) -> None:
     one = campaign()
-    one.lab.ledger.register(STAGE, WORKER, Envelope(STAGE, {"x": Limit(2, 3, "")}, ()))
+    far = {"x": INSTRUMENT.devices["x"].model_copy(update={"limits": (2.0, 3.0)})}
+    elsewhere = INSTRUMENT.model_copy(update={"devices": far})
+    one.proposer = Proposer(replace(one.lab, instrument=elsewhere), one.spec)
     with pytest.raises(EnvelopeError):
         one.steps()
     assert one.state.trials == {}

@@ -75,7 +75,7 @@ def test_arguments_and_outcomes_are_all_there(name):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in SHIPPED if name not in ("fly_scan", "knife_edge")]
+    "name", [name for name in SHIPPED if name not in ("fly_scan", "knife_edge", "spot_size")]
 )
 def test_its_campaign_measures_a_trial(name, tmp_path):
     spec = campaign(name)

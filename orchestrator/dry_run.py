@@ -80,11 +80,13 @@ def dry_run(
     chosen = _points(campaign, points)
     files = [one.model_dump_json(by_alias=True) for one in (campaign, instrument)]
     report: dict[str, Any] = {"trial_s": None, "campaign_s": None}
+    has_devices = True
     child = AnsweringChild("orchestrator.adapters.dry_run_process", *files, environment=ENVIRONMENT)
     try:
         child.load(LOAD_S)
         begun = child.ask(None, LOAD_S)
         found.problems += _findings(begun["problems"])
+        has_devices = begun["is_ready"]
         if begun["is_ready"]:
             _walk_all(child, chosen, found)
         if found.answers and not found.problems:
@@ -104,6 +106,7 @@ def dry_run(
     found.warnings += overspent(campaign, instrument, sums["uses"])
     return {
         "ok": not found.problems,
+        "has_devices": has_devices,
         "campaign": campaign.name,
         "instrument": instrument.name,
         "mode": instrument.mode,

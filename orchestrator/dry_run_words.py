@@ -6,6 +6,9 @@ from typing import Any
 from orchestrator.domain.outage import span
 
 
+STATE_IT = "'speed' and 'acquire_s' in the instrument file do, and so do 5 earlier trials"
+
+
 def lines(found: Mapping[str, Any]) -> list[str]:
     """What ``dry_run.dry_run`` gave."""
     return list(_lines(found))
@@ -18,9 +21,10 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
         where = f"{one['file']}:{one['line']}: " if one["file"] else ""
         yield f"warning: {where}the reducer is not tried: on made-up readings {one['message']}"
     name, count = found["campaign"], found["parameters"]
+    varied = "1 parameter" if count == 1 else f"{count} parameters"
     verdict = "is sound" if found["ok"] else "would fail"
     where = f"{found['trials']} trials on {found['instrument']} ({found['mode'].upper()})"
-    yield f"{name} {verdict}: {count} parameters, {where}"
+    yield f"{name} {verdict}: {varied}, {where}"
     yield f"trials walked on fake devices: {found['points']}; nothing has moved"
     if found["moves"]:
         yield ""
@@ -65,15 +69,16 @@ def _durations(found: Mapping[str, Any]) -> Iterator[str]:
         "history": f"learned from {learned} earlier trials",
         "twin": "from the plan's own waits and the twin's moves and readings",
     }.get(found["trial_s_from"], "from the plan's own waits, and speeds and settling")
-    one = found["trial_s"]
+    one, unknown = found["trial_s"], ", ".join(found["unknown"])
+    if unknown and not one["high"]:
+        yield f"duration: not known, for nobody says how long {unknown} take; {STATE_IT}"
+        return
+    least = "at least " if unknown else ""
     times = f"{span(one['low'])} to {span(one['high'])}, {span(one['mean'])} on average"
-    yield f"duration per trial: {times} ({source})"
-    if found["unknown"]:
-        yield (
-            f"  counted as 0, for nobody says how long they take: {', '.join(found['unknown'])}; "
-            "'speed' and 'acquire_s' in the instrument file do, and so do 5 earlier trials"
-        )
-    yield f"duration of the campaign: {span(found['campaign_s'])} for {found['trials']} trials"
+    yield f"duration per trial: {least}{times} ({source})"
+    if unknown:
+        yield f"  counted as 0, for nobody says how long they take: {unknown}; {STATE_IT}"
+    yield f"duration of the campaign: {least}{span(found['campaign_s'])} for {found['trials']} trials"
     if found["time_scale"] != 1:
         yield f"  on a twin where one second is {found['time_scale']:g} seconds in the lab"
 

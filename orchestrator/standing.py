@@ -118,8 +118,9 @@ def _between(state: CampaignState, roles: Collection[str], now: float) -> Standi
     if reduced:
         since = _span(reduced[0].acquired_at, now)
         if state.spec.get("reduce", {}).get("where") == "external":
-            text = f"trial {reduced[0].trial_id} waits for its outcome from elsewhere for {since}"
-            return Standing(text)
+            number = reduced[0].trial_id
+            text = f"trial {number} waits for its outcome from elsewhere for {since}"
+            return Standing(f"{text}; it is delivered by: labwright outcome {number}")
         return Standing(f"trial {reduced[0].trial_id} is being reduced for {since}")
     suspect = state.in_state(TrialState.SUSPECT)
     if suspect:

@@ -231,6 +231,8 @@ def _dry_run(common: Common, files: Any, points: int) -> int:
         plan_deadline_s=settings.plan_deadline_s,
     )
     common.say(found, "\n".join(dry_run_words.lines(found)))
+    if not found["has_devices"]:
+        return ExitCode.WRONG
     return ExitCode.DONE if found["ok"] else ExitCode.FAILED
 
 

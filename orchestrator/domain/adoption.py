@@ -6,6 +6,7 @@ Works on plain data, as ``instrument_consistency`` does.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from orchestrator.domain.errors import near
 from orchestrator.domain.findings import Finding, as_list, as_mapping, is_mapping
 
 KINDS = ("factory", "happi", "startup")
@@ -54,7 +55,10 @@ def _entry_findings(devices: Mapping[str, Any], taken: Mapping[str, int]) -> Ite
             continue
         given = [key for key in _OWN if device.get(key)]
         if name not in taken and "class" not in given:
-            yield ("devices", name, "class"), "key 'class' is missing"
+            message = "key 'class' is missing"
+            if taken:
+                message += f", and no source is asked for {name!r}{near(name, taken)}"
+            yield ("devices", name, "class"), message
         elif name in taken and given:
             source = f"from.{taken[name]}"
             message = f"{name!r} is taken from {source} as it is; remove {given[0]!r} here"

@@ -5,7 +5,6 @@ from typing import Any
 
 from orchestrator.domain.outage import span
 
-
 STATE_IT = "'speed' and 'acquire_s' in the instrument file do, and so do 5 earlier trials"
 
 

@@ -77,7 +77,8 @@ def _durations(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"duration per trial: {least}{times} ({source})"
     if unknown:
         yield f"  counted as 0, for nobody says how long they take: {unknown}; {STATE_IT}"
-    yield f"duration of the campaign: {least}{span(found['campaign_s'])} for {found['trials']} trials"
+    total = f"{least}{span(found['campaign_s'])}"
+    yield f"duration of the campaign: {total} for {found['trials']} trials"
     if found["time_scale"] != 1:
         yield f"  on a twin where one second is {found['time_scale']:g} seconds in the lab"
 

@@ -392,7 +392,14 @@ def host_name() -> str:
 # The processes
 
 
+LEAVE_AGAIN_S = 15.0
+"""A worker that is told to end and is still there after so long is told again: a library that was
+at work may have swallowed it. It is longer than an orderly end takes."""
+
+
 def _leave(*_: object) -> None:
+    signal.signal(signal.SIGALRM, _leave)
+    signal.setitimer(signal.ITIMER_REAL, LEAVE_AGAIN_S)
     raise SystemExit(0)
 
 

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.adapters.ax_optimizer import AxOptimizer
+from orchestrator.adapters.ax_problem import AxProblem
 from orchestrator.adapters.sobol_optimizer import SobolOptimizer
 from orchestrator.domain.errors import OptimizerError
 from orchestrator.domain.proposal import Knowledge, Observation, Suggestion, seed_for
@@ -272,6 +273,22 @@ def test_bounds_on_all_objectives_say_which_compromise_is_sought(
     reached = {name: one.mean for name, one in two_hills(point).items()}
     assert reached["height"] >= least_height
     assert reached["cost"] <= most_cost
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        (["height >= -3", "cost <= 5"], ["y001 >= -3/1", "y000 >= -5/1"]),  # cost is told turned
+        (["cost <= 5"], ["z000 <= 5/1"]),
+        (["height <= 3", "cost <= 5"], ["z001 <= 3/1", "z000 <= 5/1"]),
+    ],
+)
+def test_bounds_are_thresholds_where_each_objective_has_one(
+    rules: list[str], told: list[str]
+) -> None:
+    objectives = {"height": {"goal": "maximize"}, "cost": {"goal": "minimize"}}
+    spec = campaign(objectives=objectives, constraints={"outcomes": rules})
+    assert AxProblem(spec).outcome_constraints() == told
 
 
 def test_pending_points_are_avoided_and_abandoned_ones_forgotten() -> None:

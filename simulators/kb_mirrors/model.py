@@ -6,11 +6,13 @@ Noiseless. Lengths in m and angles in rad inside; units of the outcomes as `eval
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from simulators.arrays import Array, Real, plain
@@ -27,11 +29,19 @@ SLIT_DIFFRACTION = 0.88
 NODES = 48
 """Gauss-Legendre nodes along a mirror; 24 are too few."""
 
+AT, WEIGHTS = np.polynomial.legendre.leggauss(NODES)
+"""Positions from -1 to 1, and their weights."""
+
+NEWTON_STEPS = 5
+"""From a flat mirror to where the edge of a slit falls on the real one; exact after four."""
+
 CENTROID_LIMIT = 2.0
 """um from the rotation centre, on both axes."""
 
 PENALTY_LENGTH = 5.0
 """um of excess over `CENTROID_LIMIT` that cost a factor e in `focus`."""
+
+_Points = NDArray[np.complexfloating[Any, Any]]
 
 BOUNDS: dict[str, tuple[float, float]] = {
     "pitch_v": (-10.0, 10.0),
@@ -84,6 +94,21 @@ class Spot:
 
 
 @dataclass(frozen=True)
+class _Part:
+    """Nodes on a part of a mirror, on the last axis.
+
+    Attributes:
+        x: positions along the mirror.
+        weights: of the quadrature along x.
+        shape: height and slope there, each at rest and per unit of both benders.
+    """
+
+    x: Array
+    weights: Array
+    shape: tuple[tuple[Array, Array, Array], tuple[Array, Array, Array]]
+
+
+@dataclass(frozen=True)
 class Mirror:
     """One bendable mirror, bent to the ellipse that images the source on the focus.
 
@@ -107,7 +132,14 @@ class Mirror:
     figure_rms: float = 50e-9
     grazing: float = 3e-3
 
-    def image(self, pitch: Real, bend_up: Real, bend_down: Real, defocus: float = 0.0) -> Spot:
+    def image(
+        self,
+        pitch: Real,
+        bend_up: Real,
+        bend_down: Real,
+        defocus: float = 0.0,
+        slit: Real = math.inf,
+    ) -> Spot:
         """The beam near the focus.
 
         Args:
@@ -115,24 +147,24 @@ class Mirror:
             bend_up: relative error of curvature that the upstream bender adds at its end.
             bend_down: the same downstream; both fall linearly to zero at the other end.
             defocus: m downstream of the focus.
+            slit: m between the blades right before the mirror, half of it on either side of the
+                chief ray, positive. One wider than the mirror looks changes nothing.
         """
-        up, down = (np.asarray(bend, dtype=np.float64)[..., None] for bend in (bend_up, bend_down))
-        turn = np.exp(1j * np.asarray(pitch, dtype=np.float64))[..., None]
-        height, slope = (rest + up * by_up + down * by_down for rest, by_up, by_down in self._shape)
-        x, node_weights = self._nodes
-        # Points and directions are x + i h; the chief ray arrives along `entry`, exits `leaving`.
-        entry, leaving = np.exp(-1j * self.grazing), np.exp(1j * self.grazing)
-        point, tangent = (x + 1j * height) * turn, (1.0 + 1j * slope) * turn
+        pose = [np.asarray(one, dtype=np.float64)[..., None] for one in (pitch, bend_up, bend_down)]
+        reach = np.asarray(slit, dtype=np.float64)[..., None] / (2.0 * self.p)
+        part = self._whole
+        point, tangent, angle, angle_per_x = self._rays(part, pose)
+        if np.any(np.abs(angle) > reach):
+            part = self._part(self._lit(pose, reach))
+            point, tangent, angle, angle_per_x = self._rays(part, pose)
 
-        ray = point + self.p * entry
-        angle = np.angle(ray / entry)
-        angle_per_x = (np.conj(ray) * tangent).imag / np.abs(ray) ** 2
-        reflected = np.conj(ray) * tangent**2
+        entry, leaving = np.exp(-1j * self.grazing), np.exp(1j * self.grazing)
+        reflected = np.conj(point + self.p * entry) * tangent**2
         start = (point - self.q * leaving) / leaving  # real part downstream, imaginary part across
         way = reflected / leaving
         position = start.imag + (defocus - start.real) * way.imag / way.real
 
-        weights = np.exp(-0.5 * (angle / self.divergence) ** 2) * angle_per_x * node_weights
+        weights = np.exp(-0.5 * (angle / self.divergence) ** 2) * angle_per_x * part.weights
         weights = weights / (math.sqrt(2.0 * math.pi) * self.divergence)
         flux = weights.sum(axis=-1)
         centroid = (weights * position).sum(axis=-1) / flux
@@ -143,6 +175,32 @@ class Mirror:
             + (SLIT_DIFFRACTION * WAVELENGTH * self.q / aperture) ** 2
         )
         return Spot(fwhm, centroid, flux)
+
+    def _rays(self, part: _Part, pose: Sequence[Array]) -> tuple[_Points, _Points, Array, Array]:
+        """The rays that meet a part.
+
+        Returns:
+            Points of the surface and tangents there, as x + i h; angles of the rays from the chief
+            ray, which arrives along `entry`; and how fast these change along x.
+        """
+        pitch, up, down = pose
+        turn, entry = np.exp(1j * pitch), np.exp(-1j * self.grazing)
+        height, slope = (rest + up * by_up + down * by_down for rest, by_up, by_down in part.shape)
+        point, tangent = (part.x + 1j * height) * turn, (1.0 + 1j * slope) * turn
+        ray = point + self.p * entry
+        angle_per_x = (np.conj(ray) * tangent).imag / np.abs(ray) ** 2
+        return point, tangent, np.angle(ray / entry), angle_per_x
+
+    def _lit(self, pose: Sequence[Array], reach: Array) -> Array:
+        """First and last position that rays within this angle from the chief ray meet."""
+        angles = np.array([-1.0, 1.0]) * reach
+        half = self.length / 2.0
+        x = np.clip(angles * self.p / math.sin(self.grazing), -half, half)
+        for _ in range(NEWTON_STEPS):
+            edges = _Part(x, np.zeros(2), self._shape(x))
+            _, _, angle, angle_per_x = self._rays(edges, pose)
+            x = np.clip(x - (angle - angles) / angle_per_x, -half, half)
+        return x
 
     def ellipse(self, x: Array) -> tuple[Array, Array]:
         """Height and slope of the ideal surface: |source to point| + |point to focus| = p + q.
@@ -161,25 +219,27 @@ class Mirror:
         return height, slope
 
     @cached_property
-    def _nodes(self) -> tuple[Array, Array]:
-        """Positions along the mirror with their quadrature weights; both ends weigh nothing."""
-        at, weights = np.polynomial.legendre.leggauss(NODES)
-        half = self.length / 2.0
-        x = np.concatenate([[-half], half * at, [half]])
-        return x, np.concatenate([[0.0], half * weights, [0.0]])
+    def _whole(self) -> _Part:
+        """The mirror from end to end."""
+        return self._part(np.array([-self.length / 2.0, self.length / 2.0]))
 
-    @cached_property
-    def _shape(self) -> tuple[tuple[Array, Array, Array], tuple[Array, Array, Array]]:
-        """Height and slope at the nodes, each: at rest, and per unit of both benders.
+    def _part(self, ends: Array) -> _Part:
+        """The quadrature between two positions, which weigh nothing themselves."""
+        first, last = ends[..., :1], ends[..., 1:]
+        half = (last - first) / 2.0
+        x = np.concatenate([first, (first + last) / 2.0 + half * AT, last], axis=-1)
+        weights = np.concatenate([0.0 * half, half * WEIGHTS, 0.0 * half], axis=-1)
+        return _Part(x, weights, self._shape(x))
+
+    def _shape(self, x: Array) -> tuple[tuple[Array, Array, Array], tuple[Array, Array, Array]]:
+        """Height and slope at some positions, each: at rest, and per unit of both benders.
 
         A bender adds curvature h0''(x) (1/2 -+ x/L); slope and height stay zero at the pole. The
         integrals of x h0'' are taken by parts, so that only that of h0 needs a quadrature.
         """
-        x, _ = self._nodes
         height, slope = self.ellipse(x)
-        at, weights = np.polynomial.legendre.leggauss(NODES)
-        fine = x[:, None] * (at + 1.0) / 2.0
-        area = (self.ellipse(fine)[0] * weights).sum(axis=1) * x / 2.0
+        fine = x[..., None] * (AT + 1.0) / 2.0
+        area = (self.ellipse(fine)[0] * WEIGHTS).sum(axis=-1) * x / 2.0
         moment_slope = (x * slope - height) / self.length
         moment_height = (x * height - 2.0 * area) / self.length
         error_height, error_slope = self.figure(x)
@@ -191,6 +251,12 @@ class Mirror:
         """Height and slope of the figure error: cosines with 1/k amplitudes, parabola removed."""
         if self.figure_rms == 0.0:
             return np.zeros_like(x), np.zeros_like(x)
+        slope, height = self._figure
+        return height(x) - height(0.0), slope(x)
+
+    @cached_property
+    def _figure(self) -> tuple[CubicSpline, Any]:
+        """Slope of the figure error along the mirror, and its integral."""
         random = np.random.default_rng(self.figure_seed)
         along = np.linspace(-self.length / 2, self.length / 2, 401)
         slope = np.zeros_like(along)
@@ -204,8 +270,7 @@ class Mirror:
         )
         slope *= self.figure_rms / math.sqrt(float(np.mean(slope**2)))
         spline = CubicSpline(along, slope)
-        integral = spline.antiderivative()
-        return integral(x) - integral(0.0), spline(x)
+        return spline, spline.antiderivative()
 
 
 VERTICAL = Mirror(p=60.0, q=0.5, length=0.3, source=3.64e-6, divergence=4.3e-6, figure_seed=7)
@@ -234,6 +299,8 @@ def evaluate(
     bend_hd: Real,
     instance: int = 0,
     sample_z: float = 0.0,
+    slit_v: Real = math.inf,
+    slit_h: Real = math.inf,
 ) -> dict[str, Real]:
     """Noiseless outcomes for settings as the user reads them off the axes.
 
@@ -246,6 +313,8 @@ def evaluate(
         bend_hd: the same, downstream.
         instance: which hidden zero offsets apply, not negative; see `offsets`.
         sample_z: mm downstream of the nominal focus at which the beam is looked at.
+        slit_v: um between the blades before the vertical mirror, positive; inf for no slit.
+        slit_h: the same, horizontal.
 
     Returns:
         `fwhm_v` and `fwhm_h`, size of the focus in nm; `flux`, part of the full beam that passes
@@ -260,12 +329,14 @@ def evaluate(
         (np.asarray(bend_vu) + zero["bend_vu"]) * 1e-2,
         (np.asarray(bend_vd) + zero["bend_vd"]) * 1e-2,
         sample_z * 1e-3,
+        np.asarray(slit_v) * 1e-6,
     )
     horizontal = HORIZONTAL.image(
         (np.asarray(pitch_h) + zero["pitch_h"]) * 1e-6,
         (np.asarray(bend_hu) + zero["bend_hu"]) * 1e-2,
         (np.asarray(bend_hd) + zero["bend_hd"]) * 1e-2,
         sample_z * 1e-3,
+        np.asarray(slit_h) * 1e-6,
     )
     fwhm_v, fwhm_h = vertical.fwhm * 1e9, horizontal.fwhm * 1e9
     centroid_v, centroid_h = vertical.centroid * 1e6, horizontal.centroid * 1e6

@@ -132,8 +132,9 @@ def radius_at_the_pole(mirror: Mirror) -> float:
     return 2 * step / (slope[1] - slope[0])
 
 
+@pytest.mark.parametrize("slit", [math.inf, 3e-4], ids=["open", "slit"])
 @FRAME
-def test_a_fine_ray_by_ray_trace_finds_the_same_spot(mirror):
+def test_a_fine_ray_by_ray_trace_finds_the_same_spot(mirror, slit):
     """Independent of the model's quadrature and of its complex numbers: plain vectors, trapezoids,
     slopes by differences, and the surface integrated numerically from its curvature."""
     pitch, up, down, defocus = 4e-6, 2e-3, -1e-3, 2e-4
@@ -158,20 +159,50 @@ def test_a_fine_ray_by_ray_trace_finds_the_same_spot(mirror):
     ray = surface - np.array([-mirror.p * cos, mirror.p * sin])
     ray /= np.linalg.norm(ray, axis=1, keepdims=True)
     angle = np.arcsin(cos * ray[:, 1] + sin * ray[:, 0])
+    density = np.exp(-0.5 * (angle / mirror.divergence) ** 2) * np.gradient(angle, x)
+    density *= np.clip(0.5 + (slit / 2 / mirror.p - np.abs(angle)) / np.gradient(angle), 0, 1)
     out = ray - 2 * (ray * normal).sum(axis=1, keepdims=True) * normal
     screen = (mirror.q + defocus) * np.array([cos, sin])
     travel = (screen - surface) @ [cos, sin] / (out @ [cos, sin])
     where = (surface + travel[:, None] * out - screen) @ [-sin, cos]
-    density = np.exp(-0.5 * (angle / mirror.divergence) ** 2) * np.gradient(angle, x)
     density /= math.sqrt(2 * math.pi) * mirror.divergence
     flux = np.trapezoid(density, x)
     centroid = np.trapezoid(density * where, x) / flux
     variance = np.trapezoid(density * (where - centroid) ** 2, x) / flux
-    diffraction = 0.88 * 0.82656e-10 * mirror.q / (mirror.p * abs(angle[-1] - angle[0]))
-    spot = perfect(mirror).image(pitch, up, down, defocus)
+    aperture = min(slit, mirror.p * abs(angle[-1] - angle[0]))
+    diffraction = 0.88 * 0.82656e-10 * mirror.q / aperture
+    spot = perfect(mirror).image(pitch, up, down, defocus, slit)
     assert spot.flux == pytest.approx(flux, rel=1e-6)
     assert spot.centroid == pytest.approx(centroid, rel=1e-5)
     assert spot.fwhm == pytest.approx(math.hypot(2.3548 * variance**0.5, diffraction), rel=1e-5)
+
+
+@FRAME
+def test_half_the_slit_is_twice_the_diffraction(mirror):
+    """Of a perfect mirror, whose other end lies farther out than these slits are wide."""
+    for slit in (3.6e-4, 1.8e-4, 0.9e-4):
+        spot = perfect(mirror).image(0.0, 0.0, 0.0, slit=slit)
+        assert spot.fwhm == pytest.approx(0.88 * 0.82656e-10 * mirror.q / slit, rel=1e-9)
+        assert abs(spot.centroid) < 1e-15
+
+
+@FRAME
+def test_a_slit_takes_of_the_flux_what_the_beam_has_beside_it(mirror):
+    slits = np.array([0.2, 0.5, 1.0, 2.0, 3.0]) * 1e-4
+    flux = mirror.image(1e-6, 1e-3, -1e-3, slit=slits).flux
+    within = [math.erf(slit / 2 / mirror.p / mirror.divergence / 2**0.5) for slit in slits]
+    np.testing.assert_allclose(flux, within, rtol=1e-9)
+
+
+@FRAME
+def test_a_slit_cuts_off_what_an_aberration_spreads(mirror):
+    """Coma, of which the outer rays are most of; until diffraction is more."""
+    slits = np.array([8.0, 4.0, 2.0, 1.0, 0.5]) * 1e-4
+    sizes = mirror.image(6e-6, 0.0, 0.0, slit=slits).fwhm
+    best = int(np.argmin(sizes))
+    assert 0 < best < len(slits) - 1
+    assert sizes[best] < 0.7 * sizes[0]
+    assert sizes[-1] > sizes[best]
 
 
 @FRAME
@@ -246,6 +277,23 @@ def test_every_point_of_the_box_is_finite_and_physical():
     assert np.all((outcomes["flux"] > 0) & (outcomes["flux"] < 1))
     assert outcomes["fwhm_v"].min() > 81.8
     assert outcomes["fwhm_h"].min() > 214.4
+
+
+def test_slits_wider_than_the_mirrors_look_are_none():
+    wide, none = evaluate(**points(50), slit_v=1000.0, slit_h=500.0), evaluate(**points(50))
+    assert all(np.array_equal(wide[name], none[name]) for name in none)
+    closing = {"slit_v": np.linspace(1100.0, 50.0, 200), "slit_h": np.linspace(550.0, 50.0, 200)}
+    flux = evaluate(**OPTIMUM["parameters"], **closing)["flux"]
+    assert flux[0] == pytest.approx(OPTIMUM["outcomes"]["flux"], rel=1e-9)
+    assert np.all(np.diff(flux) <= 1e-15)
+    assert np.abs(np.diff(flux)).max() < 0.02  # it falls as the slits close, and not by nodes
+    assert flux[-1] < 0.02 * flux[0]
+
+
+def test_each_slit_is_that_of_one_mirror():
+    both = evaluate(**points(1)), evaluate(**points(1), slit_v=200.0)
+    assert both[0]["fwhm_h"] == both[1]["fwhm_h"]
+    assert both[0]["fwhm_v"] != both[1]["fwhm_v"]
 
 
 # ------------------------------------------------------------------------- the optimum

@@ -21,6 +21,7 @@ from caproto import (
 from caproto.asyncio.server import Context
 
 from simulators.active_faults import ActiveFaults, FaultCourse
+from simulators.alarm import AlarmPv
 from simulators.faults import FAULT, ON_VALUES, Fault, FaultError, fault_from
 from simulators.fence import CLAIM, Circuit, Fence
 from simulators.loopback import LOOPBACK, PortInUse
@@ -75,9 +76,8 @@ class _Channel(ChannelData):
 
     async def post(self) -> None:
         """Publish the value with a new time stamp."""
-        await super().write(
-            self.faults.read(self.pv) if self.faults else self.pv.value, verify_value=False
-        )
+        value = self.faults.read(self.pv) if self.faults else self.pv.value
+        await super().write(value, verify_value=False, **_alarm(self.pv))
 
     async def show_limits(self) -> None:
         """Give new limits to clients that ask; like an EPICS record, tell nobody of them."""
@@ -196,6 +196,11 @@ def _channel(pv: Pv, accept: Callable[[Pv, float | str], Any]) -> _Channel:
     if isinstance(pv.value, int):
         return _Integer(pv, accept, **metadata)
     return _Double(pv, accept, precision=pv.precision, **metadata)
+
+
+def _alarm(pv: Pv) -> dict[str, Any]:
+    """The alarm that clients read with a value, for what can have one."""
+    return {"severity": pv.severity, "status": pv.status} if isinstance(pv, AlarmPv) else {}
 
 
 def _limits(pv: Pv) -> dict[str, Any]:

@@ -24,7 +24,8 @@ class Motor:
 
     A put to `.VAL` is complete when the axis is done moving, wherever it then stands: a motor
     record reports no error. `.DMOV` goes to 0 and back to 1 for each such put, also where nothing
-    moves. A target outside `.LLM` to `.HLM` sets `.LVIO`, puts `.VAL` back, and moves nothing.
+    moves. A target outside `.LLM` to `.HLM` sets `.LVIO`, puts `.VAL` back, and moves nothing. At a
+    limit switch, and where the limits were narrowed past it, it is in alarm.
 
     Args:
         prefix: name of the record, such as `KBV:PITCH`; its position has this name, too.
@@ -83,6 +84,7 @@ class Motor:
         on_put(fields.val, self._put)
         on_put(fields.set, lambda value: fields.set.post(int(value)))
         on_put(fields.off, self._redefine)
+        on_put(fields.bdst, fields.bdst.post)
         on_put(fields.stop, self._put_stop)
         on_put(fields.spmg, self._put_spmg)
         for button in (fields.homf, fields.homr):
@@ -195,6 +197,7 @@ class Motor:
         fields.rbv.post(setpoint if dial == setpoint - self._offset else dial + self._offset)
         _show(fields.lls, int(dial <= low))
         _show(fields.hls, int(dial >= high))
+        fields.show_alarm()
 
     def _put_stop(self, value: float) -> None:
         if value and self._legs:
@@ -210,6 +213,7 @@ class Motor:
         """Done moving, here; the setpoint follows the readback."""
         self._on_set()
         self._fields.val.post(self._fields.rbv.value)
+        self._fields.show_alarm()
         self._finish(spmg)
 
     async def _home(self, button: Pv, value: float) -> None:
@@ -240,6 +244,7 @@ class Motor:
 
     def _show_limits(self) -> None:
         self._fields.val.limits = (float(self._fields.llm.value), float(self._fields.hlm.value))
+        self._fields.show_alarm()
 
 
 def _show(pv: Pv, value: int) -> None:

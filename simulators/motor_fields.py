@@ -1,8 +1,10 @@
 """The fields of a motor record, as process variables that nobody has given a meaning yet."""
 
 from collections.abc import Awaitable, Callable
+from enum import IntEnum
 from typing import Any
 
+from simulators.alarm import AlarmPv, Severity, Status
 from simulators.pv import Pv
 
 STOP, PAUSE, MOVE, GO = range(4)
@@ -37,8 +39,8 @@ class MotorFields:
         start: float,
         precision: int,
     ) -> None:
-        def field(name: str, value: float | str, says: str, unit: str = "", **more: Any) -> Pv:
-            return Pv(
+        def field(name: str, value: float | str, says: str, unit: str = "", **more: Any) -> AlarmPv:
+            return AlarmPv(
                 f"{prefix}.{name}", value, unit, f"{what}: {says}", precision=precision, **more
             )
 
@@ -58,6 +60,8 @@ class MotorFields:
         self.hls = field("HLS", 0, "1 at the high limit switch")
         self.lls = field("LLS", 0, "1 at the low limit switch")
         self.lvio = field("LVIO", 0, "1 when the last setpoint was outside the limits")
+        self.sevr = field("SEVR", 0, "severity of the alarm", choices=_names(Severity))
+        self.stat = field("STAT", 0, "what the alarm is about", choices=_names(Status))
         self.tdir = field("TDIR", 1, "direction of the last move, 1 is positive")
         self.movn = field("MOVN", 0, "1 while moving")
         self.dmov = field("DMOV", 1, "1 when done moving")
@@ -69,6 +73,7 @@ class MotorFields:
         fixed = (
             field("DIR", 0, "sign between setpoint and dial", choices=("Pos", "Neg")),
             field("FOFF", 0, "whether .OFF may change", choices=("Variable", "Frozen")),
+            field("HLSV", Severity.MAJOR, "severity at a limit", choices=_names(Severity)),
             field("EGU", unit, "engineering unit"),
             field("PREC", precision, "digits after the point"),
             field("DESC", what, "description"),
@@ -78,9 +83,29 @@ class MotorFields:
         # In the order in which clients hear of changes: done moving comes last.
         self.pvs = (
             *(self.val, self.lvio, self.off, self.set, self.tdir, self.hls, self.lls),
+            *(self.sevr, self.stat),
             *(self.rbv, self.drbv, self.velo, self.accl, self.bdst, self.hlm, self.llm),
             *(self.stop, self.spmg, self.homf, self.homr, *fixed, self.movn, self.dmov),
         )
+
+    def show_alarm(self) -> None:
+        """Positions carry an alarm at a limit switch, and with a setpoint beyond a limit."""
+        setpoint = float(self.val.value)
+        status = Status.NO_ALARM
+        if self.lls.value or setpoint < float(self.llm.value):
+            status = Status.LOW
+        if self.hls.value or setpoint > float(self.hlm.value):
+            status = Status.HIGH
+        severity = Severity.MAJOR if status else Severity.NO_ALARM
+        for position in (self.val, self.rbv, self.drbv):
+            position.alarm(severity, status)
+        for field, value in ((self.sevr, severity), (self.stat, status)):
+            if field.value != value:
+                field.post(int(value))
+
+
+def _names(choices: type[IntEnum]) -> tuple[str, ...]:
+    return tuple(choice.name for choice in choices)
 
 
 def on_put(pv: Pv, put: Callable[[float], Awaitable[None] | None]) -> None:

@@ -1,11 +1,13 @@
 """Process variables and dynamics of the mirror pair, its beam, and what looks at the focus."""
 
 import math
+from functools import partial
 from statistics import NormalDist
 
 from simulators.areadetector import Camera, HDF5Plugin
 from simulators.areadetector.camera import Frame
 from simulators.detector import TriggeredChannels
+from simulators.kb_mirrors.dynamics import Benders, ThermalBump
 from simulators.kb_mirrors.image import SIZE, frame
 from simulators.kb_mirrors.model import BOUNDS, FWHM_PER_SIGMA, evaluate, focus_of
 from simulators.motor import Motor
@@ -48,6 +50,12 @@ DARK_NOISE = 1e-4
 KNIVES = {"knife_v": "KNIFE:V", "knife_h": "KNIFE:H"}
 """Name of the motor record of each knife; at -40 um both are out of the beam."""
 
+SLITS = {"slit_v": ("SLIT:V:SIZE", 1200.0), "slit_h": ("SLIT:H:SIZE", 600.0)}
+"""Name of the motor record of each slit, and um at which it is open: the mirror looks smaller."""
+
+NARROWEST, CLOSED = 50.0, 1.0
+"""um to which a slit is driven, and what it lets through when it is sent home, to 0."""
+
 NO_LIGHT = -10.0
 """What `LOG_FOCUS` says when there is no flux."""
 
@@ -64,7 +72,7 @@ PREFIXES = {
 CHANNELS = {
     "FWHM_V": ("nm", "vertical size of the focus"),
     "FWHM_H": ("nm", "horizontal size of the focus"),
-    "FLUX": ("", "flux per flux before the mirrors"),
+    "FLUX": ("", "flux per flux before slits and mirrors"),
     "CENTROID_V": ("um", "vertical position of the focus from the rotation centre"),
     "CENTROID_H": ("um", "horizontal position of the focus from the rotation centre"),
     "FOCUS": ("", "flux per (100 nm)^2, less off the rotation centre"),
@@ -78,9 +86,10 @@ class KbMirrors:
 
     `KB:SPOT` is a knife-edge scanner of its own that gives the result at each trigger. `KB:DIODE`
     reads the flux behind the two knives, for those who scan themselves. `KB:DET:` is an area
-    detector that images the focus, whatever the knives do, and writes files. A measurement is a
-    pure function of the seed, the dial positions (as the motors end them), how many triggers went
-    before since a move was last ordered, and whether there is beam.
+    detector that images the focus, whatever the knives do, and writes files. A slit before each
+    mirror is open at the start. A measurement is a pure function of the seed, the dial positions
+    (as the motors end them), how many triggers went before since a move was last ordered, and
+    whether there is beam; unless somebody switches on drift, play, hysteresis or heat.
 
     Args:
         seed: of the measurement noise.
@@ -95,6 +104,11 @@ class KbMirrors:
         self._frame_noise = TriggerNoise(seed)
         self._since_dump = math.inf
         self._motors = {name: self._motor(name, sleep) for name in BOUNDS}
+        self._benders = Benders(
+            {name: motor for name, motor in self._motors.items() if name.startswith("bend")}
+        )
+        self._bump = ThermalBump()
+        self._slits = {name: self._slit(name, sleep) for name in SLITS}
         self._knives = {name: self._knife(name, sleep) for name in KNIVES}
         self._sample_z = Motor(
             "SMP:Z",
@@ -147,7 +161,9 @@ class KbMirrors:
         )
         diode = TriggeredChannels(
             "KB:DIODE",
-            channels={"TRANSMISSION": ("", "flux behind the knives per flux before the mirrors")},
+            channels={
+                "TRANSMISSION": ("", "flux behind the knives per flux before slits and mirrors")
+            },
             sample=self._sample_diode,
             run_time=EXPOSURE,
             sleep=sleep,
@@ -163,20 +179,25 @@ class KbMirrors:
         )
         files = HDF5Plugin("KB:DET:HDF1:", port="HDF1", source="CAM1", size=SIZE)
         camera.feed(files.take)
-        self._axes = (*self._motors.values(), *self._knives.values(), self._sample_z)
+        mirrors, slits = self._motors.values(), self._slits.values()
+        self._axes = (*mirrors, *slits, *self._knives.values(), self._sample_z)
         axes = [pv for motor in self._axes for pv in motor.pvs]
         beam = (self._current, self._dump, self._shutter)
-        self.pvs = (*axes, *beam, self._drift, *spot.pvs, *diode.pvs, *camera.pvs, *files.pvs)
+        dynamics = (self._drift, *self._benders.pvs, *self._bump.pvs)
+        looks = (*spot.pvs, *diode.pvs, *camera.pvs, *files.pvs)
+        self.pvs = (*axes, *beam, *dynamics, *looks)
 
     def step(self, seconds: float) -> bool:
-        """Let so much lab time pass; True while a motor moves or the ring is being filled."""
+        """Let so much lab time pass; True while a motor moves, the ring fills or a mirror warms."""
         for motor in self._axes:
             motor.step(seconds)
+        self._benders.follow()
+        warming = self._bump.step(seconds, self._light)
         if self._filling:
             self._since_dump += seconds
             part = (self._since_dump - DARK_TIME) / REFILL_TIME
             self._current.post(RING_CURRENT * min(1.0, max(0.0, part)))
-        return self._filling or any(motor.moving for motor in self._axes)
+        return self._filling or warming or any(motor.moving for motor in self._axes)
 
     @property
     def _filling(self) -> bool:
@@ -208,6 +229,22 @@ class KbMirrors:
             backlash=0.02,
             precision=5,
             sleep=sleep,
+            on_set=partial(self._order_bender, parameter),
+        )
+
+    def _slit(self, name: str, sleep: Sleep) -> Motor:
+        direction = "vertical" if name.endswith("v") else "horizontal"
+        record, opened = SLITS[name]
+        return Motor(
+            record,
+            unit="um",
+            what=f"size of the slit before the {direction} mirror",
+            limits=(NARROWEST, opened),
+            travel=(0.0, opened + 50.0),
+            velocity=200.0,
+            ramp=0.1,
+            start=opened,
+            sleep=sleep,
             on_set=self._forget_triggers,
         )
 
@@ -225,6 +262,10 @@ class KbMirrors:
             sleep=sleep,
             on_set=self._diode_noise.restart,
         )
+
+    def _order_bender(self, parameter: str) -> None:
+        self._benders.order(parameter)
+        self._forget_triggers()
 
     def _forget_triggers(self) -> None:
         for noise in (self._spot_noise, self._diode_noise, self._frame_noise):
@@ -252,13 +293,19 @@ class KbMirrors:
         dials = {name: motor.dial for name, motor in self._motors.items()}
         for pitch in ("pitch_v", "pitch_h"):
             dials[pitch] += self._drifted
+        for bend, at in self._benders.bends.items():
+            dials[bend] = at - self._bump.lost
+        slits = {name: max(slit.dial, CLOSED) for name, slit in self._slits.items()}
         z = self._sample_z.dial
-        outcomes = evaluate(**dials, instance=self._instance, sample_z=z)
+        outcomes = evaluate(**dials, **slits, instance=self._instance, sample_z=z)
         return {name: float(value) for name, value in outcomes.items()}
 
     def _dials(self, *more: Motor) -> list[float]:
-        """Where the mirrors stand, and more; the sample stage counts only where it was moved to."""
+        """Where the mirrors stand, and more; slits and sample stage count only where moved to."""
         dials = [motor.dial for motor in (*self._motors.values(), *more)]
+        slits = [slit.dial for slit in self._slits.values()]
+        if slits != [opened for _, opened in SLITS.values()]:
+            dials += slits
         return [*dials, z] if (z := self._sample_z.dial) else dials
 
     def _sample_spot(self) -> list[float]:

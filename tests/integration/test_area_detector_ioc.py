@@ -1,5 +1,7 @@
 """The twin's area detector over real Channel Access, driven by ophyd's own classes.
 
+Its server is fast, so that slits, hysteresis and heat of the mirrors are seen here, too.
+
 Run as a program, this file is the client: `python THIS_FILE SCENARIO FOLDER` prints one JSON line.
 """
 
@@ -8,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -81,6 +84,16 @@ def test_without_a_folder_staging_fails_at_once(port: int, tmp_path: Path) -> No
     assert "eye: longer than 255 characters" in answer["long"]
 
 
+def test_slits_hysteresis_and_heat_are_seen_at_the_focus(port: int, tmp_path: Path) -> None:
+    """Flux and vertical size, each by the first trigger since a move: equal ones are equal."""
+    answer = client("dynamics", port, tmp_path)
+    (flux, size), (cut, _), (_, short) = (answer[name] for name in ("usual", "slits", "short"))
+    assert cut < 0.3 * flux
+    assert abs(short - size) > 1.0
+    assert size < answer["warm"] < answer["warmer"]
+    assert answer["opened"] == answer["followed"] == answer["cold"] == answer["usual"]
+
+
 def test_every_name_that_is_served_is_one_of_areadetector(port: int, tmp_path: Path) -> None:
     """As ophyd's class definitions list them: nothing is invented."""
     from simulators.serve import twin_module
@@ -145,6 +158,55 @@ def counted(detector: Any) -> dict[str, Any]:
     }
 
 
+def dynamics(_: Path) -> dict[str, Any]:
+    """What is measured, by what was done before."""
+    from ophyd import EpicsMotor, EpicsSignal
+
+    from devices import TriggeredDetector
+    from simulators.kb_mirrors.instrument import PREFIXES, SLITS
+    from simulators.kb_mirrors.model import OPTIMUM
+
+    records = PREFIXES | {name: record for name, (record, _) in SLITS.items()}
+    axes = {name: EpicsMotor(record, name=name) for name, record in records.items()}
+    switches = {name: EpicsSignal(f"KB:{name}", name=name) for name in ("HYSTERESIS", "BUMP")}
+    spot = TriggeredDetector("KB:SPOT", name="spot", timeout_s=20)
+    for device in (*axes.values(), *switches.values(), spot):
+        device.wait_for_connection(timeout=10)
+
+    def move(**targets: float) -> None:
+        for name, target in targets.items():
+            axes[name].set(target).wait(20)
+
+    def measured() -> tuple[float, float]:
+        move(bend_vu=-0.2)
+        move(bend_vu=OPTIMUM["parameters"]["bend_vu"])
+        spot.trigger().wait(20)
+        reading = spot.read()
+        return reading["spot_flux"]["value"], reading["spot_fwhm_v"]["value"]
+
+    def size_above(least: float) -> float:
+        deadline = time.monotonic() + 20
+        while (size := measured()[1]) <= least:
+            assert time.monotonic() < deadline, "the mirrors stay cold"
+        return size
+
+    move(**OPTIMUM["parameters"])
+    said: dict[str, Any] = {"usual": measured()}
+    move(slit_v=300.0, slit_h=200.0)
+    said["slits"] = measured()
+    move(**{name: opened for name, (_, opened) in SLITS.items()})
+    said["opened"] = measured()
+    switches["HYSTERESIS"].put(5.0, wait=True)
+    said["short"] = measured()
+    switches["HYSTERESIS"].put(0.0, wait=True)
+    said["followed"] = measured()
+    switches["BUMP"].put(0.1, wait=True)
+    said["warm"] = size_above(1.1 * said["usual"][1])
+    said["warmer"] = size_above(1.2 * said["warm"])
+    switches["BUMP"].put(0.0, wait=True)
+    return said | {"cold": measured()}
+
+
 def nowhere(folder: Path) -> dict[str, str]:
     said = {}
     tried = {"missing": folder / "nowhere", "unset": Path("/"), "long": folder / ("x" * 250)}
@@ -174,6 +236,7 @@ def names(folder: Path) -> list[str]:
 SCENARIOS = {
     "count": lambda folder: counted(usual(folder)),
     "ours": lambda folder: counted(ours(folder)),
+    "dynamics": dynamics,
     "nowhere": nowhere,
     "names": names,
 }

@@ -339,6 +339,37 @@ def scenario_dump() -> Any:
     return answer | {"rising": current.get(use_monitor=False) < 200.0}
 
 
+def test_a_motor_at_its_limit_switch_is_in_alarm(port):
+    answer = client("alarm", port)
+    assert answer["inside"] == [0, 0, "NO_ALARM"]
+    assert answer["at_the_switch"] == [2, 4, "MAJOR"]  # MAJOR and HIGH, in EPICS' numbers
+    assert answer["move"] is False  # ophyd fails a move that ends in alarm
+    assert answer["back"] == [0, 0, "NO_ALARM"]
+
+
+def scenario_alarm() -> Any:
+    axis, severity = motor("SMP:Z", "z"), signal("SMP:Z.SEVR", string=True)
+
+    def alarm() -> list[Any]:
+        readback = axis.user_readback
+        readback.get(use_monitor=False)
+        return [
+            int(readback.alarm_severity),
+            int(readback.alarm_status),
+            severity.get(use_monitor=False),
+        ]
+
+    answer: dict[str, Any] = {"inside": alarm()}
+    axis.set_lim(-2.0, 2.5)
+    until(lambda: axis.limits == (-2.0, 2.5))
+    status = axis.set(2.5)
+    until(lambda: status.done)
+    answer |= {"move": status.success, "at_the_switch": alarm()}
+    axis.set_lim(-2.0, 2.0)
+    axis.set(0.0).wait(20)
+    return answer | {"back": alarm()}
+
+
 if __name__ == "__main__":
     print(json.dumps(globals()[f"scenario_{sys.argv[1]}"](), default=float), flush=True)
     os._exit(0)

@@ -23,6 +23,7 @@ from simulators.kb_mirrors.instrument import (
     PREFIXES,
     REFILL_TIME,
     SCAN_TIME,
+    SLITS,
     KbMirrors,
 )
 from simulators.kb_mirrors.model import BOUNDS, OPTIMUM, evaluate
@@ -224,7 +225,11 @@ def test_instrument_file_agrees_with_what_is_served():
     entries = yaml.safe_load((FOLDER / "instrument.yaml").read_text())["devices"]
     pvs = Lab().pvs
     axes = {name for name, entry in entries.items() if "limits" in entry}
-    assert axes == {*BOUNDS, *KNIVES, "sample_z"}
+    assert axes == {*BOUNDS, *SLITS, *KNIVES, "sample_z"}
+    for name, (prefix, _) in SLITS.items():
+        assert entries[name]["prefix"] == prefix
+        assert entries[name]["unit"] == pvs[f"{prefix}.VAL"].unit
+        assert tuple(entries[name]["limits"]) == pvs[f"{prefix}.VAL"].limits
     for name, prefix in KNIVES.items():
         assert entries[name]["prefix"] == prefix
         assert entries[name]["unit"] == pvs[f"{prefix}.VAL"].unit

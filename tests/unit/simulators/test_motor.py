@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from simulators.alarm import Severity, Status
 from simulators.motor import Motor, travelled
 from simulators.motor_fields import GO, MOVE, PAUSE, STOP
 from simulators.pv import PutRefused
@@ -199,6 +200,16 @@ def test_backlash_is_taken_out_by_coming_from_one_side():
     assert axis.RBV == 2.0
 
 
+def test_without_a_final_approach_it_stops_where_it_comes_to():
+    axis = Axis(backlash=0.5)
+    axis.put("VAL", 5.0)
+    axis.put("BDST", 0.0)
+    way: list[float] = []
+    axis.put("VAL", 2.0, step=0.02, during=lambda a: way.append(a.RBV))
+    assert way == sorted(way, reverse=True)
+    assert axis.RBV == 2.0
+
+
 def test_set_redefines_the_position_and_shifts_the_limits():
     axis = Axis()
     axis.put("VAL", 3.0)
@@ -238,6 +249,33 @@ def test_limit_switches():
     assert (axis.HLS, axis.LLS) == (0, 1)
     axis.put("VAL", 0.0)
     assert (axis.HLS, axis.LLS) == (0, 0)
+
+
+def test_positions_are_in_alarm_at_a_limit_switch():
+    axis = Axis(limits=(-30.0, 30.0))
+    assert (axis.HLSV, axis.SEVR, axis.STAT) == (Severity.MAJOR, 0, 0)
+    for target, alarm in (
+        (30.0, (Severity.MAJOR, Status.HIGH)),
+        (-30.0, (Severity.MAJOR, Status.LOW)),
+        (29.0, (Severity.NO_ALARM, Status.NO_ALARM)),
+    ):
+        axis.put("VAL", target)
+        assert (axis.SEVR, axis.STAT) == alarm
+        for position in ("VAL", "RBV", "DRBV"):
+            assert (axis.pvs[position].severity, axis.pvs[position].status) == alarm
+
+
+def test_limits_that_exclude_where_it_stands_are_an_alarm_until_it_is_back():
+    axis = Axis()
+    axis.put("VAL", 4.0)
+    axis.pvs["RBV"].changed = False
+    axis.put("HLM", 3.0)
+    assert (axis.SEVR, axis.STAT) == (Severity.MAJOR, Status.HIGH)
+    assert axis.pvs["RBV"].changed  # clients hear of it, though the position is the same
+    axis.put("VAL", 3.0)
+    assert axis.SEVR == Severity.NO_ALARM
+    axis.put("LLM", 3.5)
+    assert (axis.SEVR, axis.STAT) == (Severity.MAJOR, Status.LOW)
 
 
 @pytest.mark.parametrize("button", ["HOMF", "HOMR"])

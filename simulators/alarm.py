@@ -1,0 +1,46 @@
+"""Process variables with an alarm, as EPICS records have it: how bad it is, and what it is."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from simulators.pv import Pv
+
+
+class Severity(IntEnum):
+    """Of an alarm, in the numbers of EPICS."""
+
+    NO_ALARM = 0
+    MINOR = 1
+    MAJOR = 2
+    INVALID = 3
+
+
+class Status(IntEnum):
+    """What an alarm is about, in the numbers of EPICS; those that the twins have, and below."""
+
+    NO_ALARM = 0
+    READ = 1
+    WRITE = 2
+    HIHI = 3
+    HIGH = 4
+    LOLO = 5
+    LOW = 6
+
+
+@dataclass
+class AlarmPv(Pv):
+    """One process variable whose clients are told of an alarm with each value.
+
+    Attributes:
+        severity: how bad it is.
+        status: what it is.
+    """
+
+    severity: Severity = Severity.NO_ALARM
+    status: Status = Status.NO_ALARM
+
+    def alarm(self, severity: Severity, status: Status) -> None:
+        """Give it an alarm, or none; clients hear of it if it is another one."""
+        if (severity, status) != (self.severity, self.status):
+            self.severity, self.status = severity, status
+            self.post(self.value)

@@ -118,7 +118,7 @@ class ThermalBump:
         return float(self._height.value) * self._warm
 
     def step(self, seconds: float, light: float) -> bool:
-        """Let so much lab time pass under this part of the full beam; True while that changes it."""
+        """Let so much lab time pass under this part of the full beam; True while it matters."""
         self._warm = light + (self._warm - light) * math.exp(-seconds / BUMP_TIME)
         return bool(self._height.value) and abs(light - self._warm) > SETTLED
 

@@ -32,8 +32,8 @@ NODES = 48
 AT, WEIGHTS = np.polynomial.legendre.leggauss(NODES)
 """Positions from -1 to 1, and their weights."""
 
-NEWTON_STEPS = 5
-"""From a flat mirror to where the edge of a slit falls on the real one; exact after four."""
+NEWTON_STEPS = 4
+"""From a flat mirror to where the edge of a slit falls on the real one; three are exact."""
 
 CENTROID_LIMIT = 2.0
 """um from the rotation centre, on both axes."""

@@ -1,6 +1,7 @@
 """Slits, play, hysteresis and heat of the mirrors, as what looks at the focus sees them."""
 
 import math
+from collections.abc import Mapping
 from statistics import fmean
 
 import pytest
@@ -13,7 +14,7 @@ from tests.unit.simulators.test_kb_mirrors_instrument import SETTINGS, Lab
 BEST = OPTIMUM["parameters"]
 
 
-def at(settings: dict[str, float], **switches: float) -> Lab:
+def at(settings: Mapping[str, float], **switches: float) -> Lab:
     """A lab with these switched on from the start, such as `BUMP`, moved to the settings."""
     lab = Lab()
     for name, value in switches.items():
@@ -22,9 +23,15 @@ def at(settings: dict[str, float], **switches: float) -> Lab:
     return lab
 
 
-def told_apart(one: float, other: float, true: dict[str, float], was: dict[str, float]) -> None:
-    """Two readings of one trigger differ by what the truth differs by, and by 2 % of that."""
-    assert one - other == pytest.approx(true["fwhm_v"] - was["fwhm_v"], rel=0.1)
+def width(settings: Mapping[str, float]) -> float:
+    """The true vertical size, nm."""
+    return float(evaluate(**settings)["fwhm_v"])
+
+
+def told_apart(one: Lab, other: Lab, true: float, was: float) -> None:
+    """Widths of one setting and trigger differ by what the truths do, and by 2 % noise of that."""
+    differ = one.measure()["fwhm_v"] - other.measure()["fwhm_v"]
+    assert differ == pytest.approx(true - was, rel=0.1)
 
 
 # ------------------------------------------------------------------------- slits
@@ -68,12 +75,7 @@ def test_with_hysteresis_a_bender_falls_short_by_a_part_of_its_last_move():
     here = SETTINGS["bend_vu"]
     short = {name: 0.97 * value for name, value in SETTINGS.items() if name.startswith("bend")}
     long = short | {"bend_vu": here + 0.03 * (0.51 - here)}
-    told_apart(
-        straight.measure()["fwhm_v"],
-        around.measure()["fwhm_v"],
-        evaluate(**SETTINGS | short),
-        evaluate(**SETTINGS | long),
-    )
+    told_apart(straight, around, width(SETTINGS | short), width(SETTINGS | long))
 
 
 def test_hysteresis_begins_with_the_next_move_and_stays_when_that_is_ordered_again():
@@ -102,8 +104,7 @@ def test_a_final_approach_takes_out_the_play_and_without_it_the_play_stays():
     lab.set(SETTINGS)  # from above: the bender still stands where the play let go of it
     still.set(SETTINGS)
     lost = SETTINGS | {"bend_vu": SETTINGS["bend_vu"] + 0.02}
-    true, was = evaluate(**lost), evaluate(**SETTINGS)
-    told_apart(lab.measure()["fwhm_v"], still.measure()["fwhm_v"], true, was)
+    told_apart(lab, still, width(lost), width(SETTINGS))
     lab.put("KB:BACKLASH", 0.0)
     lab.set(SETTINGS)
     still.set(SETTINGS)
@@ -136,9 +137,8 @@ def test_a_warm_mirror_is_out_of_focus_until_it_has_cooled():
     lab.twin.step(BUMP_TIME)
     flat = 0.05 * (1 - math.exp(-1))
     warm = BEST | {name: BEST[name] - flat for name in BEST if name.startswith("bend")}
-    true, was = evaluate(**warm), evaluate(**BEST)
-    assert true["fwhm_v"] > 1.3 * was["fwhm_v"]
-    told_apart(lab.measure()["fwhm_v"], still.measure()["fwhm_v"], true, was)
+    assert width(warm) > 1.3 * width(BEST)
+    told_apart(lab, still, width(warm), width(BEST))
     lab.put("FE:SHUTTER", 0)
     lab.twin.step(20 * BUMP_TIME)
     lab.put("FE:SHUTTER", 1)
@@ -155,6 +155,5 @@ def test_time_and_the_way_do_not_matter_unless_switched_on():
     lab.set({"bend_vu": 0.5, "bend_hd": -0.5})
     lab.set(SETTINGS)
     assert lab.measure() == still.measure()
-    assert [lab.get(f"KB:{name}") for name in ("BACKLASH", "HYSTERESIS", "BUMP", "DRIFT")] == [
-        0.0
-    ] * 4
+    for name in ("BACKLASH", "HYSTERESIS", "BUMP", "DRIFT"):
+        assert lab.get(f"KB:{name}") == 0.0

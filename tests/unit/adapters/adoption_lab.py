@@ -1,6 +1,5 @@
 """What a lab has already: RunEngines, devices and suspenders, for the tests of their adoption."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -123,21 +122,3 @@ class _Built:
 
 
 mirror = _Built()
-HAPPI = {"stage": SynAxis(name="stage"), "stopper": SynAxis(name="stopper")}
-
-
-class HappiClient:
-    """What we use of `happi.Client`."""
-
-    def __init__(self, database: Any) -> None:
-        self.path = database.path
-
-    def search(self) -> list[dict[str, str]]:
-        return [{"name": name} for name in HAPPI]
-
-    def load_device(self, name: str) -> SynAxis:
-        return HAPPI[name]
-
-
-def json_backend(path: str) -> SimpleNamespace:
-    return SimpleNamespace(path=path)

@@ -2,15 +2,15 @@
 
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from happi import Client
+from happi.backends.json_db import JSONBackend
 
 from orchestrator.adapters.adoption import Adopted
 from orchestrator.adapters.spec_files import read_instrument
 from orchestrator.domain.errors import DeviceUnavailable, SpecError
-from tests.unit.adapters import adoption_lab
 
 HERE = "tests.unit.adapters.adoption_lab"
 
@@ -43,16 +43,23 @@ def test_devices_of_a_module(tmp_path: Path) -> None:
     assert [device.name for device in found.devices.values()] == ["stage", "mirror", "beam"]
 
 
-def test_devices_of_happi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    happi, backends = ModuleType("happi"), ModuleType("happi.backends.json_db")
-    happi.Client, backends.JSONBackend = adoption_lab.HappiClient, adoption_lab.json_backend  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "happi", happi)
-    monkeypatch.setitem(sys.modules, "happi.backends", ModuleType("happi.backends"))
-    monkeypatch.setitem(sys.modules, "happi.backends.json_db", backends)
-    (tmp_path / "db.json").write_text("{}")
+def test_devices_of_happi(tmp_path: Path) -> None:
+    """The database is made by happi itself, as its command line does."""
+    client = Client(database=JSONBackend(str(tmp_path / "db.json"), initialize=True))
+    for name in ("stage", "stopper"):
+        known = {"device_class": "ophyd.sim.SynAxis", "args": [], "kwargs": {"name": "{{name}}"}}
+        client.create_item("HappiItem", name=name, **known).save()
     assert adopted(tmp_path, "happi: db.json, use: [stage]").devices["stage"].name == "stage"
     with pytest.raises(DeviceUnavailable, match=r"no device 'stager' in .*; did you mean 'stage'"):
         adopted(tmp_path, "happi: db.json, use: [stager]")
+
+
+def test_a_database_that_names_no_class_is_told(tmp_path: Path) -> None:
+    client = Client(database=JSONBackend(str(tmp_path / "db.json"), initialize=True))
+    wrong = {"device_class": "ophyd.sim.NoSuchAxis", "args": [], "kwargs": {}}
+    client.create_item("HappiItem", name="stage", **wrong).save()
+    with pytest.raises(DeviceUnavailable, match="NoSuchAxis"):
+        adopted(tmp_path, "happi: db.json, use: [stage]")
 
 
 def test_a_folder_of_scripts_runs_in_order_in_one_namespace(tmp_path: Path) -> None:

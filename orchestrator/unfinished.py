@@ -116,7 +116,7 @@ def count_as_measured(
     note = ev.Noted(by=by, text=text, key=f"trial {trial_id} counted")
     ledger.remark(campaign_id, note)
     spec = CampaignSpec.from_data(state.spec)
-    if spec.reduce.where == "local":
+    if spec.reduce.where != "external":
         with contextlib.closing(ReducerProcess(settings.data_dir)) as reducer:
             reduce_trial(ledger, reducer, campaign_id, spec, trial_id, documents)
     service.go_on(ledger, campaign_id, by=by, reason=reason)

@@ -1,8 +1,10 @@
 """Reducers in a child process: one that hangs or crashes costs its trial the outcomes, no more.
 
-A reducer is a lab's own code. In here it cannot hold up the worker, and it cannot end it.
+A reducer is a lab's own code. In here it cannot hold up the worker, and it cannot end it. The child
+also waits for a Dask cluster, where one reduces: so that has its time, too, and no more.
 """
 
+import platform
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +15,9 @@ from orchestrator.adapters.answering_child import (
     ChildDied,
     answer_questions,
 )
+from orchestrator.adapters.dask_cluster import on_cluster
 from orchestrator.adapters.reducer import DocumentReducer
-from orchestrator.domain.errors import ReductionError
+from orchestrator.domain.errors import ReductionError, Unusable
 from orchestrator.domain.events import LONGEST_TEXT
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.ports import Reduction
@@ -111,9 +114,39 @@ def _loaded(data_dir: str) -> Callable[[_Question], Reduction | str]:
     reducer = DocumentReducer(Path(data_dir))
 
     def reduce(question: _Question) -> Reduction | str:
+        campaign, documents = question
+        if (address := campaign.reduce.cluster) is not None:
+            return _on_cluster(address, (campaign, data_dir, documents))
         try:
-            return reducer.reduce(*question)
+            return reducer.reduce(campaign, documents)
         except ReductionError as error:
             return str(error)
 
     return reduce
+
+
+_Errand = tuple[CampaignSpec, str, str]
+"""A campaign, the data folder and a file of documents in it, as a Dask worker is told."""
+
+
+def _on_cluster(address: str, errand: _Errand) -> Reduction | str:
+    """What a worker of the cluster makes of the documents, or in words why there is nothing."""
+    try:
+        ((_, found),) = on_cluster(address, [errand], reduce_there)
+    except Unusable as error:
+        return str(error)
+    return found
+
+
+def reduce_there(errand: _Errand) -> Reduction | str:
+    """What a Dask worker does."""
+    campaign, data_dir, documents = errand
+    if not (Path(data_dir) / documents).is_file():
+        return (
+            f"the Dask worker on {platform.node()} does not see {data_dir}/{documents}: the data "
+            "folder must be there, too, by the same name"
+        )
+    try:
+        return DocumentReducer(Path(data_dir)).reduce(campaign, documents)
+    except ReductionError as error:
+        return str(error)

@@ -93,8 +93,8 @@ class Looker:
             for (path, order), line in self._outside.items()
         ]
         untried: list[tuple[str, str | None]] = []
-        is_reduced_here = self._campaign.reduce.where == "local"
-        if is_reduced_here and not problems and self._reductions < REDUCTIONS:
+        is_external = self._campaign.reduce.where == "external"
+        if not is_external and not problems and self._reductions < REDUCTIONS:
             self._reductions += 1
             self._reduce(walked.runs, problems, untried)
         warnings = [] if problems else self._unobeyed()

@@ -77,16 +77,32 @@ class PlanSpec(Strict):
     """A string that names a device of the instrument arrives as that device."""
 
 
+DASK = "dask://"
+"""Before the address of a Dask scheduler."""
+
+
+def _a_place(text: str) -> str:
+    if text not in ("local", "external") and not re.fullmatch(rf"{DASK}[^\s/:]+:\d{{1,5}}", text):
+        raise ValueError(f"{text!r} is none of local, external and {DASK}HOST:PORT")
+    return text
+
+
 class ReduceSpec(Strict):
     """What turns the documents of a trial into outcomes."""
 
     call: DottedPath | None = None
     """A reducer of the lab's own; None takes the one beside the plan."""
-    where: Literal["local", "external"] = "local"
-    """``external``: somebody else reduces, and delivers by ``labwright outcome``."""
+    where: Annotated[str, AfterValidator(_a_place)] = "local"
+    """``external``: somebody else reduces, and delivers by ``labwright outcome``.
+    ``dask://HOST:PORT``: on the workers of a Dask cluster, which see the data folder, too."""
     timeout_s: Annotated[float, Field(gt=0, le=86400)] = 600.0
     """Seconds it may take for one trial, the import of its module included; of an external one,
     from the data being safe to the delivery."""
+
+    @property
+    def cluster(self) -> str | None:
+        """Address of the Dask scheduler; None when nothing is reduced on a cluster."""
+        return self.where.replace(DASK, "tcp://") if self.where.startswith(DASK) else None
 
 
 class SampleSpec(Strict):

@@ -80,12 +80,12 @@ def test_what_a_person_reads(tmp_path: Path) -> None:
 
 
 @contextmanager
-def dask(*words: str) -> Iterator[None]:
+def dask(*words: str, **more: str) -> Iterator[None]:
     """A scheduler or a worker, as ``dask`` starts it, until it is killed."""
     program = str(Path(sys.executable).with_name("dask"))
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     local = ("--host", "127.0.0.1", "--no-dashboard")
-    process = subprocess.Popen([program, *words, *local], env=environment(), **quiet)
+    process = subprocess.Popen([program, *words, *local], env=environment(**more), **quiet)
     try:
         yield
     finally:

@@ -74,10 +74,10 @@ def test_what_fails_there_leaves_the_trial_unreduced(tmp_path: Path) -> None:
     with dask("scheduler", "--port", str(port)):
         with dask(*worker, **code, REFUSED="1"):
             until_there_is_a_worker(address)
-            done = labwright("reduce", "c", "--data-dir", data, code=None, **code)
+            done = labwright("reduce", "--data-dir", data, code=None, **code)
         assert "AssertionError: a bad trial" in done.stdout + done.stderr
         assert answer("why", "2", "--data-dir", data)["state"] == "measured"
         with dask(*worker, **code):
             until_there_is_a_worker(address)
-            labwright("reduce", "c", "--data-dir", data, **code)
+            labwright("reduce", "--data-dir", data, **code)
     assert answer("why", "1", "--data-dir", data)["state"] == "measured"

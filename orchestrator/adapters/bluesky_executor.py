@@ -141,8 +141,7 @@ class BlueskyExecutor:
             loop=lab.engine.loop,
         )
         compare(devices.all, self._instrument, self._envelope)
-        name = f"{self._instrument.name}-{self._instrument.mode}.jsonl"
-        self._budgets = Budgets(self._data_dir / "budgets" / name, self._instrument.budgets)
+        self._budgets = Budgets(self._data_dir, self._instrument)
         beside = map(devices.present, (self._instrument.baseline, self._instrument.monitors))
         if session is not None:
             session.record(*beside)

@@ -1,7 +1,7 @@
 """What an instrument has used up: doses, reagents. It outlives the worker and its campaigns.
 
 An amount is on disk before the command that spends it: after a crash too much may be counted,
-never too little. A line ``{"budget": NAME, "refilled": true}``, which a person adds to the file,
+never too little. A line ``{"budget": NAME, "refilled": true}``, which `labwright refill` adds,
 begins the count anew.
 """
 
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.adapters.durable import make_folder, sync_folder
-from orchestrator.domain.errors import PlanFailed
-from orchestrator.domain.spec import InstrumentBudgetSpec, SpendSpec
+from orchestrator.domain.errors import PlanFailed, Unusable, near
+from orchestrator.domain.spec import InstrumentSpec, SpendSpec
 
 SPENT = "budget_spent"
 """The reason of an attempt that would have needed more than is left."""
@@ -25,13 +25,13 @@ class Budgets:
     """The budgets of one instrument.
 
     Args:
-        path: file of what was spent: a line of JSON for each amount.
-        specs: by name, as the instrument file has them.
+        data_dir: the data folder; a file in it has a line of JSON for each amount.
+        instrument: the instrument file.
     """
 
-    def __init__(self, path: Path, specs: Mapping[str, InstrumentBudgetSpec]) -> None:
-        self._path = path
-        self._specs = specs
+    def __init__(self, data_dir: Path, instrument: InstrumentSpec) -> None:
+        self._path = data_dir / "budgets" / f"{instrument.name}-{instrument.mode}.jsonl"
+        self._specs = specs = instrument.budgets
         self._spent = dict.fromkeys(specs, 0.0)
         self._needed = dict.fromkeys(specs, 0.0)
         self._size = 0
@@ -70,8 +70,21 @@ class Budgets:
                 raise PlanFailed(f"{needs}, but {self._rest(name)}", SPENT)
         for name, amount in amounts.items():
             if amount:
-                self._write(name, amount, path)
+                self._write({"budget": name, "amount": amount, "device": path})
                 self._spent[name] += amount
+
+    def refill(self, name: str, by: str) -> str:
+        """Begin the count of a budget anew; gives the sentence to say.
+
+        Raises:
+            Unusable: there is no such budget.
+            PlanFailed: it cannot be written.
+        """
+        if name not in self._specs:
+            raise Unusable(f"the instrument has no budget {name!r}{near(name, self._specs)}")
+        before = self._part(name)
+        self._write({"budget": name, "refilled": True, "by": by})
+        return f"budget {name} is refilled; {before} was left"
 
     def _look(self) -> None:
         """Count anew when somebody else has written to the file."""
@@ -90,22 +103,23 @@ class Budgets:
     def _short(self, name: str) -> str | None:
         spec, left = self._specs[name], self.left(name)
         if left <= 0 or left < max(spec.reserve, self._needed[name]):
-            return f"{self._rest(name)}; once it is refilled, say so in {self._path}"
+            return f"{self._rest(name)}; once it is refilled: labwright refill {name}"
         return None
 
     def _rest(self, name: str) -> str:
-        spec = self._specs[name]
-        return f"{max(self.left(name), 0.0):g} of {spec.limit:g} {spec.unit}".rstrip() + (
-            f" is left of budget {name}"
-        )
+        return f"{self._part(name)} is left of budget {name}"
 
-    def _write(self, name: str, amount: float, path: str) -> None:
-        entry = {"at": time.time(), "budget": name, "amount": amount, "device": path}
+    def _part(self, name: str) -> str:
+        spec = self._specs[name]
+        return f"{max(self.left(name), 0.0):g} of {spec.limit:g} {spec.unit}".rstrip()
+
+    def _write(self, entry: Mapping[str, Any]) -> None:
+        told = json.dumps({"at": time.time(), **entry}).encode()
         try:
             make_folder(self._path.parent)
             with self._path.open("ab") as file:
                 # On a line of its own: after a power cut the last one may have no end.
-                self._size += file.write(b"\n" + json.dumps(entry).encode() + b"\n")
+                self._size += file.write(b"\n" + told + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
             sync_folder(self._path.parent)

@@ -151,6 +151,40 @@ def approve(campaign: str, /, *, trial: int | None = None, common: Common | None
 
 
 @app.command
+def refill(
+    budget: str,
+    /,
+    *,
+    campaign: str | None = None,
+    reason: Reason = "",
+    common: Common | None = None,
+) -> int:
+    """Say that what an instrument had used up is there again: the count begins anew.
+
+    Args:
+        budget: Name of the budget in the instrument file.
+        campaign: Id of a campaign on the instrument; the newest when left out.
+        reason: Why, such as the batch of a reagent; kept in the campaign's log.
+        common: Options of every verb.
+    """
+    from orchestrator import service
+    from orchestrator.adapters.budgets import Budgets
+    from orchestrator.domain.spec import InstrumentSpec
+
+    common = common or Common()
+    with ledger_of(common) as (settings, ledger):
+        name = service.find(ledger, campaign)
+        state = service.state_of(ledger, name)
+        instrument = InstrumentSpec.from_data(state.instrument_spec)
+        said = Budgets(settings.data_dir, instrument).refill(budget, person())
+        because = f" ({reason})" if reason else ""
+        service.note(ledger, name, f"{said}{because}", by=person())
+    about = {"campaign_id": name, "instrument": state.instrument, "budget": budget}
+    common.say({**about, "by": person(), "text": said}, said)
+    return 0
+
+
+@app.command
 def park(instrument: str, /, *, hardware: bool = False, common: Common | None = None) -> int:
     """Move an idle instrument to its safe pose, in the order of its file.
 

@@ -68,7 +68,9 @@ def test_put_limits_on_everything(tmp_path: Path) -> None:
             if line.startswith("suspended"):
                 break
         assert fits(output, said), f"shown:\n{output}\nsaid:\n{said}"
-        subprocess.run(["bash", "-euc", refill], cwd=tmp_path, check=True)
+        path = os.pathsep.join([str(Path(LABWRIGHT).parent), os.environ["PATH"]])
+        told = environment(PATH=path)
+        subprocess.run(["bash", "-euc", refill], cwd=tmp_path, env=told, check=True)
         code, said, _ = finish(process)
     assert code == 0, said
     assert "done: budget of trials spent" in said

@@ -7,8 +7,9 @@ import time
 import pytest
 
 from orchestrator.adapters import bluesky_executor
+from orchestrator.adapters.budgets import Budgets
 from orchestrator.adapters.ioc_limits import ioc_limits
-from orchestrator.domain.errors import DeviceUnavailable, EnvelopeError, PlanFailed
+from orchestrator.domain.errors import DeviceUnavailable, EnvelopeError, PlanFailed, Unusable
 from tests.unit.adapters.envelope_lab import HERE, TOLD, told
 from tests.unit.adapters.executor_lab import Lab
 
@@ -223,8 +224,10 @@ def test_a_refill_is_written_to_the_count_and_heard_at_once(lab_with):
     lab = lab_with(REAGENT, devices=PUMP)
     do(lab, ["set", "pump", 5])
     assert lab.executor.tripped() is not None
-    with (lab.data_dir / "budgets" / "bench-twin.jsonl").open("a") as file:
-        file.write('{"budget": "reagent", "refilled": true}\n')
+    with pytest.raises(Unusable, match="no budget 'regent'; did you mean 'reagent'"):
+        Budgets(lab.data_dir, lab.instrument).refill("regent", "Ada")
+    said = Budgets(lab.data_dir, lab.instrument).refill("reagent", "Ada")
+    assert said == "budget reagent is refilled; 0 of 5 mL was left"
     assert lab.executor.tripped() is None
     do(lab, ["set", "pump", 4])
     assert lab_with(REAGENT, devices=PUMP).executor._budgets.left("reagent") == 1

@@ -21,7 +21,7 @@ from ophyd import Component, Device, PseudoPositioner, PseudoSingle, Signal, Sof
 from ophyd.status import Status
 
 from orchestrator.adapters.bluesky_executor import BlueskyExecutor
-from orchestrator.adapters.questions import Desk
+from orchestrator.adapters.desk import Desk
 from orchestrator.domain.envelope import Envelope, Limit, admit, device_settings, envelope_of
 from orchestrator.domain.errors import EnvelopeError, LabError
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec

@@ -25,16 +25,14 @@ from orchestrator.domain.spec import BUILT_IN, FILES_WAIT_S, FilesSpec, Instrume
 from orchestrator.ports import Ask, Evidence, PlanRequest, Traces
 
 if TYPE_CHECKING:
-    from orchestrator.adapters.adoption import Adopted
-    from orchestrator.adapters.budgets import Budgets
+    from orchestrator.adapters.connection import Connection
+    from orchestrator.adapters.desk import Attendance
     from orchestrator.adapters.hosted_engine import HostedEngine
     from orchestrator.adapters.instrument_devices import InstrumentDevices
     from orchestrator.adapters.journal import Journal
-    from orchestrator.adapters.lab_suspenders import Suspensions
     from orchestrator.adapters.preprocessors import Guard
-    from orchestrator.adapters.questions import Desk
     from orchestrator.adapters.recorder import Publisher, Recorder
-    from orchestrator.adapters.run_engine import EngineThread, Execution
+    from orchestrator.adapters.run_engine import Execution
 
 log = logging.getLogger(__name__)
 
@@ -92,9 +90,7 @@ class BlueskyExecutor:
         self._connect_timeout_s = connect_timeout_s
         self._abort_grace_s = abort_grace_s
         self._session = session
-        self._parts: tuple[InstrumentDevices, EngineThread | HostedEngine] | None = None
-        self._lab: tuple[Adopted, Suspensions] | None = None
-        self._budgets: Budgets | None = None
+        self._connection: Connection | None = None
         self._paces: dict[str, float] = {}
         self._spoilt = False
         self.file_room = _room(instrument.files, data_dir)
@@ -102,10 +98,8 @@ class BlueskyExecutor:
 
     def load(self) -> None:
         """See ports.Executor."""
-        for module in ("instrument_devices", "run_engine", "trial_plan", "preprocessors"):
+        for module in ("connection", "trial_plan", "preprocessors"):
             import_module(f"orchestrator.adapters.{module}")
-        import_module("orchestrator.adapters.lab_suspenders")
-        import_module("orchestrator.adapters.adoption")
         import_module("devices.loader")
 
     def connect(self) -> None:
@@ -114,43 +108,19 @@ class BlueskyExecutor:
         Raises:
             DeviceUnavailable: listing all that failed, or naming what the lab's code did not give.
         """
-        from orchestrator.adapters.adoption import Adopted, with_read_beside
-        from orchestrator.adapters.budgets import Budgets
-        from orchestrator.adapters.engine import record
-        from orchestrator.adapters.instrument_devices import InstrumentDevices
-        from orchestrator.adapters.ioc_limits import compare
-        from orchestrator.adapters.lab_suspenders import Suspensions
-        from orchestrator.adapters.run_engine import EngineThread
+        from orchestrator.adapters.connection import connect
 
-        session = self._session
-        if session is not None:
-            session.restore()
-        lab = Adopted(self._instrument, session)
-        owed = self._journal_file.with_suffix(".owed")
-        suspensions = Suspensions(lab.engine, lab.suspenders, owed)
-        if session is not None:
-            session.rule(suspensions)
-        self._instrument, adopted = with_read_beside(self._instrument, lab)
-        devices = InstrumentDevices(
+        self._connection = connect(
             self._instrument,
-            self._instance,
-            self._connect_timeout_s,
-            self._time_scale,
-            adopted=adopted,
-            suspenders=suspensions.conditions(self._time_scale),
-            loop=lab.engine.loop,
+            self._envelope,
+            self._data_dir,
+            self._journal_file.with_suffix(".owed"),
+            instance=self._instance,
+            timeout_s=self._connect_timeout_s,
+            time_scale=self._time_scale,
+            session=self._session,
         )
-        compare(devices.all, self._instrument, self._envelope)
-        self._budgets = Budgets(self._data_dir, self._instrument)
-        beside = map(devices.present, (self._instrument.baseline, self._instrument.monitors))
-        if session is not None:
-            session.record(*beside)
-            session.made.update(devices.all)
-            self._parts = (devices, session)
-        else:
-            record(lab.engine, *beside)
-            self._parts = (devices, EngineThread(lab.engine))
-        self._lab = (lab, suspensions)
+        self._instrument = self._connection.instrument
 
     def deadline_s(self, request: PlanRequest) -> float:
         """See ports.Executor."""
@@ -171,15 +141,16 @@ class BlueskyExecutor:
             PlanAborted: stopped by an order.
             PlanFailed: the plan ended with an error, a hang or a bad reading.
         """
+        from orchestrator.adapters.desk import Attendance
         from orchestrator.adapters.recorder import Recorder
         from orchestrator.adapters.trial_plan import never_repeated, plan_function, trial_plan
 
         self._envelope.check(request.settings)
-        devices, engine = self._connected()
+        connection = self._connected()
+        devices = connection.devices
         self._after_suspension()
-        lab, suspensions = self._lab_parts
-        written = plan_function(request.campaign.plan.name, lab.plan)
-        plan = trial_plan(request, devices, self._instrument, lab.plan)
+        written = plan_function(request.campaign.plan.name, connection.lab.plan)
+        plan = trial_plan(request, devices, self._instrument, connection.lab.plan)
         if self._session is not None and not self._may_be_repeated(request):
             plan = never_repeated(plan)
         files_wait_s = self._place_files(request)
@@ -193,10 +164,10 @@ class BlueskyExecutor:
             if trip := devices.conditions.tripped():
                 raise PlanFailed(trip, "interrupted")
             devices.conditions.watch()
-            suspensions.watch()
+            connection.suspensions.watch()
             # The guard is outermost: what the lab's preprocessors add is looked at, too.
-            execution = engine.start(plan, recorder, guard.guarded)
-            cause = self._follow(execution, request, order, _Attendance(guard.desk, ask))
+            execution = connection.engine.start(plan, recorder, guard.guarded)
+            cause = self._follow(execution, request, order, Attendance(guard.desk, ask))
             if cause is not None and not execution.done.is_set():
                 raise cause
             if error := self._error(execution, guard, request, recorder, cause):
@@ -212,14 +183,14 @@ class BlueskyExecutor:
 
     def tripped(self) -> str | None:
         """Why a condition or a budget forbids starting now, in one sentence; None if none does."""
-        trip = self._connected()[0].conditions.tripped()
+        connection = self._connected()
+        trip = connection.devices.conditions.tripped()
         if trip is None:
             try:
                 self._after_suspension()
             except LabError as error:
                 return str(error)
-        lack = self._budgets.lack() if self._budgets else None
-        return "; ".join(filter(None, (trip, lack))) or None
+        return "; ".join(filter(None, (trip, connection.budgets.lack()))) or None
 
     def _after_suspension(self) -> None:
         """Do what a suspender wants done before the next start, such as opening a shutter.
@@ -228,14 +199,14 @@ class BlueskyExecutor:
             EnvelopeError: it would leave the envelope.
             PlanFailed: it failed; it is owed still.
         """
-        suspensions = self._lab_parts[1]
+        suspensions = self._connected().suspensions
         for plan in suspensions.after:
             self._beside_trials(plan, "the post_plan of a suspender", SUSPENDER_S)
         suspensions.is_done()
 
     def _before_suspension(self) -> None:
         """Do what a suspender that has ended the attempt wants done, such as closing a shutter."""
-        for plan in self._lab_parts[1].before():
+        for plan in self._connected().suspensions.before():
             try:
                 self._beside_trials(plan, "the pre_plan of a suspender", SUSPENDER_S)
             except LabError:
@@ -243,12 +214,12 @@ class BlueskyExecutor:
 
     def quiet(self) -> None:
         """Do what the instrument file lists under ``quiet``; everything else holds its position."""
-        if self._parts is None:
+        connection = self._connection
+        if connection is None:
             return
-        devices, engine = self._parts
         for step in self._instrument.quiet:
             for path in step.stop:
-                devices.stop(path, engine.loop)
+                connection.devices.stop(path, connection.engine.loop)
 
     def park(self) -> None:
         """Do what the instrument file lists under ``park``, in order.
@@ -259,7 +230,7 @@ class BlueskyExecutor:
         """
         from orchestrator.adapters.trial_plan import moves
 
-        devices, _ = self._connected()
+        devices = self._connected().devices
         steps = [item for step in self._instrument.park for item in step.set.items()]
         positions = [(devices.at(path), value) for path, value in steps]
         self._beside_trials(moves(positions), "parking", PARK_S)
@@ -271,22 +242,24 @@ class BlueskyExecutor:
             EnvelopeError: a position is outside the envelope; nothing moved there.
             PlanFailed: it failed, or took longer than ``longest_s``.
         """
-        devices, engine = self._connected()
-        with self._lab_parts[1].ignored():
+        connection = self._connected()
+        with connection.suspensions.ignored():
             messages: Any = plan() if callable(plan) else plan
-            execution = engine.start(messages, lambda *_: None, self._guard(None).guarded)
+            execution = connection.engine.start(
+                messages, lambda *_: None, self._guard(None).guarded
+            )
             if not execution.done.wait(longest_s):
                 self._interrupt(execution, halt=False)
                 raise PlanFailed(f"{what} took longer than {longest_s:g} s", "deadline")
         if execution.error is not None:
-            raise failure(execution.error, devices.all)
+            raise failure(execution.error, connection.devices.all)
 
     def _act_on_trip(self, error: LabError) -> None:
         """Do what the conditions list for their trip, once the plan has ended because of it."""
         from orchestrator.adapters.trial_plan import actions
 
         interrupted = isinstance(error, PlanFailed) and error.reason == "interrupted"
-        steps = self._connected()[0].conditions.on_trip() if interrupted else []
+        steps = self._connected().devices.conditions.on_trip() if interrupted else []
         if not steps or not self.is_reusable:
             return
         try:
@@ -296,7 +269,7 @@ class BlueskyExecutor:
 
     def observe(self) -> str | None:
         """Look without moving: None when every device answers and stands still, else why not."""
-        return "not connected" if self._parts is None else self._parts[0].unrest()
+        return "not connected" if self._connection is None else self._connection.devices.unrest()
 
     def traces(self) -> Traces | None:
         """See ports.Executor."""
@@ -318,7 +291,7 @@ class BlueskyExecutor:
         """See ports.Executor."""
         from orchestrator.adapters.aftermath import restore
 
-        restored = restore(self._connected()[0], self._instrument, traces.staged)
+        restored = restore(self._connected().devices, self._instrument, traces.staged)
         self.accept()
         return restored
 
@@ -332,28 +305,22 @@ class BlueskyExecutor:
         """See ports.Executor."""
         from orchestrator.adapters.aftermath import differences
 
-        return differences(self._connected()[0], traces.setpoints)
+        return differences(self._connected().devices, traces.setpoints)
 
     @property
     def is_connected(self) -> bool:
         """False when a required device, or a condition's signal, has lost its connection."""
-        return self._parts is not None and self._parts[0].are_connected
+        return self._connection is not None and self._connection.devices.are_connected
 
     @property
     def is_reusable(self) -> bool:
         """False after an odd end: then this process must be replaced."""
-        return not self._spoilt and (self._parts is None or self._parts[1].is_idle)
+        return not self._spoilt and (self._connection is None or self._connection.engine.is_idle)
 
-    def _connected(self) -> "tuple[InstrumentDevices, EngineThread | HostedEngine]":
-        if self._parts is None:
+    def _connected(self) -> "Connection":
+        if self._connection is None:
             raise PlanFailed("the devices are not connected", "device_disconnected")
-        return self._parts
-
-    @property
-    def _lab_parts(self) -> "tuple[Adopted, Suspensions]":
-        if self._lab is None:
-            raise PlanFailed("the devices are not connected", "device_disconnected")
-        return self._lab
+        return self._connection
 
     @property
     def _journal_file(self) -> Path:
@@ -370,18 +337,13 @@ class BlueskyExecutor:
 
     def _place_files(self, request: PlanRequest) -> float:
         """Tell the plan's detectors where to write; how long files may take to appear, seconds."""
-        from orchestrator.adapters.file_folders import folder_of, place, writes_files
-        from orchestrator.adapters.plan_deadline import texts
+        from orchestrator.adapters.file_folders import place_files
 
         files = self._instrument.files
         if files is None:
             return FILES_WAIT_S
-        devices = self._connected()[0].all
-        used = {text.split(".")[0] for text in texts(request.campaign.plan.args)}
-        writers = [one for name, one in devices.items() if name in used and writes_files(one)]
-        if writers:
-            folder = folder_of(files, self._data_dir, request)
-            place(folder, writers)
+        folder = place_files(files, self._data_dir, request, self._connected().devices.all)
+        if folder is not None:
             self.file_room.use(folder.read)
         return files.wait_s
 
@@ -396,12 +358,13 @@ class BlueskyExecutor:
         from orchestrator.adapters.preprocessors import Guard
         from orchestrator.adapters.travel import Terms
 
-        devices = self._connected()[0]
+        connection = self._connected()
+        devices = connection.devices
         terms = Terms(
             at=devices.at,
             conditions=devices.conditions if request else None,
             hold_s=self._hold_s(request) if request else None,
-            budgets=self._budgets,
+            budgets=connection.budgets,
             paces=self._paces,
             envelope=self._envelope,
             settings=request.settings if request else {},
@@ -425,7 +388,7 @@ class BlueskyExecutor:
         execution: "Execution",
         request: PlanRequest,
         order: Callable[[], str | None],
-        attendance: "_Attendance",
+        attendance: "Attendance",
     ) -> ExecutionError | None:
         """Wait for the plan; why it was told to end before, None when it was not."""
         looked = time.monotonic()
@@ -433,7 +396,7 @@ class BlueskyExecutor:
         try:
             while not execution.done.wait(min(POLL_S, max(deadline - time.monotonic(), 0.0))):
                 now = time.monotonic()
-                if self._connected()[1].is_held:  # whoever has paused it has all the time
+                if self._connected().engine.is_held:  # whoever has paused it has all the time
                     deadline += now - looked
                 looked = now
                 deadline += attendance.waited_s()
@@ -450,7 +413,7 @@ class BlueskyExecutor:
         self, request: PlanRequest, order: Callable[[], str | None], deadline: float
     ) -> ExecutionError | None:
         """Why the running plan must end now; None when it may go on."""
-        devices = self._connected()[0]
+        devices = self._connected().devices
         if time.monotonic() >= deadline:
             message = f"the plan took longer than {request.deadline_s:g} s"
             line = line_in_thread("bluesky-run-engine")  # None unless its own code holds it up
@@ -468,7 +431,7 @@ class BlueskyExecutor:
 
     def _interrupt(self, execution: "Execution", *, halt: bool) -> None:
         """End the plan, or give up on this process when the plan does not end in time."""
-        self._connected()[1].interrupt(execution, halt=halt)
+        self._connected().engine.interrupt(execution, halt=halt)
         if not execution.done.wait(self._abort_grace_s):
             self._spoilt = True
 
@@ -481,7 +444,7 @@ class BlueskyExecutor:
         cause: ExecutionError | None,
     ) -> LabError | None:
         """Why a plan that has ended is no measurement; None when it is one."""
-        devices = self._connected()[0]
+        devices = self._connected().devices
         if cause is not None and execution.error is not None:
             # A server takes conditions and devices along, not always in the same moment.
             return (self._lost(devices) if cause.reason == "interrupted" else None) or cause
@@ -504,7 +467,7 @@ class BlueskyExecutor:
 
     def _trouble(self, devices: "InstrumentDevices") -> PlanFailed | None:
         """A lost connection, else a condition that has tripped; None when all is well."""
-        trip = devices.conditions.seen or self._lab_parts[1].why
+        trip = devices.conditions.seen or self._connected().suspensions.why
         return self._lost(devices) or (PlanFailed(trip, "interrupted") if trip else None)
 
     def _lost(self, devices: "InstrumentDevices") -> PlanFailed | None:
@@ -522,29 +485,6 @@ def _asked(order: Callable[[], str | None]) -> str | None:
         return order()
     except LedgerUnavailable as error:
         log.warning("no orders can be heard while the plan runs: %s", error)
-        return None
-
-
-class _Attendance:
-    """Sees to what one plan asks while it is followed."""
-
-    def __init__(self, desk: "Desk", ask: Ask | None) -> None:
-        self._desk = desk
-        self._ask = ask
-        self._looked = time.monotonic()
-
-    def waited_s(self) -> float:
-        """Seconds since the last look that the plan spent waiting for a person: not its own."""
-        passed, self._looked = time.monotonic() - self._looked, time.monotonic()
-        return passed if self._desk.is_waiting else 0.0
-
-    def trouble(self) -> PlanFailed | None:
-        """Put what the plan asks to people; why the plan must end when nobody will answer."""
-        try:
-            if self._ask is not None:
-                self._desk.attend(self._ask)
-        except PlanFailed as unanswered:
-            return unanswered
         return None
 
 

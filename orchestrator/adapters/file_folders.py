@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.adapters.durable import make_folder
+from orchestrator.adapters.plan_deadline import texts
 from orchestrator.domain.errors import PlanFailed
 from orchestrator.domain.spec import BUILT_IN, FilesSpec
 from orchestrator.ports import PlanRequest
@@ -28,6 +29,25 @@ class Folder:
     read: Path
     write: str
     root: Path
+
+
+def place_files(
+    files: FilesSpec, data_dir: Path, request: PlanRequest, devices: Mapping[str, Any]
+) -> Folder | None:
+    """Tell the detectors that a plan's arguments name where to write.
+
+    Gives the folder; None when none of them writes files.
+
+    Raises:
+        PlanFailed: there is no folder.
+    """
+    used = {text.split(".")[0] for text in texts(request.campaign.plan.args)}
+    writers = [one for name, one in devices.items() if name in used and writes_files(one)]
+    if not writers:
+        return None
+    folder = folder_of(files, data_dir, request)
+    place(folder, writers)
+    return folder
 
 
 def folder_of(files: FilesSpec, data_dir: Path, request: PlanRequest) -> Folder:

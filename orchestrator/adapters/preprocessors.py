@@ -14,6 +14,7 @@ from bluesky.utils import Msg, MsgGenerator
 from orchestrator.adapters.arrival import Arrival
 from orchestrator.adapters.axes import aims, flight_aims, real_aims
 from orchestrator.adapters.conditions import Action
+from orchestrator.adapters.desk import Desk
 from orchestrator.adapters.device_paths import DevicePaths
 from orchestrator.adapters.holding import Hold
 from orchestrator.adapters.journal import Journal
@@ -24,7 +25,6 @@ from orchestrator.adapters.messages import (
     staged_signals,
     value_of,
 )
-from orchestrator.adapters.questions import Desk
 from orchestrator.adapters.travel import OWN, Terms, Travel
 from orchestrator.domain.errors import LabError, PlanFailed
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.adapters.adoption import Adopted, with_read_beside
 from orchestrator.adapters.budgets import Tally
+from orchestrator.adapters.desk import Presumed
 from orchestrator.adapters.fake_epics import watch_epics
 from orchestrator.adapters.fake_instrument import FakeInstrument
 from orchestrator.adapters.forgotten_stubs import watch_stubs
@@ -18,7 +19,6 @@ from orchestrator.adapters.plan_catalog import find_reducer
 from orchestrator.adapters.plan_lines import line_now, line_of_error, line_of_plan
 from orchestrator.adapters.plan_uses import plan_uses
 from orchestrator.adapters.preprocessors import Guard
-from orchestrator.adapters.questions import Presumed
 from orchestrator.adapters.reducer import reduced
 from orchestrator.adapters.shared_pvs import shared_pvs
 from orchestrator.adapters.travel import Terms

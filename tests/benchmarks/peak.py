@@ -95,7 +95,7 @@ def _scans(time_compression: float, seeds: int) -> list[dict[str, float]]:
         )
         executor.load()
         executor.connect()
-        devices = executor._connected()[0].all
+        devices = executor._connected().devices.all
         engine = RunEngine({})
         for number in range(seeds + 1):
             documents = f"runs/{number}.jsonl"

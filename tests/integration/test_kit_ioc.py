@@ -289,7 +289,7 @@ def scenario_trial(plan: str, **args: Any) -> Any:
         evidence = executor.run(request, lambda: None)
         reduction = DocumentReducer(Path(folder)).reduce(campaign, evidence.documents)
         (run,) = read_runs(Path(folder) / evidence.documents)
-        devices = executor._connected()[0].all
+        devices = executor._connected().devices.all
         return {
             "outcomes": {n: [o.mean, o.sem, o.unit] for n, o in reduction.outcomes.items()},
             "readings": len(run["primary"]),

@@ -74,7 +74,7 @@ class Lab:
 
     @property
     def bench(self) -> ObservedBench:
-        return self.executor._connected()[0].all["bench"]
+        return self.executor._connected().devices.all["bench"]
 
     def request(
         self,

@@ -437,7 +437,7 @@ def pressure_lab(lab_with):
 
 
 def pressure(lab):
-    return lab.executor._connected()[0].all["pressure"]
+    return lab.executor._connected().devices.all["pressure"]
 
 
 def test_condition_trips_and_clears_with_hysteresis(pressure_lab):

@@ -38,7 +38,7 @@ def do(lab, *messages, settings=None, **options):
 
 
 def device(lab, name):
-    return lab.executor._connected()[0].at(name)
+    return lab.executor._connected().devices.at(name)
 
 
 # Pseudo axes, flights, staged and configured signals.
@@ -230,7 +230,7 @@ def test_a_refill_is_written_to_the_count_and_heard_at_once(lab_with):
     assert said == "budget reagent is refilled; 0 of 5 mL was left"
     assert lab.executor.tripped() is None
     do(lab, ["set", "pump", 4])
-    assert lab_with(REAGENT, devices=PUMP).executor._budgets.left("reagent") == 1
+    assert lab_with(REAGENT, devices=PUMP).executor._connected().budgets.left("reagent") == 1
 
 
 def test_triggers_spend_and_a_reserve_keeps_a_trial_from_starting(lab_with):
@@ -249,7 +249,7 @@ def test_half_a_line_in_the_count_costs_nothing(lab_with):
     with path.open("ab") as file:
         file.write(b'{"at": 1')
     do(lab_with(REAGENT, devices=PUMP), ["set", "pump", 1])
-    assert lab_with(REAGENT, devices=PUMP).executor._budgets.left("reagent") == 1
+    assert lab_with(REAGENT, devices=PUMP).executor._connected().budgets.left("reagent") == 1
 
 
 # Conditions.

@@ -3,6 +3,7 @@
 The RunEngine's own ``input`` reads from a terminal that a worker does not have.
 """
 
+import time
 from collections.abc import Generator
 from typing import Any
 
@@ -54,6 +55,29 @@ class Desk:
         """
         if (text := self._text) is not None and self._answer is None:
             self._answer = ask(self._number, text)
+
+
+class Attendance:
+    """Sees to what one plan asks while it is followed."""
+
+    def __init__(self, desk: Desk, ask: Ask | None) -> None:
+        self._desk = desk
+        self._ask = ask
+        self._looked = time.monotonic()
+
+    def waited_s(self) -> float:
+        """Seconds since the last look that the plan spent waiting for a person: not its own."""
+        passed, self._looked = time.monotonic() - self._looked, time.monotonic()
+        return passed if self._desk.is_waiting else 0.0
+
+    def trouble(self) -> PlanFailed | None:
+        """Put what the plan asks to people; why the plan must end when nobody will answer."""
+        try:
+            if self._ask is not None:
+                self._desk.attend(self._ask)
+        except PlanFailed as unanswered:
+            return unanswered
+        return None
 
 
 class Presumed(Desk):

@@ -86,6 +86,7 @@ def dry_run(
         child.load(LOAD_S)
         begun = child.ask(None, LOAD_S)
         found.problems += _findings(begun["problems"])
+        found.warnings += _findings(begun["warnings"])
         has_devices = begun["is_ready"]
         if begun["is_ready"]:
             _walk_all(child, chosen, found)

@@ -6,7 +6,7 @@ import logging
 import re
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,24 +79,43 @@ class Files:
     instrument: InstrumentSpec
 
 
-def read_files(name: str, *, on_twin: bool = False) -> Files:
+def read_files(
+    name: str,
+    *,
+    on_twin: bool = False,
+    plan_problems: Callable[[CampaignSpec], Sequence[Problem]] | None = None,
+) -> Files:
     """Read both files and compare them with each other and with the plan.
+
+    Args:
+        name: of the campaign file, or of a shipped twin.
+        on_twin: True for a real instrument that is to run on its twin.
+        plan_problems: finds what does not fit the plan; None imports the plan here and now.
 
     Raises:
         SpecError: with every problem found.
         Unusable: a file that is not there.
     """
-    from orchestrator.adapters.plan_catalog import plan_problems, refuse_shadows
+    from orchestrator.adapters.plan_catalog import refuse_shadows
 
     campaign_file = find_campaign(name)
     campaign, lines = read_campaign(campaign_file)
     instrument_file = find_instrument(campaign.instrument, campaign_file)
     instrument = _instrument(instrument_file, on_twin=on_twin)
     refuse_shadows()
-    problems = [*disagreements(campaign, instrument), *plan_problems(campaign)]
+    look = plan_problems or _plan_problems
+    problems = [*disagreements(campaign, instrument), *look(campaign)]
     if problems:
         raise SpecError(str(campaign_file), [_placed(problem, lines) for problem in problems])
     return Files(campaign, instrument)
+
+
+def _plan_problems(campaign: CampaignSpec) -> Sequence[Problem]:
+    from orchestrator.adapters.lab_prints import prints_told
+    from orchestrator.adapters.plan_catalog import plan_problems
+
+    with prints_told():
+        return plan_problems(campaign)
 
 
 def read_instrument_file(name: str, *, on_twin: bool = False) -> InstrumentSpec:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.adapters.plan_annotations import annotation_problems
+from orchestrator.adapters.plan_lines import line_of_error
 from orchestrator.domain.errors import PlanFailed, Problem, Unusable, near
 from orchestrator.domain.spec import CampaignSpec
 
@@ -227,7 +228,10 @@ def _loaded(name: str, load: Callable[[], Any]) -> Callable[..., Any]:
     except Unusable:
         raise
     except Exception as error:  # a lab's module may raise anything when it is imported
-        raise Unusable(f"{name!r} cannot be loaded: {type(error).__name__}: {error}") from error
+        line = line_of_error(error)
+        where = f" ({line})" if line else ""
+        text = f"{name!r} cannot be loaded: {type(error).__name__}: {error}{where}"
+        raise Unusable(text) from error
     if not callable(found):
         raise Unusable(f"{name!r} is a {type(found).__name__}, not a function")
     return found

@@ -4,7 +4,7 @@ To be imported in a sealed process, once fakes are in the place of all signals: 
 ``dry_run_process``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -20,7 +20,9 @@ from orchestrator.adapters.plan_uses import plan_uses
 from orchestrator.adapters.preprocessors import Guard
 from orchestrator.adapters.questions import Presumed
 from orchestrator.adapters.reducer import reduced
+from orchestrator.adapters.sealed import Tried
 from orchestrator.adapters.shared_pvs import shared_pvs
+from orchestrator.adapters.startup_orders import Order, noting_orders
 from orchestrator.adapters.travel import Terms
 from orchestrator.adapters.trial_plan import plan_function, trial_plan
 from orchestrator.adapters.twin_in_process import TwinByInstrument, twin_in_process
@@ -34,20 +36,36 @@ REDUCTIONS = 3
 TWIN_TRIALS = 5
 """Trials that the twin carries out, where there is one: for their time and for the reducer."""
 
+_EACH_START = "is called while devices are made: each start of a worker does it, past all limits"
+
 Answer = dict[str, Any]
 """Plain data: see ``Looker.walk``."""
 
 
 class Looker:
-    """Looks at the trials of one campaign."""
+    """Looks at the trials of one campaign.
 
-    def __init__(self, campaign: CampaignSpec, instrument: InstrumentSpec, scale: float) -> None:
+    Args:
+        campaign: as its file has it.
+        instrument: that it names.
+        scale: lab seconds in one second.
+        tried: what ``seal`` of this process gave.
+    """
+
+    def __init__(
+        self,
+        campaign: CampaignSpec,
+        instrument: InstrumentSpec,
+        scale: float,
+        tried: list[Tried],
+    ) -> None:
         self._campaign = campaign
         self._instrument = instrument
         self._scale = scale
         self._fakes: Any = None
         self._lab: Any = None
-        self._outside: dict[tuple[str, str], str | None] = {}
+        self._tried = tried
+        self._outside: dict[tuple[str, str, str | None], None] = {}
         self._forgotten: dict[str, str] = {}
         self._reductions = 0
         self._tally = Tally()
@@ -56,17 +74,30 @@ class Looker:
     def start(self) -> Answer:
         """Make the fakes: what is wrong with them, and lab seconds in one second."""
         watch_epics(self._report)
+        with noting_orders() as orders:
+            problems: list[tuple[str, str | None]] = [(one, None) for one in self._make_fakes()]
+        by_pv = [Order(f"{how}() of {pv}", line, True) for pv, how, line in self._outside]
+        given = [(f"{one.text} {_EACH_START}", one.line, one.may_move) for one in orders]
+        given += [(f"{one.text} {_EACH_START}", one.line, True) for one in by_pv]
+        problems += [(text, line) for text, line, may_move in given if may_move]
+        return {
+            "problems": [*problems, *self._refused(problems)],
+            "warnings": [(text, line) for text, line, may_move in given if not may_move],
+            "time_scale": self._scale,
+            "is_ready": self._fakes is not None,
+        }
+
+    def _make_fakes(self) -> list[str]:
+        """What is wrong with them."""
         try:
             self._lab = Adopted(self._instrument)
             self._instrument, adopted = with_read_beside(self._instrument, self._lab)
             self._fakes = FakeInstrument(self._instrument, self._report, adopted)
-            problems = shared_pvs(self._fakes.all, self._instrument)
+            return list(shared_pvs(self._fakes.all, self._instrument))
         except LabError as error:
-            problems = [str(error)]
+            return [str(error)]
         except BaseException as error:  # noqa: B036 - a lab's class may raise anything
-            problems = [f"the devices cannot be made as fakes: {type(error).__name__}: {error}"]
-        found = [(problem, None) for problem in problems]
-        return {"problems": found, "time_scale": self._scale, "is_ready": self._fakes is not None}
+            return [f"the devices cannot be made as fakes: {type(error).__name__}: {error}"]
 
     def walk(self, parameters: Mapping[str, Any], before: Mapping[str, float] | None) -> Answer:
         """What one trial would do.
@@ -90,8 +121,9 @@ class Looker:
         problems = [*walked.problems]
         problems += [
             (f"the plan itself calls {order}() of {path}; only messages may move anything", line)
-            for (path, order), line in self._outside.items()
+            for path, order, line in self._outside
         ]
+        problems += self._refused(problems)
         untried: list[tuple[str, str | None]] = []
         is_reduced_here = self._campaign.reduce.where == "local"
         if is_reduced_here and not problems and self._reductions < REDUCTIONS:
@@ -200,7 +232,14 @@ class Looker:
             problems.append((f"{reducer.__name__} {text}", line_of_plan(reducer)))
 
     def _report(self, path: str, order: str) -> None:
-        self._outside.setdefault((path, order), line_now())
+        self._outside[path, order, line_now()] = None
+
+    def _refused(self, known: Sequence[Tried]) -> Sequence[Tried]:
+        """What a lab's line tried and the seal refused, unless it is known as the error it was."""
+        lines = {line for _, line in known}
+        found = [(text, line) for text, line in self._tried if line and line not in lines]
+        self._tried.clear()
+        return found
 
 
 def _content(runs: Any) -> str:

@@ -1,7 +1,9 @@
 """Plans and reducers that are wrong, each in its own way, and some that are not."""
 
 import math
+import os
 import socket
+import subprocess
 import threading
 import time
 
@@ -166,6 +168,19 @@ def forgets(settings, detector):
     for movable, value in settings.items():
         bps.mv(movable, value)
     yield from good({}, detector)
+
+
+def starts_a_program(settings, detector, witness):
+    subprocess.run(["touch", witness], check=True)
+    yield from good(settings, detector)
+
+
+def starts_one_and_hides_it(settings, detector, witness):
+    try:
+        os.system(f"touch {witness}")
+    except OSError:
+        pass
+    yield from good(settings, detector)
 
 
 def opens_twice(settings, detector):

@@ -9,6 +9,19 @@ from tests.unit.dry_run import bad_plans
 HERE = "tests.unit.dry_run.bad_plans"
 BENCH = {"class": "simulators.soft.bench.Bench", "limits": [-5, 15], "tolerance": 1e-9}
 MOTOR = {"class": "ophyd.EpicsMotor", "prefix": "X:M1", "limits": [-1, 1], "tolerance": 0.01}
+STARTUP = """
+import epics
+from bluesky.plan_stubs import mv
+from ophyd import Component, Device, EpicsMotor, EpicsSignal
+Camera = type("Camera", (Device,), {"exposure": Component(EpicsSignal, "EXP")})
+axis = EpicsMotor("X:M2", name="axis")
+camera = Camera("X:CAM:", name="camera")
+axis.set(0.5).wait()
+axis.user_setpoint.put(0.2)
+RE(mv(axis, 0.1))
+camera.exposure.put(0.1)
+epics.caput("X:M3", 1)
+"""
 POINT = {"x": 2.0, "y": 3.0}
 
 
@@ -21,7 +34,7 @@ def child():
 
 @pytest.fixture
 def look(child):
-    def look(plan, args=None, reducer="reduce_good", devices=None, before=None):
+    def look(plan, args=None, reducer="reduce_good", devices=None, before=None, sources=()):
         child.load(60)
         campaign = {
             "name": "test",
@@ -40,6 +53,7 @@ def look(child):
         }
         instrument = {"name": "bench", "mode": "twin", "devices": {"bench": BENCH}}
         instrument["devices"] = {"bench": BENCH, **(devices or {})}
+        instrument["from"] = sources
         return child.ask((campaign, instrument, POINT, before), 60)
 
     return look
@@ -76,6 +90,37 @@ def test_a_bad_plan_is_found_at_its_line(look, name, says, at):
     (text, line), *_ = look(name)["problems"]
     assert says in text
     assert line in [line_with(name, one) for one in at]
+
+
+@pytest.mark.parametrize(
+    ("name", "at"),
+    [("starts_a_program", "subprocess.run"), ("starts_one_and_hides_it", "os.system")],
+)
+def test_no_program_runs(look, tmp_path, name, at):
+    witness = tmp_path / "witness"
+    ((text, line),) = look(name, {"detector": "bench.det", "witness": str(witness)})["problems"]
+    assert f"'touch {witness}' was to be started" in text
+    assert line == line_with(name, at)
+    assert not witness.exists()
+
+
+def test_what_a_startup_orders_is_found_at_its_line(look, tmp_path):
+    script = tmp_path / "startup.py"
+    script.write_text(STARTUP)
+    sources = [{"startup": str(script), "use": ["axis"]}]
+    devices = {"axis": {"limits": [-1, 1], "tolerance": 0.01}}
+    found = look("good", sources=sources, devices=devices)
+    assert [(line, text.partition(" is called")[0]) for text, line in found["problems"]] == [
+        (f"{script}:{number}", text)
+        for number, text in [
+            (8, "set() of axis"),
+            (9, "put() of axis_user_setpoint"),
+            (10, "RE() of a plan"),
+            (12, "caput() of X:M3"),
+        ]
+    ]
+    ((text, line),) = found["warnings"]
+    assert (text.partition(" is")[0], line) == ("put() of camera_exposure", f"{script}:11")
 
 
 def test_a_put_to_a_part_of_a_device_is_found(look):

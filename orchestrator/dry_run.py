@@ -15,7 +15,16 @@ from orchestrator.domain.errors import LedgerError
 from orchestrator.domain.foresight import MOST_CORNERS, Measured, corners, doubts
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, fold
-from orchestrator.dry_run_figures import Answer, Finding, Parameters, late, overspent, times, totals
+from orchestrator.dry_run_figures import (
+    Answer,
+    Finding,
+    Parameters,
+    lagging,
+    late,
+    overspent,
+    times,
+    totals,
+)
 from orchestrator.ports import Ledger
 
 POINTS = 100
@@ -103,6 +112,7 @@ def dry_run(
     finally:
         child.end()
     found.warnings += late(campaign, report, plan_deadline_s)
+    found.warnings += lagging(report, found.answers)
     sums = totals(campaign, instrument, found.answers)
     found.warnings += overspent(campaign, instrument, sums["uses"])
     return {

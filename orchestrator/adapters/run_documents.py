@@ -184,6 +184,10 @@ def _cells(values: list[Any]) -> Any:
     return cells
 
 
+class NoSuchStream(KeyError):
+    """A run has no stream of this name."""
+
+
 class Run:
     """One run, complete from its start to its stop document.
 
@@ -231,7 +235,9 @@ class Run:
 
     def _known(self, name: str) -> Stream:
         if name not in self._streams:
-            raise KeyError(f"{name!r} is no stream of this run; there are {list(self._streams)}")
+            raise NoSuchStream(
+                f"{name!r} is no stream of this run; there are {list(self._streams)}"
+            )
         return self._streams[name]
 
 

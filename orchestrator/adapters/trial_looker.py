@@ -4,6 +4,7 @@ To be imported in a sealed process, once fakes are in the place of all signals: 
 ``dry_run_process``.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
@@ -13,19 +14,21 @@ from orchestrator.adapters.budgets import Tally
 from orchestrator.adapters.fake_epics import watch_epics
 from orchestrator.adapters.fake_instrument import FakeInstrument
 from orchestrator.adapters.forgotten_stubs import watch_stubs
-from orchestrator.adapters.message_walk import Walk
+from orchestrator.adapters.message_walk import Endless, Walk, Walked, at_most
 from orchestrator.adapters.plan_catalog import find_reducer
 from orchestrator.adapters.plan_lines import line_now, line_of_error, line_of_plan
 from orchestrator.adapters.plan_uses import plan_uses
 from orchestrator.adapters.preprocessors import Guard
 from orchestrator.adapters.questions import Presumed
 from orchestrator.adapters.reducer import reduced
+from orchestrator.adapters.run_documents import NoSuchStream
 from orchestrator.adapters.sealed import Tried
 from orchestrator.adapters.shared_pvs import shared_pvs
 from orchestrator.adapters.startup_orders import Order, noting_orders
 from orchestrator.adapters.travel import Terms
 from orchestrator.adapters.trial_plan import plan_function, trial_plan
 from orchestrator.adapters.twin_in_process import TwinByInstrument, twin_in_process
+from orchestrator.adapters.unknown_columns import asks_for_nothing_there
 from orchestrator.domain.envelope import device_settings, envelope_of, plan_arguments
 from orchestrator.domain.errors import LabError, PlanFailed, ReductionError, Unusable, told
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
@@ -33,6 +36,8 @@ from orchestrator.ports import PlanRequest
 
 REDUCTIONS = 3
 """Trials that the reducer is tried on: a table of data takes longer than a plan."""
+REDUCE_S = 20.0
+"""Seconds of this computer for one of them; less than the whole answer may take."""
 TWIN_TRIALS = 5
 """Trials that the twin carries out, where there is one: for their time and for the reducer."""
 
@@ -68,6 +73,7 @@ class Looker:
         self._outside: dict[tuple[str, str, str | None], None] = {}
         self._forgotten: dict[str, str] = {}
         self._reductions = 0
+        self._reduce_s: float | None = None
         self._tally = Tally()
         watch_stubs(lambda name, line: self._forgotten.update({line: name}))
 
@@ -107,8 +113,9 @@ class Looker:
             the last: why the reducer makes nothing of made-up readings), ``messages``, ``moves``
             (lowest and highest setting by device), ``triggers`` (counts), ``waits_s`` (what the
             plan sleeps), ``moves_s`` and ``lab_s`` (all) as far as they are known, ``unknown``
-            (devices whose time nobody has stated) and ``uses`` (amount and unit of what is spent,
-            by name).
+            (devices whose time nobody has stated), ``uses`` (amount and unit of what is spent, by
+            name) and ``reduce_s`` (the shortest time of the reducer so far; None while it gave no
+            outcomes).
         """
         self._fakes.reset()
         self._outside.clear()
@@ -128,7 +135,7 @@ class Looker:
         is_reduced_here = self._campaign.reduce.where == "local"
         if is_reduced_here and not problems and self._reductions < REDUCTIONS:
             self._reductions += 1
-            self._reduce(walked.runs, problems, untried)
+            self._reduce(walked, problems, untried)
         warnings = [] if problems else self._unobeyed()
         uses = {} if problems else {**self._uses(parameters, plan, problems), **self._spent()}
         return {
@@ -142,6 +149,7 @@ class Looker:
             "lab_s": walked.lab_s,
             "moves_s": walked.moves_s,
             "uses": uses,
+            "reduce_s": self._reduce_s,
             "unknown": sorted(walked.unknown),
         }
 
@@ -215,21 +223,39 @@ class Looker:
         guard.desk = Presumed()
         return function, guard.guarded(plan)
 
-    def _reduce(self, runs: Any, problems: list[Any], untried: list[Any]) -> None:
+    def _reduce(self, walked: Walked, problems: list[Any], untried: list[Any]) -> None:
         """Try the reducer on what the fakes read."""
+        runs = walked.runs
         reducer = find_reducer(self._campaign)
         before = _content(runs)
+        began = time.monotonic()
         try:
-            reduced(self._campaign, lambda: runs)
+            with at_most(REDUCE_S):
+                reduced(self._campaign, lambda: runs)
+            self._reduce_s = min(time.monotonic() - began, self._reduce_s or REDUCE_S)
+        except Endless as error:
+            self._reductions = REDUCTIONS  # each further one would take as long
+            text = f"{reducer.__name__} has not ended after {REDUCE_S:g} s"
+            untried.append((text, line_of_error(error) or line_of_plan(reducer)))
         except ReductionError as error:
             line = line_of_error(error) if error.__cause__ else line_of_plan(reducer)
-            if "raised" in str(error) or "not finite" in str(error) or "no mean" in str(error):
+            if (asked := self._asked_in_vain(error.__cause__, walked)) is not None:
+                problems.append((f"{reducer.__name__} asks for what is not there: {asked}", line))
+            elif "raised" in str(error) or "not finite" in str(error) or "no mean" in str(error):
                 untried.append((str(error), line or line_of_plan(reducer)))
             else:
                 problems.append((str(error), line))
         if _content(runs) != before:
             text = "changes the runs that it is given; it must give outcomes and leave them alone"
             problems.append((f"{reducer.__name__} {text}", line_of_plan(reducer)))
+
+    def _asked_in_vain(self, error: BaseException | None, walked: Walked) -> str | None:
+        """What no run of this plan has and the reducer asks for; None when that is not certain."""
+        beside = self._instrument.baseline or self._instrument.monitors
+        hides_streams = walked.hides_streams or beside or self._instrument.has_lab_engine
+        if hides_streams if isinstance(error, NoSuchStream) else walked.hides_columns:
+            return None
+        return asks_for_nothing_there(error, walked.runs)
 
     def _report(self, path: str, order: str) -> None:
         self._outside[path, order, line_now()] = None

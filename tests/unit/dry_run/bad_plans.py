@@ -10,6 +10,7 @@ import time
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import bluesky.preprocessors as bpp
+from ophyd import Component, Device, Signal
 
 COUNT_DOWN = 3
 BLOCKED = threading.Event()
@@ -36,6 +37,15 @@ class AsyncAxis:
 
     def set(self, value):
         raise AssertionError("a dry run moves nothing")
+
+
+class Filing(Device):
+    """A detector whose server decides what it writes, and so what it reads."""
+
+    counts = Component(Signal, value=0.0)
+
+    def collect_asset_docs(self):
+        return iter(())
 
 
 def good(settings, detector, md=None):
@@ -208,3 +218,27 @@ def reduce_changing(runs):
 
 def reduce_text(runs):
     return {"branin": "low"}
+
+
+def reduce_strange_column(runs):
+    return {"branin": runs[0]["primary"]["bench_dett"].iloc[-1]}
+
+
+def reduce_strange_attribute(runs):
+    return {"branin": runs[0]["primary"].bench_dett.iloc[-1]}
+
+
+def reduce_strange_stream(runs):
+    return {"branin": runs[0]["primry"]["bench_det"].iloc[-1]}
+
+
+def reduce_by_value(runs):
+    return {"branin": {0.125: 1.0}[float(runs[0]["primary"]["bench_det"].iloc[-1])]}
+
+
+def reduce_by_metadata(runs):
+    return {"branin": runs[0].start["dose"]}
+
+
+def reduce_slowly(runs):
+    time.sleep(60.0)

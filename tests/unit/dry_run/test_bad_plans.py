@@ -193,6 +193,44 @@ def test_a_bad_reducer_is_found(look, reducer, says):
     assert line == line_with(reducer, "def")
 
 
+@pytest.mark.parametrize(
+    ("reducer", "says"),
+    [
+        ("reduce_strange_column", "'bench_dett' is no column of these runs; did you mean"),
+        ("reduce_strange_attribute", "'bench_dett' is no column of these runs; did you mean"),
+        ("reduce_strange_stream", "'primry' is no stream of this run"),
+    ],
+)
+def test_a_reducer_that_asks_for_what_no_run_has_is_wrong(look, reducer, says):
+    ((text, line),) = look("good", reducer=reducer)["problems"]
+    assert text.startswith(f"{reducer} asks for what is not there: {says}")
+    assert line == line_with(reducer, "return")
+
+
+@pytest.mark.parametrize("reducer", ["reduce_by_value", "reduce_by_metadata"])
+def test_a_key_that_made_up_values_lack_is_no_problem(look, reducer):
+    found = look("good", reducer=reducer)
+    assert found["problems"] == []
+    ((text, line),) = found["untried"]
+    assert "KeyError" in text
+    assert line == line_with(reducer, "return")
+
+
+def test_columns_of_a_detector_that_writes_files_are_not_known(look):
+    entry = {"class": f"{HERE}.Filing"}
+    found = look("good", {"detector": "filing"}, "reduce_strange_column", {"filing": entry})
+    assert found["problems"] == []
+    assert "bench_dett" in found["untried"][0][0]
+
+
+def test_a_reducer_that_does_not_end_is_told(look):
+    found = look("good", reducer="reduce_slowly")
+    assert found["problems"] == []
+    assert found["untried"] == [
+        ("reduce_slowly has not ended after 2 s", line_with("reduce_slowly", "sleep"))
+    ]
+
+
 def test_nan_of_a_reducer_on_made_up_readings_is_told_and_is_no_problem(look):
     found = look("good", reducer="reduce_nan")
     assert found["problems"] == []

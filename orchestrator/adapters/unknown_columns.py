@@ -18,7 +18,7 @@ def asks_for_nothing_there(error: BaseException | None, runs: Sequence[Run]) -> 
     if isinstance(error, NoSuchStream):
         return str(error.args[0])
     name = _column(error)
-    columns = {column for run in runs for stream in run.streams for column in run[stream]}
+    columns = {str(column) for run in runs for stream in run.streams for column in run[stream]}
     if name is None or name in columns:
         return None
     return f"{name!r} is no column of these runs{near(name, columns)}"

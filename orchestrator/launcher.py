@@ -23,6 +23,7 @@ from orchestrator.adapters.spec_files import (
     line_of,
     read_campaign,
     read_instrument,
+    unknown_names,
 )
 from orchestrator.app import notice_channels, versions
 from orchestrator.domain import events as ev
@@ -94,16 +95,25 @@ def read_files(
 
     Raises:
         SpecError: with every problem found.
-        Unusable: a file that is not there.
+        Unusable: the campaign file is not there.
     """
     from orchestrator.adapters.plan_catalog import refuse_shadows
 
     campaign_file = find_campaign(name)
-    campaign, lines = read_campaign(campaign_file)
-    instrument_file = find_instrument(campaign.instrument, campaign_file)
-    instrument = _instrument(instrument_file, on_twin=on_twin)
     refuse_shadows()
+    try:
+        campaign, lines = read_campaign(campaign_file)
+    except SpecError as error:
+        problems = [*error.problems, *unknown_names(campaign_file)]
+        in_order = sorted(problems, key=lambda problem: problem.line or 0)
+        raise SpecError(error.file, in_order) from None
     look = plan_problems or _plan_problems
+    try:
+        instrument_file = find_instrument(campaign.instrument, campaign_file)
+    except Unusable as error:
+        problems = [Problem("instrument", str(error)), *look(campaign)]
+        raise SpecError(str(campaign_file), [_placed(one, lines) for one in problems]) from None
+    instrument = _instrument(instrument_file, on_twin=on_twin)
     problems = [*disagreements(campaign, instrument), *look(campaign)]
     if problems:
         raise SpecError(str(campaign_file), [_placed(problem, lines) for problem in problems])

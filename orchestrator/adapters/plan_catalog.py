@@ -46,7 +46,18 @@ def find_plan(name: str) -> Callable[..., Any]:
         return _loaded(name, entry.load)
     if "." in name:
         return _loaded(name, lambda: _by_path(name))
-    raise Unusable(f"{name!r} is no registered plan{near(name, registered.names)}")
+    raise Unusable(str(unknown_plan(name)))
+
+
+def unknown_plan(name: str) -> str | None:
+    """Why there is no plan of this name; None when there may be one, for nothing is imported."""
+    if name.startswith(STARTUP) or name in _registered().names:
+        return None
+    module, _, rest = name.partition(".")
+    if not rest:
+        return f"{name!r} is no registered plan{near(name, _registered().names)}"
+    is_there = module in sys.modules or importlib.util.find_spec(module) is not None
+    return None if is_there else f"{name!r}: there is no module {module!r}"
 
 
 def find_reducer(campaign: CampaignSpec) -> Callable[..., Any]:

@@ -33,8 +33,8 @@ class ParameterSpec(Strict):
     """Argument of the plan that receives the value."""
     range: Bounds | None = None
     """Lower and upper bound, both allowed values, in ``unit``."""
-    choices: tuple[float | int | str | bool, ...] | None = Field(default=None, min_length=2)
-    """The values it may take, instead of a range."""
+    choices: tuple[float | int | str | bool, ...] | None = Field(default=None, min_length=1)
+    """The values it may take, instead of a range; a single one holds it there."""
     type: Literal["float", "int"] = "float"
     scale: Literal["linear", "log"] = "linear"
     ordered: bool = False

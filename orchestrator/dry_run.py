@@ -13,6 +13,7 @@ from orchestrator.adapters.sealed import ENVIRONMENT
 from orchestrator.adapters.sobol_optimizer import satisfies, space_filling_points
 from orchestrator.domain.errors import LedgerError
 from orchestrator.domain.foresight import MOST_CORNERS, Measured, corners, doubts
+from orchestrator.domain.misspelt import misspelt_devices
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.dry_run_figures import (
@@ -85,7 +86,8 @@ def dry_run(
         Plain data, described in docs/how-to/check-before-you-start.md.
     """
     found = _Found()
-    found.warnings += [Finding(text, place=place) for place, text in doubts(campaign)]
+    doubtful = [*doubts(campaign), *misspelt_devices(campaign, instrument)]
+    found.warnings += [Finding(text, place=place) for place, text in doubtful]
     chosen = _points(campaign, points)
     files = [one.model_dump_json(by_alias=True) for one in (campaign, instrument)]
     report: dict[str, Any] = {"trial_s": None, "campaign_s": None}

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from devices.errors import NoSuchDevice
 from orchestrator.adapters.adoption import Adopted, with_read_beside
 from orchestrator.adapters.budgets import Tally
 from orchestrator.adapters.fake_epics import watch_epics
@@ -215,7 +216,9 @@ class Looker:
             function = plan_function(self._campaign.plan.name, self._lab.plan)
             plan = trial_plan(request, self._fakes, self._instrument, self._lab.plan)
         except Exception as error:  # the plan's module and function are a lab's
-            walk.walked.problems.append((told(error), line_of_error(error)))
+            is_name = isinstance(error.__cause__, NoSuchDevice)  # no line of the lab's is wrong
+            line = None if is_name else line_of_error(error)
+            walk.walked.problems.append((told(error), line))
             return None, None
         self._tally = Tally()
         terms = Terms(envelope, settings, about, 1e9, 1.0, at=self._fakes.at, budgets=self._tally)

@@ -815,6 +815,17 @@ def test_a_campaign_is_a_file_or_a_twin(tmp_path, monkeypatch):
         find_campaign("flow-chemsitry")
 
 
+def test_a_setpoint_without_a_tolerance_is_told_when_its_file_is_read(tmp_path):
+    pair = "{class: devices.SetpointReadback, prefix: X, limits: [0, 1]KWARGS}"
+    text = f"name: lab\nmode: twin\ndevices:\n  heater: {pair}\n"
+    assert _instrument(tmp_path, text.replace("KWARGS", "")) == [
+        ":4: devices.heater: needs 'tolerance': the largest distance from the setpoint that is there"
+    ]
+    file = tmp_path / "given.yaml"
+    file.write_text(text.replace("KWARGS", ", kwargs: {tolerance: 0.1}"))
+    assert read_instrument(file)[0].devices["heater"].kwargs == {"tolerance": 0.1}
+
+
 def test_an_unknown_instrument_and_plan_are_told_with_all_else(tmp_path):
     file = tmp_path / "campaign.yaml"
     file.write_text(WITH_NAMES)

@@ -35,6 +35,7 @@ def load(campaign: str, instrument: str) -> Any:
     values, time_scale = _served(spec)
     put_fakes_in_place(values)
     logging.getLogger("ophyd").setLevel(logging.CRITICAL)  # fakes lack much, which says nothing
+    logging.getLogger("orchestrator").setLevel(logging.CRITICAL)  # the answers tell what is wrong
     from orchestrator.adapters.trial_looker import Looker  # with fakes for what it imports
 
     looker = Looker(CampaignSpec.model_validate_json(campaign), spec, time_scale, tried)

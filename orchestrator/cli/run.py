@@ -201,8 +201,11 @@ def check(
         return ExitCode.WRONG
     spec, instrument = files.campaign, files.instrument
     if files_only:
+        varied = (
+            "1 parameter" if len(spec.parameters) == 1 else f"{len(spec.parameters)} parameters"
+        )
         text = (
-            f"{spec.name} is sound: {len(spec.parameters)} parameters, "
+            f"{spec.name} is sound: {varied}, "
             f"{spec.budget.trials} trials on {instrument.name} ({instrument.mode.upper()})"
         )
         about = {"campaign": spec.name, "instrument": instrument.name, "mode": instrument.mode}

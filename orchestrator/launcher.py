@@ -97,17 +97,17 @@ def read_files(
         SpecError: with every problem found.
         Unusable: the campaign file is not there.
     """
-    from orchestrator.adapters.plan_catalog import refuse_shadows
+    from orchestrator.adapters import plan_catalog
 
     campaign_file = find_campaign(name)
-    refuse_shadows()
+    plan_catalog.refuse_shadows()
     try:
         campaign, lines = read_campaign(campaign_file)
     except SpecError as error:
         problems = [*error.problems, *unknown_names(campaign_file)]
         in_order = sorted(problems, key=lambda problem: problem.line or 0)
         raise SpecError(error.file, in_order) from None
-    look = plan_problems or _plan_problems
+    look = plan_problems or plan_catalog.plan_problems
     try:
         instrument_file = find_instrument(campaign.instrument, campaign_file)
     except Unusable as error:
@@ -118,14 +118,6 @@ def read_files(
     if problems:
         raise SpecError(str(campaign_file), [_placed(problem, lines) for problem in problems])
     return Files(campaign, instrument)
-
-
-def _plan_problems(campaign: CampaignSpec) -> Sequence[Problem]:
-    from orchestrator.adapters.lab_prints import prints_told
-    from orchestrator.adapters.plan_catalog import plan_problems
-
-    with prints_told():
-        return plan_problems(campaign)
 
 
 def read_instrument_file(name: str, *, on_twin: bool = False) -> InstrumentSpec:

@@ -37,6 +37,8 @@ class LabPrints(TextIOBase):
 def prints_told() -> Iterator[None]:
     """What is printed inside goes to standard error."""
     prints = LabPrints()
-    with redirect_stdout(prints):
-        yield
-    prints.close()
+    try:
+        with redirect_stdout(prints):
+            yield
+    finally:
+        prints.close()

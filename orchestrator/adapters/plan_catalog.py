@@ -11,6 +11,7 @@ from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 from typing import Any
 
+from orchestrator.adapters.lab_prints import prints_told
 from orchestrator.adapters.plan_annotations import annotation_problems
 from orchestrator.adapters.plan_lines import line_of_error
 from orchestrator.domain.errors import PlanFailed, Problem, Unusable, near
@@ -235,7 +236,8 @@ def _registered() -> EntryPoints:
 
 def _loaded(name: str, load: Callable[[], Any]) -> Callable[..., Any]:
     try:
-        found = load()
+        with prints_told():
+            found = load()
     except Unusable:
         raise
     except Exception as error:  # a lab's module may raise anything when it is imported

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.adapters.answering_child import answer_questions
-from orchestrator.adapters.lab_prints import LabPrints
+from orchestrator.adapters.lab_prints import lab_prints
 from orchestrator.adapters.sealed import seal
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec, TableTwinSpec
 
@@ -27,7 +27,7 @@ def load(campaign: str, instrument: str) -> Any:
     parameters, and where devices stand before, by dotted name (None: in the middle of their
     limits).
     """
-    sys.stdout = LabPrints()
+    sys.stdout = lab_prints()
     tried = seal()
     from orchestrator.adapters.fake_epics import put_fakes_in_place
 

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from orchestrator.adapters.answering_child import AnsweringChild, ChildDied, answer_questions
-from orchestrator.adapters.lab_prints import LabPrints
+from orchestrator.adapters.lab_prints import lab_prints
 from orchestrator.adapters.sealed import ENVIRONMENT, seal
 from orchestrator.domain.errors import Problem
 from orchestrator.domain.spec import CampaignSpec
@@ -38,7 +38,7 @@ def serve() -> None:
 
 def load(campaign: str) -> Any:
     """What answers any question with the problems of this campaign."""
-    sys.stdout = LabPrints()
+    sys.stdout = lab_prints()
     seal()
     from orchestrator.adapters.fake_epics import put_fakes_in_place, watch_epics
     from orchestrator.adapters.plan_catalog import plan_problems

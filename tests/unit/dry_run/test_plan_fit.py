@@ -1,5 +1,7 @@
 """The plan's module as ``check`` imports it: it can do nothing, and its prints are labelled."""
 
+import sys
+
 from orchestrator.adapters.lab_prints import LABEL, prints_told
 from orchestrator.adapters.plan_fit_process import sealed_plan_problems
 from tests.unit.domain import builders
@@ -42,6 +44,13 @@ def test_a_line_that_is_printed_again_is_told_once(capsys):
     with prints_told():
         for _ in range(3):
             print("moving")
+        sys.stdout.reconfigure(line_buffering=True)
+        sys.stdout.buffer.write(b"as bytes\n")
+        kept = sys.stdout
         print("no end of line", end="")
+    print("later", file=kept)
     out, err = capsys.readouterr()
-    assert (out, err) == ("", f"{LABEL}moving\n{LABEL}no end of line\n")
+    assert out == ""
+    assert err == "".join(
+        f"{LABEL}{line}\n" for line in ("moving", "as bytes", "no end of line", "later")
+    )

@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from orchestrator.adapters.run_documents import NoSuchStream, Run
@@ -16,7 +17,9 @@ def asks_for_nothing_there(error: BaseException | None, runs: Sequence[Run]) -> 
         runs: that it was given; each stream has all the columns that it has in a real run.
     """
     if isinstance(error, NoSuchStream):
-        return str(error.args[0])
+        streams = {stream for run in runs for stream in run.streams}
+        # By other readings the plan may take a way that has this stream, unless it is misspelt.
+        return str(error.args[0]) if get_close_matches(error.name, streams) else None
     name = _column(error)
     columns = {str(column) for run in runs for stream in run.streams for column in run[stream]}
     if name is None or name in columns:

@@ -232,6 +232,10 @@ def reduce_strange_stream(runs):
     return {"branin": runs[0]["primry"]["bench_det"].iloc[-1]}
 
 
+def reduce_other_stream(runs):
+    return {"branin": runs[0]["when_it_is_bright"]["bench_det"].iloc[-1]}
+
+
 def reduce_by_value(runs):
     return {"branin": {0.125: 1.0}[float(runs[0]["primary"]["bench_det"].iloc[-1])]}
 

@@ -19,6 +19,8 @@ _ENGINE = str(Path("bluesky", "run_engine.py"))
 _STANDARD = sysconfig.get_path("stdlib")
 _LIBRARIES = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
 _INSTALLED = (_STANDARD, *_LIBRARIES)
+_CURIOUS = tuple(str(Path(_STANDARD, name)) for name in ("platform.py", "uuid.py", "ctypes"))
+"""What asks the computer about itself, by a program if need be, and does without an answer."""
 
 
 def line_of_error(error: BaseException) -> str | None:
@@ -97,7 +99,7 @@ def _is_between(file: str) -> bool:
     """True for Labwright's own watch and the standard library."""
     if file.startswith(("<frozen", _OWN)):
         return True
-    return file.startswith(_STANDARD) and not file.startswith(_LIBRARIES)
+    return file.startswith(_STANDARD) and not file.startswith((*_LIBRARIES, *_CURIOUS))
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import math
 import os
+import platform
 import socket
 import subprocess
 import threading
@@ -182,6 +183,12 @@ def forgets(settings, detector):
 
 def starts_a_program(settings, detector, witness):
     subprocess.run(["touch", witness], check=True)
+    yield from good(settings, detector)
+
+
+def asks_for_the_platform(settings, detector):
+    platform._uname_cache = None
+    assert platform.uname().processor == ""
     yield from good(settings, detector)
 
 

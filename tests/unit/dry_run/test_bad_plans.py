@@ -104,6 +104,10 @@ def test_no_program_runs(look, tmp_path, name, at):
     assert not witness.exists()
 
 
+def test_what_the_standard_library_does_without_is_not_told(look):
+    assert look("asks_for_the_platform")["problems"] == []
+
+
 def test_what_a_startup_orders_is_found_at_its_line(look, tmp_path):
     script = tmp_path / "startup.py"
     script.write_text(STARTUP)

@@ -316,7 +316,8 @@ def _fail(
         lab.gate.confirm(lease.fence)
     lab.executor.quiet()
     reason = error.reason if isinstance(error, ExecutionError) else "outside_envelope"
-    crash = reason == "device_disconnected"
+    is_lost = reason == "device_disconnected"
+    crash = is_lost or reason == "interrupted"  # by a condition: no fault of the trial's
     if isinstance(error, PlanAborted):
         then = TrialState.CANCELLED
     elif isinstance(error, EnvelopeError) or spec.policy.consumes_sample:
@@ -330,7 +331,7 @@ def _fail(
         crash=crash,
         then=then,
     )
-    sound = lab.executor.is_reusable and not crash
+    sound = lab.executor.is_reusable and not is_lost
     state = InstrumentState.READY if sound else InstrumentState.UNKNOWN
     try:
         lab.ledger.fail(lease, failed, state)

@@ -13,9 +13,19 @@ from orchestrator.adapters.sealed import ENVIRONMENT
 from orchestrator.adapters.sobol_optimizer import satisfies, space_filling_points
 from orchestrator.domain.errors import LedgerError
 from orchestrator.domain.foresight import MOST_CORNERS, Measured, corners, doubts
+from orchestrator.domain.misspelt import misspelt_devices
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, fold
-from orchestrator.dry_run_figures import Answer, Finding, Parameters, late, overspent, times, totals
+from orchestrator.dry_run_figures import (
+    Answer,
+    Finding,
+    Parameters,
+    lagging,
+    late,
+    overspent,
+    times,
+    totals,
+)
 from orchestrator.ports import Ledger
 
 POINTS = 100
@@ -76,7 +86,8 @@ def dry_run(
         Plain data, described in docs/how-to/check-before-you-start.md.
     """
     found = _Found()
-    found.warnings += [Finding(text, place=place) for place, text in doubts(campaign)]
+    doubtful = [*doubts(campaign), *misspelt_devices(campaign, instrument)]
+    found.warnings += [Finding(text, place=place) for place, text in doubtful]
     chosen = _points(campaign, points)
     files = [one.model_dump_json(by_alias=True) for one in (campaign, instrument)]
     report: dict[str, Any] = {"trial_s": None, "campaign_s": None}
@@ -86,6 +97,7 @@ def dry_run(
         child.load(LOAD_S)
         begun = child.ask(None, LOAD_S)
         found.problems += _findings(begun["problems"])
+        found.warnings += _findings(begun["warnings"])
         has_devices = begun["is_ready"]
         if begun["is_ready"]:
             _walk_all(child, chosen, found)
@@ -102,6 +114,7 @@ def dry_run(
     finally:
         child.end()
     found.warnings += late(campaign, report, plan_deadline_s)
+    found.warnings += lagging(report, found.answers)
     sums = totals(campaign, instrument, found.answers)
     found.warnings += overspent(campaign, instrument, sums["uses"])
     return {

@@ -9,6 +9,9 @@ from orchestrator.domain.foresight import Measured, Pace, learned
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.trial import ParameterValue
 
+SLOW_REDUCER_S = 1.0
+"""Below that nobody waits for a reducer, however short a trial is."""
+
 Parameters = Mapping[str, ParameterValue]
 Answer = Mapping[str, Any]
 """What one point would do: see ``adapters.trial_looker``."""
@@ -81,6 +84,19 @@ def late(campaign: CampaignSpec, report: Answer, plan_deadline_s: float) -> Iter
         fit = int(campaign.budget.trials * hours * 3600 / total)
         text = f"about {fit} of {campaign.budget.trials} trials fit into {hours:g} h"
         yield Finding(text, place="budget.beam_hours")
+
+
+def lagging(report: Answer, answers: Sequence[Answer]) -> Iterator[Finding]:
+    """A reducer that takes longer than the trial whose outcomes it gives."""
+    times = [one["reduce_s"] for one in answers if one["reduce_s"] is not None]
+    if report["trial_s"] is None or not times:
+        return
+    takes, trial = min(times), report["trial_s"]["mean"]
+    if takes > max(trial, SLOW_REDUCER_S):
+        yield Finding(
+            f"the reducer takes {takes:.1f} s on made-up readings and a trial {trial:.1f} s: "
+            "results fall behind the measurements, and proposals know less"
+        )
 
 
 def overspent(

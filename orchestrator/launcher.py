@@ -6,7 +6,7 @@ import logging
 import re
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from orchestrator.adapters.spec_files import (
     line_of,
     read_campaign,
     read_instrument,
+    unknown_names,
 )
 from orchestrator.app import notice_channels, versions
 from orchestrator.domain import events as ev
@@ -79,21 +80,41 @@ class Files:
     instrument: InstrumentSpec
 
 
-def read_files(name: str, *, on_twin: bool = False) -> Files:
+def read_files(
+    name: str,
+    *,
+    on_twin: bool = False,
+    plan_problems: Callable[[CampaignSpec], Sequence[Problem]] | None = None,
+) -> Files:
     """Read both files and compare them with each other and with the plan.
+
+    Args:
+        name: of the campaign file, or of a shipped twin.
+        on_twin: True for a real instrument that is to run on its twin.
+        plan_problems: finds what does not fit the plan; None imports the plan here and now.
 
     Raises:
         SpecError: with every problem found.
-        Unusable: a file that is not there.
+        Unusable: the campaign file is not there.
     """
-    from orchestrator.adapters.plan_catalog import plan_problems, refuse_shadows
+    from orchestrator.adapters import plan_catalog
 
     campaign_file = find_campaign(name)
-    campaign, lines = read_campaign(campaign_file)
-    instrument_file = find_instrument(campaign.instrument, campaign_file)
+    plan_catalog.refuse_shadows()
+    try:
+        campaign, lines = read_campaign(campaign_file)
+    except SpecError as error:
+        problems = [*error.problems, *unknown_names(campaign_file)]
+        in_order = sorted(problems, key=lambda problem: problem.line or 0)
+        raise SpecError(error.file, in_order) from None
+    look = plan_problems or plan_catalog.plan_problems
+    try:
+        instrument_file = find_instrument(campaign.instrument, campaign_file)
+    except Unusable as error:
+        problems = [Problem("instrument", str(error)), *look(campaign)]
+        raise SpecError(str(campaign_file), [_placed(one, lines) for one in problems]) from None
     instrument = _instrument(instrument_file, on_twin=on_twin)
-    refuse_shadows()
-    problems = [*disagreements(campaign, instrument), *plan_problems(campaign)]
+    problems = [*disagreements(campaign, instrument), *look(campaign)]
     if problems:
         raise SpecError(str(campaign_file), [_placed(problem, lines) for problem in problems])
     return Files(campaign, instrument)

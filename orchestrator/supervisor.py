@@ -318,14 +318,17 @@ class Supervisor:
         if code == ExitCode.DONE and part.role == "campaign":
             self.parts.remove(part)  # it is over
             return
-        log.warning("%s %s ended with code %s after %.1f s", part.role, part.name, code, lived)
         reason = _error_text(part)
-        if code != ExitCode.WRONG:
-            self.has_lost = True
-        elif reason and part.refusals == MOST_REFUSALS and not self.has_lost:
+        refuses = code == ExitCode.WRONG
+        if refuses and reason and part.refusals == MOST_REFUSALS and not self.has_lost:
             raise Unusable(reason)  # it never could work here, rather than no longer
-        else:
+        told = f": {reason}" if reason else ""
+        ended = "%s %s ended with code %s after %.1f s%s"
+        log.warning(ended, part.role, part.name, code, lived, told)
+        if refuses:
             part.refusals += 1  # one search for a PV may go astray: a second look tells
+        else:
+            self.has_lost = True
         if code == -signal.SIGKILL:  # killed from outside: that says nothing against a next one
             part.not_before = time.monotonic() + KILLED_S
         else:

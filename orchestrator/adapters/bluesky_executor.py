@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.adapters.plan_failures import disconnected, failure
+from orchestrator.adapters.plan_failures import disconnected, failure, with_misspelt
 from orchestrator.adapters.plan_lines import line_in_thread, located
 from orchestrator.adapters.room import FileRoom
 from orchestrator.domain.envelope import Envelope
@@ -458,7 +458,8 @@ class BlueskyExecutor:
             return trouble
         if guard.failure is not None or execution.error is None:
             return guard.failure
-        return failure(execution.error, devices.all)
+        error = failure(execution.error, devices.all)
+        return with_misspelt(error, request.campaign, self._instrument)
 
     def _may_be_repeated(self, request: PlanRequest) -> bool:
         """False when a plan that is cut short costs more than one that ends in vain."""

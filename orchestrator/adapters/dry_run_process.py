@@ -4,10 +4,12 @@ It is sealed off before anything of the lab is imported: see ``sealed``.
 """
 
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
 from orchestrator.adapters.answering_child import answer_questions
+from orchestrator.adapters.lab_prints import lab_prints
 from orchestrator.adapters.sealed import seal
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec, TableTwinSpec
 
@@ -25,16 +27,18 @@ def load(campaign: str, instrument: str) -> Any:
     parameters, and where devices stand before, by dotted name (None: in the middle of their
     limits).
     """
-    seal()
+    sys.stdout = lab_prints()
+    tried = seal()
     from orchestrator.adapters.fake_epics import put_fakes_in_place
 
     spec = InstrumentSpec.model_validate_json(instrument)
     values, time_scale = _served(spec)
     put_fakes_in_place(values)
     logging.getLogger("ophyd").setLevel(logging.CRITICAL)  # fakes lack much, which says nothing
+    logging.getLogger("orchestrator").setLevel(logging.CRITICAL)  # the answers tell what is wrong
     from orchestrator.adapters.trial_looker import Looker  # with fakes for what it imports
 
-    looker = Looker(CampaignSpec.model_validate_json(campaign), spec, time_scale)
+    looker = Looker(CampaignSpec.model_validate_json(campaign), spec, time_scale, tried)
 
     def answer(question: Any) -> dict[str, Any]:
         if question is None:

@@ -34,6 +34,13 @@ def put_fakes_in_place(values: Mapping[str, Any]) -> None:
         for module in (ophyd, ophyd.signal):
             if getattr(module, real.__name__, None) is real:
                 setattr(module, real.__name__, fakes[real])
+    create = ophyd.Component.create_component
+
+    def create_fake(self: Any, instance: Any) -> Any:
+        self.cls = fakes.get(self.cls, self.cls)  # ophyd's own devices name the real ones
+        return create(self, instance)
+
+    ophyd.Component.create_component = create_fake
 
 
 def watch_epics(report: Report) -> None:

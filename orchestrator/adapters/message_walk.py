@@ -53,6 +53,10 @@ class Walked:
     unknown: set[str] = field(default_factory=set)
     """Devices whose moves or acquisitions take a time that nobody has stated."""
     runs: list[Run] = field(default_factory=list)
+    hides_columns: bool = False
+    """True when streams of a real run may have columns that these have not."""
+    hides_streams: bool = False
+    """True when a real run may have streams that these have not."""
 
 
 class Walk:
@@ -81,6 +85,9 @@ class Walk:
             "create": self._create,
             "save": self._save,
             "drop": lambda message: self._bundles.pop(message.run, None),
+            "collect": self._streams_on,
+            "monitor": self._streams_on,
+            "declare_stream": self._streams_on,
             "RE_class": lambda _: RunEngine,
         }
 
@@ -92,7 +99,7 @@ class Walk:
             written: the generator or function of the plan, for the line of what has no line.
         """
         try:
-            with _at_most(PLAN_S):
+            with at_most(PLAN_S):
                 self._walk(plan)
         except Endless as error:
             line = line_of_error(error) or line_of_plan(written)
@@ -155,8 +162,12 @@ class Walk:
         return Done()
 
     def _begun(self, message: Msg) -> Done:
+        self.walked.hides_streams = True
         self._takes(message, self._fakes.paths.path(message.obj) or message.obj.name, None)
         return Done()
+
+    def _streams_on(self, _: Msg) -> None:
+        self.walked.hides_streams = True
 
     def _takes(self, message: Msg, path: str, seconds: float | None) -> None:
         if seconds is None:
@@ -187,6 +198,8 @@ class Walk:
 
     def _read(self, message: Msg) -> dict[str, Any]:
         reading = self._fakes.read(message.obj)
+        if not [*reading] or hasattr(message.obj, "collect_asset_docs"):
+            self.walked.hides_columns = True  # only its server knows all that it reads
         if message.run in self._bundles:
             name, data = self._bundles[message.run]
             stream = self._run(message).stream(name)
@@ -250,7 +263,7 @@ def _close(plan: MsgGenerator[Any]) -> None:
 
 
 @contextmanager
-def _at_most(seconds: float) -> Iterator[None]:
+def at_most(seconds: float) -> Iterator[None]:
     """Interrupt the code inside when it takes longer, also a loop without a message."""
 
     def interrupt(*_: Any) -> None:

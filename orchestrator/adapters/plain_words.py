@@ -123,7 +123,8 @@ def _word(schema: dict[str, Any]) -> str:
             return "a list of two numbers, such as [1, 5]"
         case "array":
             least = schema.get("minItems")
-            return f"a list of at least {least} values" if least else "a list"
+            values = "value" if least == 1 else "values"
+            return f"a list of at least {least} {values}" if least else "a list"
         case "object":
             return "a mapping of keys to values" + (
                 ", at least one" if schema.get("minProperties") else ""

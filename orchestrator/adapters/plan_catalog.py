@@ -11,7 +11,9 @@ from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 from typing import Any
 
+from orchestrator.adapters.lab_prints import prints_told
 from orchestrator.adapters.plan_annotations import annotation_problems
+from orchestrator.adapters.plan_lines import line_of_error
 from orchestrator.domain.errors import PlanFailed, Problem, Unusable, near
 from orchestrator.domain.spec import CampaignSpec
 
@@ -45,7 +47,18 @@ def find_plan(name: str) -> Callable[..., Any]:
         return _loaded(name, entry.load)
     if "." in name:
         return _loaded(name, lambda: _by_path(name))
-    raise Unusable(f"{name!r} is no registered plan{near(name, registered.names)}")
+    raise Unusable(str(unknown_plan(name)))
+
+
+def unknown_plan(name: str) -> str | None:
+    """Why there is no plan of this name; None when there may be one, for nothing is imported."""
+    if name.startswith(STARTUP) or name in _registered().names:
+        return None
+    module, _, rest = name.partition(".")
+    if not rest:
+        return f"{name!r} is no registered plan{near(name, _registered().names)}"
+    is_there = module in sys.modules or importlib.util.find_spec(module) is not None
+    return None if is_there else f"{name!r}: there is no module {module!r}"
 
 
 def find_reducer(campaign: CampaignSpec) -> Callable[..., Any]:
@@ -223,11 +236,15 @@ def _registered() -> EntryPoints:
 
 def _loaded(name: str, load: Callable[[], Any]) -> Callable[..., Any]:
     try:
-        found = load()
+        with prints_told():
+            found = load()
     except Unusable:
         raise
     except Exception as error:  # a lab's module may raise anything when it is imported
-        raise Unusable(f"{name!r} cannot be loaded: {type(error).__name__}: {error}") from error
+        line = line_of_error(error)
+        where = f" ({line})" if line else ""
+        text = f"{name!r} cannot be loaded: {type(error).__name__}: {error}{where}"
+        raise Unusable(text) from error
     if not callable(found):
         raise Unusable(f"{name!r} is a {type(found).__name__}, not a function")
     return found

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from orchestrator.domain.errors import LabError, PlanFailed
+from orchestrator.domain.misspelt import misspelt_devices
+from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 
 
 def failure(error: BaseException, devices: Mapping[str, Any]) -> LabError:
@@ -15,6 +17,14 @@ def failure(error: BaseException, devices: Mapping[str, Any]) -> LabError:
     gone = disconnected(devices)
     reason = "device_disconnected" if gone else next(filter(None, map(_word, chain)), "plan_failed")
     return PlanFailed(_text(_telling(chain), gone), reason)
+
+
+def with_misspelt(error: LabError, campaign: CampaignSpec, instrument: InstrumentSpec) -> LabError:
+    """The same failure, with the device that may be meant when a plan took a text for a device."""
+    if not isinstance(error, PlanFailed) or "'str' object" not in str(error):
+        return error
+    near = "; ".join(text for _, text in misspelt_devices(campaign, instrument))
+    return PlanFailed(f"{error}; {near}", error.reason) if near else error
 
 
 def disconnected(devices: Mapping[str, Any]) -> list[str]:

@@ -16,7 +16,11 @@ from orchestrator.domain.errors import EnvelopeError, LabError, PlanFailed
 _OWN = str(Path(__file__).resolve().parents[1])
 """Folder of the package that runs plans; none of its lines is a plan's."""
 _ENGINE = str(Path("bluesky", "run_engine.py"))
-_INSTALLED = tuple({sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib")})
+_STANDARD = sysconfig.get_path("stdlib")
+_LIBRARIES = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+_INSTALLED = (_STANDARD, *_LIBRARIES)
+_CURIOUS = tuple(str(Path(_STANDARD, name)) for name in ("platform.py", "uuid.py", "ctypes"))
+"""What asks the computer about itself, by a program if need be, and does without an answer."""
 
 
 def line_of_error(error: BaseException) -> str | None:
@@ -33,6 +37,19 @@ def line_of_error(error: BaseException) -> str | None:
 def line_now() -> str | None:
     """``file:line`` of the plan's innermost line that is being executed; None when none is."""
     return _line_of(sys._getframe(1))  # noqa: SLF001 - the stack has no public name
+
+
+def line_of_caller() -> str | None:
+    """``file:line`` that called the standard library just now; None when no plan's line did.
+
+    What an installed library does on its own, while it is imported say, is no line of a plan.
+    """
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - as above
+    while frame is not None and _is_between(frame.f_code.co_filename):
+        frame = frame.f_back
+    if frame is None or not is_plan_code(frame.f_code.co_filename):
+        return None
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def line_in_thread(name: str) -> str | None:
@@ -75,6 +92,14 @@ def line_of_plan(plan: Any) -> str | None:
     written = inspect.unwrap(plan) if callable(plan) else plan
     code: CodeType | None = getattr(written, "gi_code", None) or getattr(written, "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code else None
+
+
+@cache
+def _is_between(file: str) -> bool:
+    """True for Labwright's own watch and the standard library."""
+    if file.startswith(("<frozen", _OWN)):
+        return True
+    return file.startswith(_STANDARD) and not file.startswith((*_LIBRARIES, *_CURIOUS))
 
 
 @cache

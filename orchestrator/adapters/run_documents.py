@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -184,6 +184,14 @@ def _cells(values: list[Any]) -> Any:
     return cells
 
 
+class NoSuchStream(KeyError):
+    """A run has no stream of this name."""
+
+    def __init__(self, name: str, there: Sequence[str]) -> None:
+        super().__init__(f"{name!r} is no stream of this run; there are {[*there]}")
+        self.name = name
+
+
 class Run:
     """One run, complete from its start to its stop document.
 
@@ -231,7 +239,7 @@ class Run:
 
     def _known(self, name: str) -> Stream:
         if name not in self._streams:
-            raise KeyError(f"{name!r} is no stream of this run; there are {list(self._streams)}")
+            raise NoSuchStream(name, self.streams)
         return self._streams[name]
 
 

@@ -8,6 +8,7 @@ stand for what is made of the name.
 import keyword
 import re
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 from typing import Literal, get_args
@@ -41,6 +42,8 @@ def write(kind: Kind, name: str, folder: Path) -> list[Path]:
     if kind not in get_args(Kind):
         raise Unusable(f"{kind!r} is none of {', '.join(get_args(Kind))}")
     words = _words(kind, name)
+    if kind not in FILES and (hidden := _hidden_by(words["module"], folder)) is not None:
+        raise Unusable(f"a module {words['module']!r} would hide {hidden}; choose another name")
     folder = folder / words["module"] if kind in PACKAGES else folder
     sources = files("orchestrator.adapters") / "templates" / "new" / kind
     texts = {
@@ -57,6 +60,23 @@ def write(kind: Kind, name: str, folder: Path) -> list[Path]:
     except OSError as error:
         raise Unusable(f"{error.filename or folder}: {error.strerror or error}") from error
     return list(texts)
+
+
+def _hidden_by(module: str, folder: Path) -> str | None:
+    """Where Python finds a module of this name already; None when it would be the first.
+
+    One in the folder itself is none: that nothing is overwritten says so better.
+    """
+    try:
+        found = find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    if found is None:
+        return None
+    if not found.has_location and not found.submodule_search_locations:
+        return "Python's own"
+    place = Path(next(iter(found.submodule_search_locations or ()), found.origin or ""))
+    return None if place.resolve().parent == folder.resolve() else str(place)
 
 
 def _words(kind: Kind, name: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from orchestrator.adapters.plain_words import finding_of, is_consequence
 from orchestrator.adapters.plain_yaml import Document, Lines, Unreadable, dotted, parsed
+from orchestrator.adapters.plan_catalog import unknown_plan
 from orchestrator.adapters.sample_file import BadSamples, read_samples
 from orchestrator.domain.campaign_consistency import campaign_findings
 from orchestrator.domain.errors import Problem, SpecError, Unusable, near
@@ -55,6 +56,7 @@ def _fill_in_samples(file: Path, document: Document) -> None:
             _refuse(document, ("parameters", name, "choices"), message)
         return
     if len(bound) != 1:
+        document.unread.update(("parameters", name, "choices") for name in bound)
         message = f"must be the choices of one parameter (choices: samples), not of {len(bound)}"
         _refuse(document, ("samples",), message)
         return
@@ -62,9 +64,31 @@ def _fill_in_samples(file: Path, document: Document) -> None:
         samples = read_samples(file.parent / given["file"])
     except BadSamples as error:
         _refuse(document, ("samples", "file"), str(error))
+        document.unread.add(("parameters", bound[0], "choices"))  # it is not known which there are
         return
     given.update(parameter=bound[0], list=samples)
     document.data["parameters"][bound[0]]["choices"] = [one["position"] for one in samples]
+
+
+def unknown_names(file: Path) -> Iterator[Problem]:
+    """The instrument and the plan of a campaign file when there are none; nothing is imported.
+
+    They are looked for whatever else is wrong with the file.
+    """
+    try:
+        document = parsed(_content(file))
+    except Unreadable:
+        return
+    instrument, plan = document.data.get("instrument"), document.data.get("plan")
+    name = plan.get("name") if isinstance(plan, dict) else None
+    try:
+        if isinstance(instrument, str):
+            find_instrument(instrument, file)
+    except Unusable as error:
+        yield Problem("instrument", str(error), document.lines.get(("instrument",)))
+    if isinstance(name, str) and (unknown := unknown_plan(name)) is not None:
+        line = line_of(document.lines, "plan.name")
+        yield Problem("plan.name", unknown, line)
 
 
 def _refuse(document: Document, place: Place, message: str) -> None:

@@ -4,26 +4,32 @@ To be imported in a sealed process, once fakes are in the place of all signals: 
 ``dry_run_process``.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from devices.errors import NoSuchDevice
 from orchestrator.adapters.adoption import Adopted, with_read_beside
 from orchestrator.adapters.budgets import Tally
 from orchestrator.adapters.desk import Presumed
 from orchestrator.adapters.fake_epics import watch_epics
 from orchestrator.adapters.fake_instrument import FakeInstrument
 from orchestrator.adapters.forgotten_stubs import watch_stubs
-from orchestrator.adapters.message_walk import Walk
+from orchestrator.adapters.message_walk import Endless, Walk, Walked, at_most
 from orchestrator.adapters.plan_catalog import find_reducer
 from orchestrator.adapters.plan_lines import line_now, line_of_error, line_of_plan
 from orchestrator.adapters.plan_uses import plan_uses
 from orchestrator.adapters.preprocessors import Guard
 from orchestrator.adapters.reducer import reduced
+from orchestrator.adapters.run_documents import NoSuchStream
+from orchestrator.adapters.sealed import Tried
 from orchestrator.adapters.shared_pvs import shared_pvs
+from orchestrator.adapters.startup_orders import Order, noting_orders
 from orchestrator.adapters.travel import Terms
 from orchestrator.adapters.trial_plan import plan_function, trial_plan
 from orchestrator.adapters.twin_in_process import TwinByInstrument, twin_in_process
+from orchestrator.adapters.unknown_columns import asks_for_nothing_there
 from orchestrator.domain.envelope import device_settings, envelope_of, plan_arguments
 from orchestrator.domain.errors import LabError, PlanFailed, ReductionError, Unusable, told
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
@@ -31,42 +37,74 @@ from orchestrator.ports import PlanRequest
 
 REDUCTIONS = 3
 """Trials that the reducer is tried on: a table of data takes longer than a plan."""
+REDUCE_S = 20.0
+"""Seconds of this computer for one of them; less than the whole answer may take."""
 TWIN_TRIALS = 5
 """Trials that the twin carries out, where there is one: for their time and for the reducer."""
+
+_EACH_START = "is called while devices are made: each start of a worker does it, past all limits"
 
 Answer = dict[str, Any]
 """Plain data: see ``Looker.walk``."""
 
 
 class Looker:
-    """Looks at the trials of one campaign."""
+    """Looks at the trials of one campaign.
 
-    def __init__(self, campaign: CampaignSpec, instrument: InstrumentSpec, scale: float) -> None:
+    Args:
+        campaign: as its file has it.
+        instrument: that it names.
+        scale: lab seconds in one second.
+        tried: what ``seal`` of this process gave.
+    """
+
+    def __init__(
+        self,
+        campaign: CampaignSpec,
+        instrument: InstrumentSpec,
+        scale: float,
+        tried: list[Tried],
+    ) -> None:
         self._campaign = campaign
         self._instrument = instrument
         self._scale = scale
         self._fakes: Any = None
         self._lab: Any = None
-        self._outside: dict[tuple[str, str], str | None] = {}
+        self._tried = tried
+        self._outside: dict[tuple[str, str, str | None], None] = {}
         self._forgotten: dict[str, str] = {}
         self._reductions = 0
+        self._reduce_s: float | None = None
         self._tally = Tally()
         watch_stubs(lambda name, line: self._forgotten.update({line: name}))
 
     def start(self) -> Answer:
         """Make the fakes: what is wrong with them, and lab seconds in one second."""
         watch_epics(self._report)
+        with noting_orders() as orders:
+            problems: list[tuple[str, str | None]] = [(one, None) for one in self._make_fakes()]
+        by_pv = [Order(f"{how}() of {pv}", line, True) for pv, how, line in self._outside]
+        given = [(f"{one.text} {_EACH_START}", one.line, one.may_move) for one in orders]
+        given += [(f"{one.text} {_EACH_START}", one.line, True) for one in by_pv]
+        problems += [(text, line) for text, line, may_move in given if may_move]
+        return {
+            "problems": [*problems, *self._refused(problems)],
+            "warnings": [(text, line) for text, line, may_move in given if not may_move],
+            "time_scale": self._scale,
+            "is_ready": self._fakes is not None,
+        }
+
+    def _make_fakes(self) -> list[str]:
+        """What is wrong with them."""
         try:
             self._lab = Adopted(self._instrument)
             self._instrument, adopted = with_read_beside(self._instrument, self._lab)
             self._fakes = FakeInstrument(self._instrument, self._report, adopted)
-            problems = shared_pvs(self._fakes.all, self._instrument)
+            return list(shared_pvs(self._fakes.all, self._instrument))
         except LabError as error:
-            problems = [str(error)]
+            return [str(error)]
         except BaseException as error:  # noqa: B036 - a lab's class may raise anything
-            problems = [f"the devices cannot be made as fakes: {type(error).__name__}: {error}"]
-        found = [(problem, None) for problem in problems]
-        return {"problems": found, "time_scale": self._scale, "is_ready": self._fakes is not None}
+            return [f"the devices cannot be made as fakes: {type(error).__name__}: {error}"]
 
     def walk(self, parameters: Mapping[str, Any], before: Mapping[str, float] | None) -> Answer:
         """What one trial would do.
@@ -76,8 +114,9 @@ class Looker:
             the last: why the reducer makes nothing of made-up readings), ``messages``, ``moves``
             (lowest and highest setting by device), ``triggers`` (counts), ``waits_s`` (what the
             plan sleeps), ``moves_s`` and ``lab_s`` (all) as far as they are known, ``unknown``
-            (devices whose time nobody has stated) and ``uses`` (amount and unit of what is spent,
-            by name).
+            (devices whose time nobody has stated), ``uses`` (amount and unit of what is spent, by
+            name) and ``reduce_s`` (the shortest time of the reducer so far; None while it gave no
+            outcomes).
         """
         self._fakes.reset()
         self._outside.clear()
@@ -90,13 +129,14 @@ class Looker:
         problems = [*walked.problems]
         problems += [
             (f"the plan itself calls {order}() of {path}; only messages may move anything", line)
-            for (path, order), line in self._outside.items()
+            for path, order, line in self._outside
         ]
+        problems += self._refused(problems)
         untried: list[tuple[str, str | None]] = []
         is_external = self._campaign.reduce.where == "external"
         if not is_external and not problems and self._reductions < REDUCTIONS:
             self._reductions += 1
-            self._reduce(walked.runs, problems, untried)
+            self._reduce(walked, problems, untried)
         warnings = [] if problems else self._unobeyed()
         uses = {} if problems else {**self._uses(parameters, plan, problems), **self._spent()}
         return {
@@ -110,6 +150,7 @@ class Looker:
             "lab_s": walked.lab_s,
             "moves_s": walked.moves_s,
             "uses": uses,
+            "reduce_s": self._reduce_s,
             "unknown": sorted(walked.unknown),
         }
 
@@ -175,7 +216,9 @@ class Looker:
             function = plan_function(self._campaign.plan.name, self._lab.plan)
             plan = trial_plan(request, self._fakes, self._instrument, self._lab.plan)
         except Exception as error:  # the plan's module and function are a lab's
-            walk.walked.problems.append((told(error), line_of_error(error)))
+            is_name = isinstance(error.__cause__, NoSuchDevice)  # no line of the lab's is wrong
+            line = None if is_name else line_of_error(error)
+            walk.walked.problems.append((told(error), line))
             return None, None
         self._tally = Tally()
         terms = Terms(envelope, settings, about, 1e9, 1.0, at=self._fakes.at, budgets=self._tally)
@@ -183,15 +226,25 @@ class Looker:
         guard.desk = Presumed()
         return function, guard.guarded(plan)
 
-    def _reduce(self, runs: Any, problems: list[Any], untried: list[Any]) -> None:
+    def _reduce(self, walked: Walked, problems: list[Any], untried: list[Any]) -> None:
         """Try the reducer on what the fakes read."""
+        runs = walked.runs
         reducer = find_reducer(self._campaign)
         before = _content(runs)
+        began = time.monotonic()
         try:
-            reduced(self._campaign, lambda: runs)
+            with at_most(REDUCE_S):
+                reduced(self._campaign, lambda: runs)
+            self._reduce_s = min(time.monotonic() - began, self._reduce_s or REDUCE_S)
+        except Endless as error:
+            self._reductions = REDUCTIONS  # each further one would take as long
+            text = f"{reducer.__name__} has not ended after {REDUCE_S:g} s"
+            untried.append((text, line_of_error(error) or line_of_plan(reducer)))
         except ReductionError as error:
             line = line_of_error(error) if error.__cause__ else line_of_plan(reducer)
-            if "raised" in str(error) or "not finite" in str(error) or "no mean" in str(error):
+            if (asked := self._asked_in_vain(error.__cause__, walked)) is not None:
+                problems.append((f"{reducer.__name__} asks for what is not there: {asked}", line))
+            elif "raised" in str(error) or "not finite" in str(error) or "no mean" in str(error):
                 untried.append((str(error), line or line_of_plan(reducer)))
             else:
                 problems.append((str(error), line))
@@ -199,8 +252,23 @@ class Looker:
             text = "changes the runs that it is given; it must give outcomes and leave them alone"
             problems.append((f"{reducer.__name__} {text}", line_of_plan(reducer)))
 
+    def _asked_in_vain(self, error: BaseException | None, walked: Walked) -> str | None:
+        """What no run of this plan has and the reducer asks for; None when that is not certain."""
+        beside = self._instrument.baseline or self._instrument.monitors
+        hides_streams = walked.hides_streams or beside or self._instrument.has_lab_engine
+        if hides_streams if isinstance(error, NoSuchStream) else walked.hides_columns:
+            return None
+        return asks_for_nothing_there(error, walked.runs)
+
     def _report(self, path: str, order: str) -> None:
-        self._outside.setdefault((path, order), line_now())
+        self._outside[path, order, line_now()] = None
+
+    def _refused(self, known: Sequence[Tried]) -> Sequence[Tried]:
+        """What a lab's line tried and the seal refused, unless it is known as the error it was."""
+        lines = {line for _, line in known}
+        found = [(text, line) for text, line in self._tried if line and line not in lines]
+        self._tried.clear()
+        return found
 
 
 def _content(runs: Any) -> str:

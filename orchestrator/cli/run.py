@@ -187,11 +187,12 @@ def check(
         common: Options of every verb.
     """
     from orchestrator import launcher
+    from orchestrator.adapters.plan_fit_process import sealed_plan_problems
     from orchestrator.domain.errors import SpecError
 
     common = common or Common()
     try:
-        files = launcher.read_files(campaign, on_twin=twin)
+        files = launcher.read_files(campaign, on_twin=twin, plan_problems=sealed_plan_problems)
     except SpecError as error:
         problems = [
             {"place": one.place, "line": one.line, "message": one.message} for one in error.problems
@@ -200,8 +201,11 @@ def check(
         return ExitCode.WRONG
     spec, instrument = files.campaign, files.instrument
     if files_only:
+        varied = (
+            "1 parameter" if len(spec.parameters) == 1 else f"{len(spec.parameters)} parameters"
+        )
         text = (
-            f"{spec.name} is sound: {len(spec.parameters)} parameters, "
+            f"{spec.name} is sound: {varied}, "
             f"{spec.budget.trials} trials on {instrument.name} ({instrument.mode.upper()})"
         )
         about = {"campaign": spec.name, "instrument": instrument.name, "mode": instrument.mode}

@@ -38,7 +38,9 @@ def list_campaigns(*, common: Common | None = None) -> int:
 
 @app.command
 def status(campaign_id: str | None = None, /, *, common: Common | None = None) -> int:
-    """Say where a campaign stands, and which processes run. Exit code 3 when it needs a person.
+    """Say where a campaign stands, and which processes run.
+
+    Exit code 3 when it needs a person, else 0: of a campaign that has failed, too.
 
     Args:
         campaign_id: Which campaign; the newest when left out.

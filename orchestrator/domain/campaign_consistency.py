@@ -31,6 +31,7 @@ def campaign_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
     for name, parameter in as_mapping(data.get("parameters")).items():
         if is_mapping(parameter):
             yield from _parameter_findings(("parameters", name), parameter)
+    yield from _variation_findings(data)
     yield from _column_findings(data)
     yield from _constraint_findings(data)
     yield from _target_findings(data)
@@ -55,8 +56,20 @@ def _parameter_findings(place: Place, parameter: Mapping[str, Any]) -> Iterator[
             yield (*place, "scale"), "scale log needs a range; choices have no scale"
         if parameter.get("type") == "int":
             yield (*place, "type"), "type int needs a range; choices are taken as they are written"
+        if parameter.get("ordered") is True and len(choices) == 1:
+            yield (*place, "ordered"), "one choice has no order; remove it"
     elif parameter.get("ordered") is True:
         yield (*place, "ordered"), "only choices can be ordered; a range always is"
+
+
+def _variation_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """A parameter with one choice is held there; with nothing else, there is nothing to propose."""
+    parameters = [as_mapping(one) for one in as_mapping(data.get("parameters")).values()]
+    if as_mapping(data.get("optimizer")).get("method") == "sobol" or not parameters:
+        return
+    if all(len(as_list(one.get("choices"))) == 1 for one in parameters):
+        message = "nothing varies: each has one choice; 'optimizer: {method: sobol}' repeats it"
+        yield ("parameters",), message
 
 
 def _one_of(place: Place, given: Mapping[str, Any], one: str, other: str) -> Iterator[Finding]:

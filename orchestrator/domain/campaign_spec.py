@@ -33,8 +33,8 @@ class ParameterSpec(Strict):
     """Argument of the plan that receives the value."""
     range: Bounds | None = None
     """Lower and upper bound, both allowed values, in ``unit``."""
-    choices: tuple[float | int | str | bool, ...] | None = Field(default=None, min_length=2)
-    """The values it may take, instead of a range."""
+    choices: tuple[float | int | str | bool, ...] | None = Field(default=None, min_length=1)
+    """The values it may take, instead of a range; a single one holds it there."""
     type: Literal["float", "int"] = "float"
     scale: Literal["linear", "log"] = "linear"
     ordered: bool = False
@@ -217,9 +217,9 @@ class PolicySpec(Strict):
     """What to do when attempts fail."""
 
     attempts: PositiveInt = 3
-    """Failures reported by a live worker that a trial may have before it is abandoned."""
+    """Failures of its own that a trial may have before it is abandoned."""
     crashes: PositiveInt = 20
-    """Attempts ended by the death of a process, server or IOC before it is abandoned."""
+    """Attempts that a condition, or a death of process, server or IOC, may end before that."""
     consumes_sample: bool = False
     """True when a second attempt spends another sample: then a person decides after a crash."""
     approval: Literal["automatic"] = "automatic"

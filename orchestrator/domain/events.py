@@ -168,7 +168,8 @@ class Failed(TrialEvent):
     """A short fixed word, such as ``device_timeout``."""
     message: str
     crash: bool
-    """True when a process, server or IOC died, False when a live worker reported the failure."""
+    """True when something else ended the attempt: a process, server or IOC that died, a condition
+    that tripped. False when it failed by itself."""
     then: str
     """State of the trial afterwards: queued, abandoned or cancelled."""
 

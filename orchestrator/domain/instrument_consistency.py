@@ -16,6 +16,9 @@ from orchestrator.domain.findings import (
     is_mapping,
 )
 
+PAIRS = ("devices.SetpointReadback", "devices.FlowPump")
+"""Classes that compare a readback with its setpoint by a ``tolerance`` that they must be given."""
+
 
 def instrument_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
     """Everything in an instrument file that contradicts something else in it."""
@@ -37,6 +40,7 @@ def instrument_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
         yield from _set_findings(data, devices)
         yield from _spending_findings(data, devices)
         yield from _twice(devices)
+        yield from _without_tolerance(devices)
 
 
 def _condition_findings(place: Place, condition: Mapping[str, Any]) -> Iterator[Finding]:
@@ -98,6 +102,16 @@ def _twice(devices: Mapping[str, Any]) -> Iterator[Finding]:
         if (owner := owners.setdefault(made, name)) != name:
             message = f"{about['prefix']!r} is device {owner!r} already; give each its own PVs"
             yield ("devices", name, "prefix"), message
+
+
+def _without_tolerance(devices: Mapping[str, Any]) -> Iterator[Finding]:
+    """Pairs of setpoint and readback, without what says when one has reached the other."""
+    for name, device in devices.items():
+        about = as_mapping(device)
+        said = as_mapping(about.get("kwargs")).get("tolerance", about.get("tolerance"))
+        if about.get("class") in PAIRS and said is None:
+            message = "needs 'tolerance': the largest distance from the setpoint that is there"
+            yield ("devices", name), message
 
 
 def _setting_steps(data: Mapping[str, Any]) -> Iterator[tuple[Place, Mapping[str, Any]]]:

@@ -54,8 +54,8 @@ def urgency_of(event: ev.Event) -> str:
 def after_failure(policy: PolicySpec, *, attempts: int, crashes: int, crash: bool) -> TrialState:
     """Where a trial goes after a failed attempt: back to the queue, or abandoned.
 
-    ``attempts`` counts all starts, the failed one included; ``crashes`` those ended by a death
-    before this one.
+    ``attempts`` counts all starts, the failed one included; ``crashes`` those before this one that
+    something else ended: a death, a condition.
     """
     crashes += int(crash)
     spent = crashes >= policy.crashes if crash else attempts - crashes >= policy.attempts

@@ -130,7 +130,7 @@ class Trial:
     attempts: int = 0
     """Times it was started."""
     crashes: int = 0
-    """Attempts ended by the death of a process, a server or an IOC."""
+    """Attempts ended by a condition, or the death of a process, a server or an IOC."""
     outcomes: Mapping[str, Outcome] = field(default_factory=dict[str, Outcome])
     run_uid: str | None = None
     documents: str | None = None

@@ -154,6 +154,14 @@ def test_asking_again_gives_the_same(kind: str) -> None:
     assert again == suggested(kind, "one objective")
 
 
+def test_a_parameter_with_one_choice_is_held_there(kind: str) -> None:
+    held = {"number": {"device": "n", "choices": [3]}, "text": {"arg": "t", "choices": ["A"]}}
+    known = knowledge(campaign({**PLANE, **held}), pending=1)
+    point = OPTIMIZERS[kind].suggest(known).parameters
+    assert_allowed(known.spec, point)
+    assert (point["number"], point["text"]) == (3, "A")
+
+
 def test_the_order_of_keys_does_not_matter(kind: str) -> None:
     known = CASES["several objectives"]
 

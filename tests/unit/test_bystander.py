@@ -49,11 +49,14 @@ def test_a_bystander_that_cannot_work_stops_nothing(
 
 
 def test_any_other_part_that_cannot_work_ends_the_run(
-    supervisor: Supervisor, tmp_path: Path
+    supervisor: Supervisor, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     supervisor.parts.append(part(tmp_path, REFUSES, is_bystander=False))
     with pytest.raises(Unusable, match="no such server"):
         step_for(supervisor, lambda: False)
+    (said,) = caplog.messages  # of the first refusal: the second is the error
+    assert said.startswith("notifier lab ended with code 2 after ")
+    assert said.endswith(" s: no such server")
     supervisor.stop()
 
 

@@ -353,6 +353,21 @@ def test_a_lost_device_counts_as_a_crash_and_leaves_the_instrument_unknown(lab: 
     assert lab.ledger.instrument(INSTRUMENT.name).state is InstrumentState.UNKNOWN
 
 
+def test_an_interruption_by_a_condition_spends_no_attempt_and_has_its_own_bound(lab: Lab) -> None:
+    lab.executor.tell[2] = _raise(PlanFailed("the beam is gone", "interrupted"))  # type: ignore[attr-defined]
+    state = run(lab, spec(policy={"attempts": 1, "crashes": 5}))
+    trial = state.trials[2]
+    assert (trial.state, trial.attempts, trial.crashes) == (TrialState.ABANDONED, 5, 5)
+    assert state.count(TrialState.MEASURED) == 3
+    assert lab.ledger.instrument(INSTRUMENT.name).state is InstrumentState.READY
+
+
+def test_an_interruption_ends_a_trial_whose_sample_it_spent(lab: Lab) -> None:
+    lab.executor.tell[1] = _raise(PlanFailed("the beam is gone", "interrupted"))  # type: ignore[attr-defined]
+    trial = run(lab, spec(policy={"consumes_sample": True})).trials[1]
+    assert (trial.state, trial.attempts) == (TrialState.ABANDONED, 1)
+
+
 def test_a_point_outside_the_workers_envelope_moves_nothing(lab: Lab) -> None:
     campaign = spec()
     open_campaign(lab, campaign)

@@ -51,6 +51,15 @@ def test_a_bad_plan_is_a_failed_attempt_at_its_line(tmp_path, name, kind, says, 
     lab.run(f"{HERE}.good", settings={"bench.x": 1.0})
 
 
+def test_a_misspelt_device_is_told_with_the_one_that_may_be_meant(tmp_path):
+    lab = Lab(tmp_path, {})
+    with pytest.raises(PlanFailed) as caught:
+        lab.run(f"{HERE}.good", {"detector": "bnech.det"}, settings={"bench.x": 1.0})
+    assert "AttributeError: 'str' object" in str(caught.value)
+    assert "'bnech.det' names no device" in str(caught.value)
+    assert "did you mean 'bench.det'?" in str(caught.value)
+
+
 def test_a_plan_that_blocks_is_told_by_its_line_and_its_process_is_given_up(tmp_path):
     lab = Lab(tmp_path, {}, abort_grace_s=0.2)
     with pytest.raises(PlanFailed) as caught:

@@ -185,3 +185,10 @@ def test_a_reducer_may_be_no_plain_function(lab_code, monkeypatch):
     name, _ = reducer_identity(campaign(reduce={"call": "ourlab.laser.bound"}))
     assert name == "ourlab.laser.bound"
     assert reducer_identity(campaign(reduce={"call": "builtins.len"}))[1] == ""
+
+
+def test_what_a_module_prints_goes_to_standard_error(tmp_path, monkeypatch, capsys):
+    (tmp_path / "printing_lab.py").write_text("print('hello')\ndef plan():\n    yield\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    find_plan("printing_lab.plan")
+    assert capsys.readouterr() == ("", "printed by the lab's code: hello\n")

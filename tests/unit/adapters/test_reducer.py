@@ -113,7 +113,7 @@ def test_answer_of_another_kind_is_refused(reduce, answer):
 
 
 def test_reducer_that_raises_is_named_with_its_error(reduce):
-    with pytest.raises(ReductionError, match="declared raised KeyError: .*no stream"):
+    with pytest.raises(ReductionError, match="declared raised NoSuchStream: .*no stream"):
         reduce(lambda runs: runs[0]["nothing"])
 
 

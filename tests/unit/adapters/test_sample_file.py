@@ -34,6 +34,18 @@ def test_the_list_becomes_the_choices_of_a_parameter(tmp_path):
     assert type(campaign).from_data(campaign.to_data()) == campaign
 
 
+def test_a_list_with_one_position_holds_the_parameter_there(tmp_path):
+    campaign, _ = read_campaign(write(tmp_path, samples="position,uses left\nA1,3\n"))
+    assert campaign.parameters["sample"].choices == ("A1",)
+
+
+def test_a_list_that_cannot_be_used_is_the_only_mistake_that_is_told(tmp_path):
+    with pytest.raises(SpecError) as error:
+        read_campaign(write(tmp_path, samples="position,uses left\nA1,many\n"))
+    (problem,) = error.value.problems
+    assert (problem.place, problem.line) == ("samples.file", 5)
+
+
 def test_what_is_written_is_read_again(tmp_path):
     rows = [{"position": 'a "1", left', "amount": "2 ml", "uses left": 4, "reserved": 1}]
     (tmp_path / "s.csv").write_text(written(rows))

@@ -24,7 +24,15 @@ from orchestrator.adapters.spec_files import (
 from orchestrator.domain.errors import Problem, SpecError, Unusable
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.together import disagreements
+from orchestrator.launcher import read_files
 
+WITH_NAMES = """name: sty
+instrument: flow-chemistri
+plan: {name: steady_state_sampel, args: {detector: hplc, settle_residence_times: 3}}
+parameters: {x: {device: temperature, range: [30, 120], unit: degC}}
+objectives: {sty: {goal: maximize}}
+budget: {trials: 0}
+"""
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "files.md"
 JARGON = re.compile(
     r"input should|valid (array|object|tuple|string|integer|number)|tuple|dict|pydantic|"
@@ -242,8 +250,8 @@ def test_a_wrong_value_is_told_with_its_line(tmp_path, wrong, told):
 @pytest.mark.parametrize(
     ("choices", "told"),
     [
-        ("[1]", "choices: found [1]; must be a list of at least 2 values"),
-        ("5", "choices: found 5; must be a list of at least 2 values"),
+        ("[]", "choices: found []; must be a list of at least 1 value"),
+        ("5", "choices: found 5; must be a list of at least 1 value"),
         ("[1, {a: 2}]", 'choices.1: found {"a": 2}; must be a number or text in quotes or true or false'),
         ("[1, null]", "choices.1: found nothing; must be a number or text in quotes or true or false"),
         ("[1, 1.0, 2]", "choices: has the same choice twice in [1, 1.0, 2]"),
@@ -551,6 +559,17 @@ def test_a_file_that_is_not_there(tmp_path):
             ":8: parameters.x.scale: scale log needs a range; choices have no scale",
         ),
         (
+            "    range: [0, 10]\n",
+            "    choices: [1]\n    ordered: true\n",
+            ":8: parameters.x.ordered: one choice has no order; remove it",
+        ),
+        (
+            "    range: [0, 10]\n",
+            "    choices: [1]\n",
+            ":4: parameters: nothing varies: each has one choice; 'optimizer: {method: sobol}' "
+            "repeats it",
+        ),
+        (
             "    unit: mm\n",
             "    ordered: true\n",
             ":8: parameters.x.ordered: only choices can be ordered; a range always is",
@@ -794,6 +813,31 @@ def test_a_campaign_is_a_file_or_a_twin(tmp_path, monkeypatch):
     assert read_campaign(find_campaign("flow-chemistry"))[0].instrument == "flow-chemistry"
     with pytest.raises(Unusable, match="did you mean 'flow-chemistry'"):
         find_campaign("flow-chemsitry")
+
+
+def test_a_setpoint_without_a_tolerance_is_told_when_its_file_is_read(tmp_path):
+    pair = "{class: devices.SetpointReadback, prefix: X, limits: [0, 1]KWARGS}"
+    text = f"name: lab\nmode: twin\ndevices:\n  heater: {pair}\n"
+    assert _instrument(tmp_path, text.replace("KWARGS", "")) == [
+        ":4: devices.heater: needs 'tolerance': the largest distance from the setpoint that is there"
+    ]
+    file = tmp_path / "given.yaml"
+    file.write_text(text.replace("KWARGS", ", kwargs: {tolerance: 0.1}"))
+    assert read_instrument(file)[0].devices["heater"].kwargs == {"tolerance": 0.1}
+
+
+def test_an_unknown_instrument_and_plan_are_told_with_all_else(tmp_path):
+    file = tmp_path / "campaign.yaml"
+    file.write_text(WITH_NAMES)
+    with pytest.raises(SpecError) as error:
+        read_files(str(file))
+    problems = error.value.problems
+    assert [one.line for one in problems] == [2, 3, 6]
+    assert "neither a file" in problems[0].message
+    assert "did you mean 'steady_state_sample'?" in problems[1].message
+    file.write_text(WITH_NAMES.replace("trials: 0", "trials: 5").replace("_sampel", "_sample"))
+    with pytest.raises(SpecError, match=r"campaign.yaml:2: instrument: there is neither a file"):
+        read_files(str(file))
 
 
 def test_an_instrument_is_found_beside_its_campaign(tmp_path):

@@ -1,13 +1,17 @@
 """Plans and reducers that are wrong, each in its own way, and some that are not."""
 
 import math
+import os
+import platform
 import socket
+import subprocess
 import threading
 import time
 
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import bluesky.preprocessors as bpp
+from ophyd import Component, Device, Signal
 
 COUNT_DOWN = 3
 BLOCKED = threading.Event()
@@ -34,6 +38,15 @@ class AsyncAxis:
 
     def set(self, value):
         raise AssertionError("a dry run moves nothing")
+
+
+class Filing(Device):
+    """A detector whose server decides what it writes, and so what it reads."""
+
+    counts = Component(Signal, value=0.0)
+
+    def collect_asset_docs(self):
+        return iter(())
 
 
 def good(settings, detector, md=None):
@@ -168,6 +181,25 @@ def forgets(settings, detector):
     yield from good({}, detector)
 
 
+def starts_a_program(settings, detector, witness):
+    subprocess.run(["touch", witness], check=True)
+    yield from good(settings, detector)
+
+
+def asks_for_the_platform(settings, detector):
+    platform._uname_cache = None
+    assert platform.uname().processor == ""
+    yield from good(settings, detector)
+
+
+def starts_one_and_hides_it(settings, detector, witness):
+    try:
+        os.system(f"touch {witness}")
+    except OSError:
+        pass
+    yield from good(settings, detector)
+
+
 def opens_twice(settings, detector):
     yield from bps.open_run()
     yield from bps.open_run(md={"again": True})
@@ -193,3 +225,31 @@ def reduce_changing(runs):
 
 def reduce_text(runs):
     return {"branin": "low"}
+
+
+def reduce_strange_column(runs):
+    return {"branin": runs[0]["primary"]["bench_dett"].iloc[-1]}
+
+
+def reduce_strange_attribute(runs):
+    return {"branin": runs[0]["primary"].bench_dett.iloc[-1]}
+
+
+def reduce_strange_stream(runs):
+    return {"branin": runs[0]["primry"]["bench_det"].iloc[-1]}
+
+
+def reduce_other_stream(runs):
+    return {"branin": runs[0]["when_it_is_bright"]["bench_det"].iloc[-1]}
+
+
+def reduce_by_value(runs):
+    return {"branin": {0.125: 1.0}[float(runs[0]["primary"]["bench_det"].iloc[-1])]}
+
+
+def reduce_by_metadata(runs):
+    return {"branin": runs[0].start["dose"]}
+
+
+def reduce_slowly(runs):
+    time.sleep(60.0)

@@ -1,8 +1,9 @@
 """A sealed process that looks at trials of many campaigns: one start for all tests."""
 
 import json
+from functools import partial
 
-from orchestrator.adapters import message_walk
+from orchestrator.adapters import message_walk, trial_looker
 from orchestrator.adapters.answering_child import answer_questions
 from orchestrator.adapters.fake_epics import put_fakes_in_place
 from orchestrator.adapters.sealed import seal
@@ -15,19 +16,21 @@ def serve() -> None:
 
 
 def load():
-    seal()
+    tried = seal()
     put_fakes_in_place({})
     message_walk.PLAN_S = 0.4
+    trial_looker.REDUCE_S = 2.0  # time to import pandas
     message_walk.MOST_MESSAGES = 300
-    return answer
+    return partial(answer, tried)
 
 
-def answer(question):
+def answer(tried, question):
     campaign, instrument, parameters, before = question
     looker = Looker(
         CampaignSpec.model_validate_json(json.dumps(campaign)),
         InstrumentSpec.model_validate_json(json.dumps(instrument)),
         1.0,
+        tried,
     )
     begun = looker.start()
     return begun if begun["problems"] else looker.walk(parameters, before)

@@ -9,6 +9,19 @@ from tests.unit.dry_run import bad_plans
 HERE = "tests.unit.dry_run.bad_plans"
 BENCH = {"class": "simulators.soft.bench.Bench", "limits": [-5, 15], "tolerance": 1e-9}
 MOTOR = {"class": "ophyd.EpicsMotor", "prefix": "X:M1", "limits": [-1, 1], "tolerance": 0.01}
+STARTUP = """
+import epics
+from bluesky.plan_stubs import mv
+from ophyd import Component, Device, EpicsMotor, EpicsSignal
+Camera = type("Camera", (Device,), {"exposure": Component(EpicsSignal, "EXP")})
+axis = EpicsMotor("X:M2", name="axis")
+camera = Camera("X:CAM:", name="camera")
+axis.set(0.5).wait()
+axis.user_setpoint.put(0.2)
+RE(mv(axis, 0.1))
+camera.exposure.put(0.1)
+epics.caput("X:M3", 1)
+"""
 POINT = {"x": 2.0, "y": 3.0}
 
 
@@ -21,7 +34,7 @@ def child():
 
 @pytest.fixture
 def look(child):
-    def look(plan, args=None, reducer="reduce_good", devices=None, before=None):
+    def look(plan, args=None, reducer="reduce_good", devices=None, before=None, sources=()):
         child.load(60)
         campaign = {
             "name": "test",
@@ -40,6 +53,7 @@ def look(child):
         }
         instrument = {"name": "bench", "mode": "twin", "devices": {"bench": BENCH}}
         instrument["devices"] = {"bench": BENCH, **(devices or {})}
+        instrument["from"] = sources
         return child.ask((campaign, instrument, POINT, before), 60)
 
     return look
@@ -76,6 +90,41 @@ def test_a_bad_plan_is_found_at_its_line(look, name, says, at):
     (text, line), *_ = look(name)["problems"]
     assert says in text
     assert line in [line_with(name, one) for one in at]
+
+
+@pytest.mark.parametrize(
+    ("name", "at"),
+    [("starts_a_program", "subprocess.run"), ("starts_one_and_hides_it", "os.system")],
+)
+def test_no_program_runs(look, tmp_path, name, at):
+    witness = tmp_path / "witness"
+    ((text, line),) = look(name, {"detector": "bench.det", "witness": str(witness)})["problems"]
+    assert f"'touch {witness}' was to be started" in text
+    assert line == line_with(name, at)
+    assert not witness.exists()
+
+
+def test_what_the_standard_library_does_without_is_not_told(look):
+    assert look("asks_for_the_platform")["problems"] == []
+
+
+def test_what_a_startup_orders_is_found_at_its_line(look, tmp_path):
+    script = tmp_path / "startup.py"
+    script.write_text(STARTUP)
+    sources = [{"startup": str(script), "use": ["axis"]}]
+    devices = {"axis": {"limits": [-1, 1], "tolerance": 0.01}}
+    found = look("good", sources=sources, devices=devices)
+    assert [(line, text.partition(" is called")[0]) for text, line in found["problems"]] == [
+        (f"{script}:{number}", text)
+        for number, text in [
+            (8, "set() of axis"),
+            (9, "put() of axis_user_setpoint"),
+            (10, "RE() of a plan"),
+            (12, "caput() of X:M3"),
+        ]
+    ]
+    ((text, line),) = found["warnings"]
+    assert (text.partition(" is")[0], line) == ("put() of camera_exposure", f"{script}:11")
 
 
 def test_a_put_to_a_part_of_a_device_is_found(look):
@@ -146,6 +195,46 @@ def test_a_bad_reducer_is_found(look, reducer, says):
     (text, line), *_ = look("good", reducer=reducer)["problems"]
     assert text.startswith(says)
     assert line == line_with(reducer, "def")
+
+
+@pytest.mark.parametrize(
+    ("reducer", "says"),
+    [
+        ("reduce_strange_column", "'bench_dett' is no column of these runs; did you mean"),
+        ("reduce_strange_attribute", "'bench_dett' is no column of these runs; did you mean"),
+        ("reduce_strange_stream", "'primry' is no stream of this run"),
+    ],
+)
+def test_a_reducer_that_asks_for_what_no_run_has_is_wrong(look, reducer, says):
+    ((text, line),) = look("good", reducer=reducer)["problems"]
+    assert text.startswith(f"{reducer} asks for what is not there: {says}")
+    assert line == line_with(reducer, "return")
+
+
+@pytest.mark.parametrize(
+    "reducer", ["reduce_by_value", "reduce_by_metadata", "reduce_other_stream"]
+)
+def test_a_key_that_made_up_values_lack_is_no_problem(look, reducer):
+    found = look("good", reducer=reducer)
+    assert found["problems"] == []
+    ((text, line),) = found["untried"]
+    assert "raised" in text
+    assert line == line_with(reducer, "return")
+
+
+def test_columns_of_a_detector_that_writes_files_are_not_known(look):
+    entry = {"class": f"{HERE}.Filing"}
+    found = look("good", {"detector": "filing"}, "reduce_strange_column", {"filing": entry})
+    assert found["problems"] == []
+    assert "bench_dett" in found["untried"][0][0]
+
+
+def test_a_reducer_that_does_not_end_is_told(look):
+    found = look("good", reducer="reduce_slowly")
+    assert found["problems"] == []
+    assert found["untried"] == [
+        ("reduce_slowly has not ended after 2 s", line_with("reduce_slowly", "sleep"))
+    ]
 
 
 def test_nan_of_a_reducer_on_made_up_readings_is_told_and_is_no_problem(look):

@@ -190,7 +190,7 @@ def test_faults_of_a_table_too_small_to_emulate_are_refused_in_words(tmp_path):
     (tmp_path / "faults.yaml").write_text("faults: [{fault: lost, for_s: 1}]\n")
     twin = {"table": f"{tmp_path}/small.csv", "header": f"{tmp_path}/small.yaml"}
     data = {"name": "small", "mode": "twin", "twin": twin}
-    device = {"class": "devices.SetpointReadback", "prefix": "SMALL:A", "limits": [1, 3]}
+    device = {"class": "devices.SetpointReadback", "limits": [1, 3], "tolerance": 0.1}
     instrument = InstrumentSpec.from_data({**data, "devices": {"a": device}})
     with pytest.raises(Unusable, match="has 3 distinct points; 5 are the least"):
         check_faults(tmp_path / "faults.yaml", instrument)

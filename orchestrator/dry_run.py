@@ -13,6 +13,7 @@ from orchestrator.adapters.sealed import ENVIRONMENT
 from orchestrator.adapters.sobol_optimizer import satisfies, space_filling_points
 from orchestrator.domain.errors import LedgerError
 from orchestrator.domain.foresight import MOST_CORNERS, Measured, corners, doubts
+from orchestrator.domain.realignment import REALIGN
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.dry_run_figures import Answer, Finding, Parameters, late, overspent, times, totals
@@ -141,7 +142,8 @@ def earlier_trials(
         if any(state.spec.get(key) != wanted[key] for key in ("plan", "parameters")):
             continue
         for trial in state.trials.values():
-            if trial.measuring_s is not None and trial.attempts == 1:
+            is_told = trial.measuring_s is not None and trial.attempts == 1
+            if is_told and trial.source != REALIGN:
                 found.append(Past(trial.parameters, trial.measuring_s, trial.source == "model"))
     return found
 

@@ -90,6 +90,7 @@ def dry_run(
         has_devices = begun["is_ready"]
         if begun["is_ready"]:
             _walk_all(child, chosen, found)
+            _walk_realignment(child, campaign, found)
         if found.answers and not found.problems:
             scale = begun["time_scale"]
             if time_compression is not None and instrument.mode == "twin":
@@ -177,6 +178,16 @@ def _walk_all(child: AnsweringChild, chosen: Sequence[Parameters], found: _Found
     found.problems += problems.findings()
     found.warnings += warnings.findings()
     found.untried += untried.findings()
+
+
+def _walk_realignment(child: AnsweringChild, campaign: CampaignSpec, found: _Found) -> None:
+    """The plan that realigns, where the campaign names one: what is wrong with it."""
+    if campaign.sentinel is None or campaign.sentinel.realignment is None:
+        return
+    answer = child.ask((campaign.sentinel.at, None, REALIGN), ANSWER_S)
+    for kind in ("problems", "warnings"):
+        told = [(f"the plan that realigns: {text}", line) for text, line in answer[kind]]
+        getattr(found, kind).extend(_findings(told))
 
 
 class _Grouped:

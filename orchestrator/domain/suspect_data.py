@@ -60,7 +60,7 @@ def drifts(state: CampaignState, spec: CampaignSpec) -> dict[int, Drift]:
     known = sorted(measured(state, spec), key=lambda one: one[0].trial_id)
     marks = [_Mark.of(trial.trial_id, verdict) for trial, verdict in known]
     found: dict[int, Drift] = {}
-    for before, after in zip(marks, [*marks[1:], None], strict=True):
+    for before, after in zip(marks, [*marks, None][1:], strict=True):
         if before.off is not None:
             found[before.number] = Drift(before.amount, before.sigma, drift_words(before.off))
         off = after.off if after is not None and after.off is not None else before.off

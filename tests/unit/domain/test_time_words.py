@@ -17,6 +17,7 @@ QUIET = {
     "superseded": 0,
     "fallbacks": 0,
     "honesty": None,
+    "suspect_data": [],
 }
 
 

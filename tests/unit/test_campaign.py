@@ -25,6 +25,7 @@ from orchestrator.domain.errors import (
     Unusable,
 )
 from orchestrator.domain.proposal import Knowledge, Suggestion
+from orchestrator.domain.realignment import KEY, NO_DATA, REALIGN
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.trial import Outcome, TrialState
@@ -1025,3 +1026,54 @@ def test_a_result_whose_lease_ended_is_found_by_the_next_attempt(lab: Lab) -> No
     _recover(lab)
     trial = fold(lab.ledger.events(ID)).trials[1]
     assert (trial.state, len(lab.executor.requests)) == (TrialState.MEASURED, 1)  # type: ignore[attr-defined]
+
+
+def test_a_realignment_is_a_trial_with_its_own_plan(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = spec(
+        parameters={
+            "x": {"device": "x", "range": [0, 1], "unit": "mm"},
+            "seconds": {"arg": "exposure_s", "range": [1, 2]},
+        },
+        sentinel={
+            "at": {"x": 0.5, "seconds": 1.5},
+            "every": 1,
+            "then": {"realign": {"name": "align"}},
+        },
+        budget={"trials": 7},
+        reduce={"where": "external"},
+    )
+    requests: list[PlanRequest] = lab.executor.requests  # type: ignore[attr-defined]
+
+    def reduce(campaign: CampaignSpec, documents: str) -> Reduction:
+        assert campaign.plan.name == "align", "the others are reduced elsewhere"
+        return Reduction({}, NO_DATA)
+
+    def deliver() -> None:
+        state = fold(lab.ledger.events(ID))
+        is_aligned = any(one.source == REALIGN for one in state.trials.values())
+        for one in state.in_state(TrialState.ACQUIRED):
+            y = Outcome(1.0 if is_aligned or one.trial_id < 3 else 9.0, 0.1)
+            lab.ledger.settle(ID, ev.Measured(trial_id=one.trial_id, outcomes={"y": y}))
+
+    monkeypatch.setattr(lab.reducer, "reduce", reduce)
+    open_campaign(lab, campaign)
+    deciding = threading.Thread(target=decide, args=(lab, ID), daemon=True)
+    deciding.start()
+    while deciding.is_alive():
+        if not execute(lab, ID, campaign):
+            deciding.join(0.002)
+        deliver()
+    state = fold(lab.ledger.events(ID))
+    trials = state.trials.values()
+    sources = ["sentinel", "initial", "sentinel", "realign", "sentinel", "fallback", "sentinel"]
+    assert [one.source for one in trials] == sources
+    assert (state.status, state.trials[4].state) == (CampaignStatus.DONE, TrialState.INVALID)
+    assert state.trials[4].reason == NO_DATA
+    own, other = requests[3], requests[2]
+    assert (own.campaign.plan.name, own.settings, own.arguments) == ("align", {"x": 0.5}, {})
+    assert own.metadata["parameters"] == {"x": 0.5, "seconds": 1.5}
+    assert own.metadata[KEY] is True
+    assert (other.campaign.plan.name, other.arguments) == ("count", {"exposure_s": 1.5})
+    assert KEY not in other.metadata

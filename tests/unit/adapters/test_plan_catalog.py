@@ -185,3 +185,16 @@ def test_a_reducer_may_be_no_plain_function(lab_code, monkeypatch):
     name, _ = reducer_identity(campaign(reduce={"call": "ourlab.laser.bound"}))
     assert name == "ourlab.laser.bound"
     assert reducer_identity(campaign(reduce={"call": "builtins.len"}))[1] == ""
+
+
+def test_the_plan_that_realigns_must_fit_too(lab_code):
+    def found(name, **args):
+        then = {"realign": {"name": name, "args": args}}
+        return problems(sentinel={"at": {"exposure": 1}, "every": 5, "then": then})
+
+    assert found("ourlab.laser.unmeasured", detector="d") == {}
+    assert "has no 'unmeasurd'" in found("ourlab.laser.unmeasurd")["sentinel.then.realign.name"]
+    lacks = found("ourlab.laser.unmeasured")["sentinel.then.realign.args"]
+    assert lacks == "the plan needs the argument 'detector'"
+    unknown = found("ourlab.laser.unmeasured", detector="d", gain=2.0)
+    assert "no argument 'gain'" in unknown["sentinel.then.realign.args.gain"]

@@ -24,6 +24,9 @@ SENTINEL = "sentinel"
 
 ENOUGH = 3
 """Sentinels whose scatter stands for a standard error that the reducer does not give."""
+ROUNDING = 1e-12
+"""Relative distance that is none, whatever sigma is: equal numbers scatter by 0, and their mean may
+differ from them by a rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,8 @@ def _judged(
     if not first or (sigma := _sigma(now, first)) is None:
         return None
     reference = fmean(one.mean for one in first)
-    is_good = abs(now.mean - reference) <= sentinel.sigmas * sigma
+    is_same = math.isclose(now.mean, reference, rel_tol=ROUNDING)
+    is_good = is_same or abs(now.mean - reference) <= sentinel.sigmas * sigma
     return Judged(trial, now.mean, reference, sigma, is_good)
 
 

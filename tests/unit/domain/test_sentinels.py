@@ -72,6 +72,14 @@ def test_without_them_the_scatter_of_the_first_three_is_the_measure():
     assert found[1].sigma == pytest.approx(0.1 * (4 / 3) ** 0.5)
 
 
+def test_equal_readings_are_good_whatever_their_mean_is_rounded_to():
+    values = [0.1, 9, 9] * 11
+    found = judged(state_of(*course(*values)), watched(first=10))
+    assert len(found) == 8
+    assert {one.sigma for one in found} == {0.0}
+    assert all(one.is_good for one in found)
+
+
 def test_drift_doubts_what_was_measured_since_the_last_good_sentinel():
     state = state_of(*course(1.0, 9, 9, 1.0, 9, 9, 2.0, sem=0.1))
     assert sorted(doubtful(state, watched())) == [5, 6]

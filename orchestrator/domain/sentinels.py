@@ -24,6 +24,7 @@ SENTINEL = "sentinel"
 
 ENOUGH = 3
 """Sentinels whose scatter stands for a standard error that the reducer does not give."""
+
 ROUNDING = 1e-12
 """Relative distance that is none, whatever sigma is: equal numbers scatter by 0, and their mean may
 differ from them by a rounding."""

@@ -129,7 +129,7 @@ def earlier_trials(
     """Trials that the same plan has measured on this instrument, oldest first.
 
     Its arguments and the parameters are those of this campaign. A trial that needed a second
-    attempt is left out.
+    attempt is left out, and so is a realignment.
     """
     found: list[Past] = []
     wanted = campaign.to_data()
@@ -143,8 +143,9 @@ def earlier_trials(
         if any(state.spec.get(key) != wanted[key] for key in ("plan", "parameters")):
             continue
         for trial in state.trials.values():
-            is_told = trial.measuring_s is not None and trial.attempts == 1
-            if is_told and trial.source != REALIGN:
+            if trial.source == REALIGN:
+                continue
+            if trial.measuring_s is not None and trial.attempts == 1:
                 found.append(Past(trial.parameters, trial.measuring_s, trial.source == "model"))
     return found
 

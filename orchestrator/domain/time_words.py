@@ -73,8 +73,9 @@ def _percent(value: float) -> str:
 
 
 def _doubted(summary: Mapping[str, Any]) -> str:
-    doubted, best = summary["suspect_data"], summary["best"]
+    doubted: list[int] = summary["suspect_data"]
+    best: Any = summary["best"]
     named = ", ".join(map(str, doubted[:MOST_NAMED])) + ", ..." * (len(doubted) > MOST_NAMED)
-    points = best if isinstance(best, list) else [best] if best else []
+    points: list[Any] = best if isinstance(best, list) else [best] if best else []
     among = "; the best is among them" * any(one["trial_id"] in doubted for one in points)
     return f"suspect data, measured while a sentinel was off: trial {named}{among}"

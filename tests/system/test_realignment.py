@@ -2,12 +2,15 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
+from orchestrator.session import Campaign
 from tests.system.drifting_lab import build, realigned_by
 from tests.system.lab import (
+    FAST,
     answer,
     finish,
     labwright,
@@ -99,3 +102,25 @@ def test_the_optimizer_is_told_outcomes_without_their_drift(data_dir: Path, tmp_
     assert verified(data_dir, lab) == "bitwise"
     said = labwright("why", "7", "--campaign", "a", "--data-dir", str(data_dir)).stdout
     assert "suspect data: sentinel trial 9 gave 4, 24.5 sigma" in said
+
+
+def test_a_person_who_measures_by_hand_realigns_by_hand(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, lab = build(tmp_path, realigned_by("realign"))
+    for name, value in {**FAST, **lab}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with Campaign(file, id="a", data_dir=data_dir) as mine:
+        for number, signal_there in enumerate((1.0, 2.0, 3.0, 4.0, 9.0), 1):
+            trial = mine.suggest()
+            assert (trial.trial_id, trial.realigns) == (number, False)
+            assert mine.ingest(number, {"signal": (signal_there, 0.1)}) == "measured"
+        trial = mine.suggest()
+        assert (trial.trial_id, trial.realigns) == (6, True)
+        assert mine.ingest(6, {}) == "invalid"
+        assert mine.suggest().parameters == {"x": 1, "y": 2}
+        assert mine.ingest(7, {"signal": (1.0, 0.1)}) == "measured"
+        assert mine.suggest().trial_id == 8
+    assert verified(data_dir, lab) == "bitwise"
+    sys.modules.pop("lab_bench")

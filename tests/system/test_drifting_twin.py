@@ -11,6 +11,7 @@ from orchestrator.domain.state import CampaignState
 from orchestrator.domain.trial import TrialState
 from tests.system.lab import (
     answer,
+    events,
     finish,
     labwright,
     live_state,
@@ -56,7 +57,7 @@ def idle(zero, md=None):
 AT = {"residence_time": 1.0, "equivalents": 2.0, "concentration": 0.2, "temperature": 60.0}
 
 
-def build(folder: Path, plan: str) -> tuple[str, dict[str, str]]:
+def build(folder: Path, plan: str, every: int = 2) -> tuple[str, dict[str, str]]:
     """The shipped campaign without a model, watched, on the shipped instrument with a zero."""
     write(folder, "lab_zero.py", LAB)
     instrument = yaml.safe_load((FOLDER / "instrument.yaml").read_text())
@@ -65,7 +66,7 @@ def build(folder: Path, plan: str) -> tuple[str, dict[str, str]]:
     content = yaml.safe_load((FOLDER / "campaign.yaml").read_text())
     realign = {"name": f"lab_zero.{plan}", "args": {"zero": "zero"}}
     content["instrument"] = "instrument.yaml"
-    content["sentinel"] = {"at": AT, "every": 2, "then": {"realign": realign}}
+    content["sentinel"] = {"at": AT, "every": every, "then": {"realign": realign}}
     content["optimizer"] = {"method": "sobol", "lookahead": 1}
     content["budget"] = {"trials": 60}
     del content["stop"]
@@ -75,8 +76,7 @@ def build(folder: Path, plan: str) -> tuple[str, dict[str, str]]:
 def is_realigned(state: CampaignState) -> bool:
     """True once a sentinel was measured after a realignment."""
     done = [one.trial_id for one in state.trials.values() if one.source == "realign"]
-    later = [one for one in state.measured if one.source == SENTINEL and done]
-    return any(one.trial_id > done[0] for one in later)
+    return bool(done) and any(one > done[0] for one in sentinels(state))
 
 
 def test_a_drift_is_found_and_put_right_and_the_campaign_goes_on(
@@ -108,3 +108,24 @@ def test_one_that_is_not_put_right_ends_with_a_call_for_a_person(
     code, said, complained = finish(running)
     assert code == 3, said + complained
     assert "has not brought it back" in said
+
+
+def test_a_sentinel_follows_a_beam_dump(data_dir: Path, tmp_path: Path) -> None:
+    file, lab = build(tmp_path, "rezero", every=1000)
+    where = ("--data-dir", str(data_dir))
+    running = start("run", file, "--id", "a", "--json", *where, **lab)
+    wait_for(lambda: live_state(data_dir).count(TrialState.MEASURED) >= 2, "trials are measured")
+    labwright("fault", "trip", "FC:PRESSURE:FAULT", "--to", "9", "--for-s", "6000", *where)
+    wait_for(lambda: len(sentinels(live_state(data_dir))) == 2, "a second sentinel is measured")
+    labwright("finish", "a", *where)
+    code, said, complained = finish(running)
+    assert code == 0, said + complained
+    happened = events(data_dir, "a")
+    resumed = next(place for place, one in enumerate(happened) if one["type"] == "resumed")
+    second = next(one for one in happened[resumed:] if one["type"] == "proposed")
+    assert second["data"]["source"] == SENTINEL, "the first proposal after the dump"
+
+
+def sentinels(state: CampaignState) -> list[int]:
+    """Numbers of the measured sentinels."""
+    return [one.trial_id for one in state.measured if one.source == SENTINEL]

@@ -141,7 +141,7 @@ def execute(lab: Lab, campaign_id: str, spec: CampaignSpec, beside: Beside) -> b
         envelope_of(lab.instrument).check(device_settings(spec, lease.parameters))
         attempt = lab.ledger.start(lease)
         lab.gate.claim(lease.fence)
-        found = delivered(lab.outbox.results(campaign_id, lease.trial_id), lease.parameters)
+        found = delivered(lab.outbox.results(campaign_id, lease.trial_id), lease.proposal)
         acquired = found or _measure(lab, lease, spec, attempt)
     except (EnvelopeError, ExecutionError) as error:
         _fail(lab, lease, spec, error, attempt)

@@ -33,7 +33,7 @@ def settle_left_over(lab: Lab, beside: Beside) -> None:
 
 def _decide_suspect(lab: Lab, campaign_id: str, spec: CampaignSpec, trial: Trial) -> None:
     results = lab.outbox.results(campaign_id, trial.trial_id)
-    if (found := delivered(results, trial.parameters)) is not None:
+    if (found := delivered(results, trial)) is not None:
         lab.ledger.resolve(campaign_id, replace(found, salvaged=True))
         return
     traces = _traces_of(lab, campaign_id, trial)

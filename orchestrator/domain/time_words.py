@@ -74,8 +74,7 @@ def _percent(value: float) -> str:
 
 def _doubted(summary: Mapping[str, Any]) -> str:
     doubted: list[int] = summary["suspect_data"]
-    best: Any = summary["best"]
     named = ", ".join(map(str, doubted[:MOST_NAMED])) + ", ..." * (len(doubted) > MOST_NAMED)
-    points: list[Any] = best if isinstance(best, list) else [best] if best else []
-    among = "; the best is among them" * any(one["trial_id"] in doubted for one in points)
+    points: list[Any] = [summary["best"]] if isinstance(summary["best"], dict) else summary["best"]
+    among = "; the best is among them" * any(one["trial_id"] in doubted for one in points or ())
     return f"suspect data, measured while a sentinel was off: trial {named}{among}"

@@ -29,6 +29,8 @@ from orchestrator.domain.realignment import KEY, NO_DATA, REALIGN
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.trial import Outcome, TrialState
+from orchestrator.evidence import settle_left_over
+from orchestrator.follow import delivered
 from orchestrator.ports import (
     Ask,
     Evidence,
@@ -1077,3 +1079,37 @@ def test_a_realignment_is_a_trial_with_its_own_plan(
     assert own.metadata[KEY] is True
     assert (other.campaign.plan.name, other.arguments) == ("count", {"exposure_s": 1.5})
     assert KEY not in other.metadata
+
+
+ALIGNED: dict[str, Any] = {
+    "reduce": {"where": "external"},
+    "sentinel": {"at": {"x": 0.5}, "every": 1, "then": {"realign": {"name": "align"}}},
+}
+
+
+def test_a_realignment_that_was_left_acquired_waits_for_no_reducer_elsewhere(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = spec(**ALIGNED)
+    monkeypatch.setattr(lab.reducer, "reduce", lambda *_: Reduction({}, NO_DATA))
+    open_campaign(lab, campaign)
+    for number, source in ((1, "sentinel"), (2, REALIGN)):
+        lab.ledger.propose(
+            ID,
+            ev.Proposed(trial_id=number, parameters={"x": 0.5}, source=source, basis="0", seed=0),
+        )
+        assert execute_beside(lab, ID, campaign, lambda *_: None)
+    settle_left_over(lab, lambda _, reduction: reduction())
+    states = [one.state for one in fold(lab.ledger.events(ID)).trials.values()]
+    assert states == [TrialState.ACQUIRED, TrialState.INVALID]
+
+
+def test_a_sentinel_on_disk_is_not_taken_for_a_realignment_at_the_same_point() -> None:
+    def proposed(source: str) -> ev.Proposed:
+        return ev.Proposed(trial_id=2, parameters={"x": 0.5}, source=source, basis="0", seed=0)
+
+    acquired = ev.Acquired(trial_id=2, attempt=1, run_uid="u", documents="d", sha256="s")
+    kept = [Result(proposed("sentinel"), acquired, 1)]
+    assert delivered(kept, proposed("sentinel")) is acquired
+    assert delivered(kept, proposed("model")) is acquired
+    assert delivered(kept, proposed(REALIGN)) is None

@@ -71,7 +71,7 @@ def watched(sentinel: SentinelSpec, spec: CampaignSpec) -> str:
 
 
 def measured(state: CampaignState, spec: CampaignSpec) -> list[tuple[Trial, Judged | None]]:
-    """Every measured sentinel, in the order of their measurement, with the verdict on it.
+    """Every measured sentinel by its number, whenever its outcome came, with the verdict on it.
 
     None for one that makes the reference and cannot be judged by it yet: the first, and without
     standard errors the first ``ENOUGH``. One that is off makes no reference.
@@ -81,9 +81,8 @@ def measured(state: CampaignState, spec: CampaignSpec) -> list[tuple[Trial, Judg
     sentinel, name = spec.sentinel, watched(spec.sentinel, spec)
     reference: list[Outcome] = []
     found: list[tuple[Trial, Judged | None]] = []
-    for trial in state.measured:
-        if trial.source != SENTINEL or name not in trial.outcomes:
-            continue
+    known = [one for one in state.measured if one.source == SENTINEL and name in one.outcomes]
+    for trial in sorted(known, key=lambda one: one.trial_id):
         verdict = _judged(sentinel, trial, name, reference)
         found.append((trial, verdict))
         if len(reference) < sentinel.first and (verdict is None or verdict.is_good):
@@ -92,7 +91,7 @@ def measured(state: CampaignState, spec: CampaignSpec) -> list[tuple[Trial, Judg
 
 
 def judged(state: CampaignState, spec: CampaignSpec) -> list[Judged]:
-    """The measured sentinels that can be judged, in the order of their measurement."""
+    """The measured sentinels that can be judged, by their numbers."""
     return [verdict for _, verdict in measured(state, spec) if verdict is not None]
 
 

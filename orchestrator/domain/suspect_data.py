@@ -57,8 +57,7 @@ class _Mark:
 
 def drifts(state: CampaignState, spec: CampaignSpec) -> dict[int, Drift]:
     """The drift of every measured trial that is suspect, by number; sentinels that are off, too."""
-    known = sorted(measured(state, spec), key=lambda one: one[0].trial_id)
-    marks = [_Mark.of(trial.trial_id, verdict) for trial, verdict in known]
+    marks = [_Mark.of(trial.trial_id, verdict) for trial, verdict in measured(state, spec)]
     found: dict[int, Drift] = {}
     for before, after in zip(marks, [*marks, None][1:], strict=True):
         if before.off is not None:

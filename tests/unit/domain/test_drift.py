@@ -231,6 +231,15 @@ def test_the_optimizer_is_told_outcomes_without_their_drift_where_the_campaign_s
     assert told(both, *drifting(both))[6] == now[6]
 
 
+def test_the_order_in_which_outcomes_arrive_does_not_count():
+    spec = watched("correct")
+    happened = drifting(spec)
+    state = state_of(*happened)
+    late = replace(state, measured=(*state.measured[1:], state.measured[0]))
+    assert drifts(late, spec) == drifts(state, spec)
+    assert judged(late, spec) == judged(state, spec)
+
+
 def test_an_error_that_is_unknown_stays_so():
     spec = watched("correct")
     happened = [*drifting(spec), *trial(8, 9.0, sem=None)]

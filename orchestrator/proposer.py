@@ -7,7 +7,6 @@ to the next trial. Newer results replace what still waits in the queue.
 Nothing here need survive: a successor asks again.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from orchestrator.domain import events as ev
@@ -72,8 +71,8 @@ class Proposer:
         """
         pace = lookahead.pace(state)
         depth = lookahead.depth(state, self.spec, pace)
-        if needs_realignment(state, self.spec):
-            self.forget()  # what drifts is realigned first, and known to have drifted afterwards
+        if self._propose_at_sentinel(state, depth):
+            return 0.0
         if self._question is None or self._question.is_void(state):
             self._question = None
             if (wait_s := self._ask(state, pace, depth)) or self._question is None:
@@ -88,34 +87,41 @@ class Proposer:
     def _ask(self, state: CampaignState, pace: Pace, depth: int) -> float:
         """Put the next question; when none is due, give the seconds to wait."""
         now = self._lab.clock.now()
-        drifts = needs_realignment(state, self.spec)
-        is_short = drifts is not None or lookahead.wants_trial(state, self.spec, depth)
-        old = None if drifts else lookahead.outdated(state, pace, now)
+        is_short = lookahead.wants_trial(state, self.spec, depth)
+        old = lookahead.outdated(state, pace, now)
         if old is not None and state.count(TrialState.MEASURED) > self._declined:
             self._put(state, now, old)
         elif not is_short:
             return POLL_S
         elif results := self._lab.outbox.results(state.campaign_id, state.next_trial):
             _tell_again(self._lab, state, results[0])
-        elif drifts is not None:
-            self._propose_at_sentinel(state, REALIGN, {"because": drifts})
-        elif is_due(state, self.spec):
-            self._propose_at_sentinel(state, SENTINEL, {})
         elif (spare_s := lookahead.hold_back_s(state, pace, now)) > 0:
             return min(spare_s, POLL_S)
         else:
             self._put(state, now)
         return 0.0
 
-    def _propose_at_sentinel(
-        self, state: CampaignState, source: str, details: Mapping[str, object]
-    ) -> None:
-        sentinel = self.spec.sentinel
-        assert sentinel is not None  # noqa: S101  else none is due
-        suggestion = Suggestion(sentinel.at, source, details)
+    def _propose_at_sentinel(self, state: CampaignState, depth: int) -> bool:
+        """Propose a realignment or a sentinel; False when none is due.
+
+        Neither needs a thought, so neither waits for one that is under way: its answer serves a
+        later trial. Only a realignment makes it void, since a sentinel has to follow at once.
+        """
+        sentinel, off = self.spec.sentinel, needs_realignment(state, self.spec)
+        wants_one = lookahead.wants_trial(state, self.spec, depth) and is_due(state, self.spec)
+        if sentinel is None or not (off or wants_one):
+            return False
+        suggestion = Suggestion(sentinel.at, SENTINEL)
+        if off is not None:
+            self.forget()
+            suggestion = Suggestion(sentinel.at, REALIGN, {"because": off})
+        if results := self._lab.outbox.results(state.campaign_id, state.next_trial):
+            _tell_again(self._lab, state, results[0])
+            return True
         told = state.count(TrialState.MEASURED)
         proposed = self._proposed(knowledge(state, self.spec), told, suggestion, 0.0)
         self._lab.ledger.propose(state.campaign_id, proposed)
+        return True
 
     def _put(self, state: CampaignState, now: float, old: Trial | None = None) -> None:
         """The question for the next trial, or for better parameters of one that waits."""

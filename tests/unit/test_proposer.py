@@ -457,3 +457,21 @@ def test_a_realignment_comes_before_a_thought_that_is_under_way(
     one.lease()
     one.steps()
     assert one.trial(6).source == "sentinel"
+
+
+def test_a_sentinel_does_not_wait_for_a_thought(campaign: Made, thinker: Thinker) -> None:
+    """With a model that never answers the worker lives on space-filling points, and is watched."""
+    one = campaign(1, sentinel={"at": {"x": 0.5}, "every": 2})
+    one.steps()
+    for _ in range(7):
+        one.measure()
+        one.steps()
+    assert [one.trial(n).source for n in range(1, 9)] == [
+        "sentinel",
+        *("fallback", "fallback", "sentinel"),
+        *("fallback", "fallback", "sentinel"),
+        "fallback",
+    ]
+    thinker.is_thinking = False
+    one.steps()
+    assert one.trial(8).asked_for == 2, "the answer serves a later trial"

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from orchestrator.domain import events as ev
+from orchestrator.domain.drift import needs_person
 from orchestrator.domain.envelope import device_settings, envelope_of
 from orchestrator.domain.errors import (
     EnvelopeError,
@@ -27,8 +28,9 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.outage import SELF_FENCE
 from orchestrator.domain.ranking import Ranking, rank
+from orchestrator.domain.realignment import KEY, REALIGN, spec_of
 from orchestrator.domain.rules import TAKES_TRIALS, after_failure
-from orchestrator.domain.sentinels import SENTINEL, drift
+from orchestrator.domain.sentinels import SENTINEL
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.stopping import Verdict, verdict
@@ -70,7 +72,7 @@ def _take_step(lab: Lab, state: CampaignState, ending: Verdict | None, proposer:
     give_up_waiting(lab.ledger, state, lab.clock.now())
     if state.status is CampaignStatus.FINISHING:
         _wind_down(lab, state)
-    elif why := drift(state, proposer.spec):
+    elif why := needs_person(state, proposer.spec):
         order = ev.NeedsPerson(by=SENTINEL, reason=why)
         lab.ledger.order(state.campaign_id, order, [CampaignStatus.RUNNING])
     elif ending is not None:
@@ -134,12 +136,12 @@ def execute(lab: Lab, campaign_id: str, spec: CampaignSpec, beside: Beside) -> b
     )
     if lease is None:
         return False
-    attempt = lease.attempts
+    attempt, spec = lease.attempts, spec_of(spec, lease.proposal.source)
     try:
         envelope_of(lab.instrument).check(device_settings(spec, lease.parameters))
         attempt = lab.ledger.start(lease)
         lab.gate.claim(lease.fence)
-        found = delivered(lab.outbox.results(campaign_id, lease.trial_id), lease.parameters)
+        found = delivered(lab.outbox.results(campaign_id, lease.trial_id), lease.proposal)
         acquired = found or _measure(lab, lease, spec, attempt)
     except (EnvelopeError, ExecutionError) as error:
         _fail(lab, lease, spec, error, attempt)
@@ -285,6 +287,8 @@ def _request(lab: Lab, lease: Lease, spec: CampaignSpec, attempt: int) -> PlanRe
         "parameters": dict(lease.parameters),
         "versions": dict(lab.versions),
     }
+    if lease.proposal.source == REALIGN:
+        metadata[KEY] = True
     return PlanRequest(
         campaign=spec,
         settings=device_settings(spec, lease.parameters),

@@ -14,6 +14,7 @@ from orchestrator.adapters.sobol_optimizer import satisfies, space_filling_point
 from orchestrator.domain.errors import LedgerError
 from orchestrator.domain.foresight import MOST_CORNERS, Measured, corners, doubts
 from orchestrator.domain.misspelt import misspelt_devices
+from orchestrator.domain.realignment import REALIGN
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.dry_run_figures import (
@@ -101,6 +102,7 @@ def dry_run(
         has_devices = begun["is_ready"]
         if begun["is_ready"]:
             _walk_all(child, chosen, found)
+            _walk_realignment(child, campaign, found)
         if found.answers and not found.problems:
             scale = begun["time_scale"]
             if time_compression is not None and instrument.mode == "twin":
@@ -140,7 +142,7 @@ def earlier_trials(
     """Trials that the same plan has measured on this instrument, oldest first.
 
     Its arguments and the parameters are those of this campaign. A trial that needed a second
-    attempt is left out.
+    attempt is left out, and so is a realignment.
     """
     found: list[Past] = []
     wanted = campaign.to_data()
@@ -154,6 +156,8 @@ def earlier_trials(
         if any(state.spec.get(key) != wanted[key] for key in ("plan", "parameters")):
             continue
         for trial in state.trials.values():
+            if trial.source == REALIGN:
+                continue
             if trial.measuring_s is not None and trial.attempts == 1:
                 found.append(Past(trial.parameters, trial.measuring_s, trial.source == "model"))
     return found
@@ -188,6 +192,16 @@ def _walk_all(child: AnsweringChild, chosen: Sequence[Parameters], found: _Found
     found.problems += problems.findings()
     found.warnings += warnings.findings()
     found.untried += untried.findings()
+
+
+def _walk_realignment(child: AnsweringChild, campaign: CampaignSpec, found: _Found) -> None:
+    """The plan that realigns, where the campaign names one: what is wrong with it."""
+    if campaign.sentinel is None or campaign.sentinel.realignment is None:
+        return
+    answer = child.ask((campaign.sentinel.at, None, REALIGN), ANSWER_S)
+    for kind in ("problems", "warnings"):
+        told = [(f"the plan that realigns: {text}", line) for text, line in answer[kind]]
+        getattr(found, kind).extend(_findings(told))
 
 
 class _Grouped:

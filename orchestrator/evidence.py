@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from orchestrator.campaign import Beside, reduce_beside
 from orchestrator.domain import events as ev
+from orchestrator.domain.realignment import spec_of
 from orchestrator.domain.rules import TAKES_TRIALS, after_failure
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import fold
@@ -32,7 +33,7 @@ def settle_left_over(lab: Lab, beside: Beside) -> None:
 
 def _decide_suspect(lab: Lab, campaign_id: str, spec: CampaignSpec, trial: Trial) -> None:
     results = lab.outbox.results(campaign_id, trial.trial_id)
-    if (found := delivered(results, trial.parameters)) is not None:
+    if (found := delivered(results, trial)) is not None:
         lab.ledger.resolve(campaign_id, replace(found, salvaged=True))
         return
     traces = _traces_of(lab, campaign_id, trial)
@@ -84,4 +85,4 @@ def _reduce_left_over(
         reason = "its documents are not on this machine, or damaged"
         lab.ledger.settle(campaign_id, ev.Unreduced(trial_id=trial.trial_id, reason=reason))
         return
-    reduce_beside(lab, campaign_id, spec, found.acquired, beside)
+    reduce_beside(lab, campaign_id, spec_of(spec, trial.source), found.acquired, beside)

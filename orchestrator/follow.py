@@ -6,12 +6,13 @@ What was measured meanwhile is in the outbox, and comes back by itself: a propos
 whose result is there already is not made a second time.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import LogWentBack
+from orchestrator.domain.realignment import REALIGN
 from orchestrator.domain.state import CampaignState, fold
-from orchestrator.domain.trial import ParameterValue, Trial
+from orchestrator.domain.trial import Trial
 from orchestrator.ports import Ledger, Result
 
 
@@ -77,11 +78,14 @@ def counted(results: Sequence[Result], trial: Trial) -> Result | None:
     return next((one for one in results if one.acquired.documents == trial.documents), None)
 
 
-def delivered(
-    results: Sequence[Result], parameters: Mapping[str, ParameterValue]
-) -> ev.Acquired | None:
-    """The first result that was measured at these parameters; None when there is none."""
+def delivered(results: Sequence[Result], wanted: ev.Proposed | Trial) -> ev.Acquired | None:
+    """The first result that was measured at the wanted parameters; None when there is none.
+
+    A sentinel and a realignment have the same parameters, and are not taken for each other.
+    """
+    realigns = wanted.source == REALIGN
     for result in results:
-        if result.proposal.parameters == parameters:
+        found = result.proposal
+        if found.parameters == wanted.parameters and (found.source == REALIGN) == realigns:
             return result.acquired
     return None

@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 
 from orchestrator.domain import events as ev
 from orchestrator.domain import lookahead
+from orchestrator.domain.drift import needs_realignment
 from orchestrator.domain.envelope import admit, envelope_of
 from orchestrator.domain.errors import OptimizerError, SuggestionLate
 from orchestrator.domain.lookahead import Pace
 from orchestrator.domain.proposal import Knowledge, Suggestion, knowledge, with_free_sample
+from orchestrator.domain.realignment import REALIGN
 from orchestrator.domain.sentinels import SENTINEL, is_due
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState
@@ -69,6 +71,8 @@ class Proposer:
         """
         pace = lookahead.pace(state)
         depth = lookahead.depth(state, self.spec, pace)
+        if self._propose_at_sentinel(state, depth):
+            return 0.0
         if self._question is None or self._question.is_void(state):
             self._question = None
             if (wait_s := self._ask(state, pace, depth)) or self._question is None:
@@ -91,21 +95,33 @@ class Proposer:
             return POLL_S
         elif results := self._lab.outbox.results(state.campaign_id, state.next_trial):
             _tell_again(self._lab, state, results[0])
-        elif is_due(state, self.spec):
-            self._propose_sentinel(state)
         elif (spare_s := lookahead.hold_back_s(state, pace, now)) > 0:
             return min(spare_s, POLL_S)
         else:
             self._put(state, now)
         return 0.0
 
-    def _propose_sentinel(self, state: CampaignState) -> None:
-        sentinel = self.spec.sentinel
-        assert sentinel is not None  # noqa: S101  else none is due
+    def _propose_at_sentinel(self, state: CampaignState, depth: int) -> bool:
+        """Propose a realignment or a sentinel; False when none is due.
+
+        Neither needs a thought, so neither waits for one that is under way: its answer serves a
+        later trial. Only a realignment makes it void, since a sentinel has to follow at once.
+        """
+        sentinel, off = self.spec.sentinel, needs_realignment(state, self.spec)
+        wants_one = lookahead.wants_trial(state, self.spec, depth) and is_due(state, self.spec)
+        if sentinel is None or not (off or wants_one):
+            return False
         suggestion = Suggestion(sentinel.at, SENTINEL)
+        if off is not None:
+            self.forget()
+            suggestion = Suggestion(sentinel.at, REALIGN, {"because": off})
+        if results := self._lab.outbox.results(state.campaign_id, state.next_trial):
+            _tell_again(self._lab, state, results[0])
+            return True
         told = state.count(TrialState.MEASURED)
         proposed = self._proposed(knowledge(state, self.spec), told, suggestion, 0.0)
         self._lab.ledger.propose(state.campaign_id, proposed)
+        return True
 
     def _put(self, state: CampaignState, now: float, old: Trial | None = None) -> None:
         """The question for the next trial, or for better parameters of one that waits."""

@@ -15,9 +15,9 @@ from orchestrator.domain.events import iso
 from orchestrator.domain.one_line import one_line
 from orchestrator.domain.rules import CLEARED, TAKES_TRIALS
 from orchestrator.domain.samples import free, left
-from orchestrator.domain.sentinels import doubtful
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
+from orchestrator.domain.suspect_data import doubtful
 from orchestrator.domain.trial import TERMINAL, Trial, TrialState, without_model
 from orchestrator.ports import InstrumentState, Ledger
 

@@ -19,6 +19,7 @@ from orchestrator import launcher, service
 from orchestrator.adapters.embedded_server import prepare_folder
 from orchestrator.adapters.reducer import checked
 from orchestrator.domain.errors import LabError, LedgerUnavailable, PlanFailed, Unusable
+from orchestrator.domain.realignment import KEY
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus
 from orchestrator.domain.stopping import best_trials
@@ -42,6 +43,9 @@ class ToMeasure(NamedTuple):
 
     trial_id: int
     parameters: Mapping[str, ParameterValue]
+    realigns: bool = False
+    """True when nothing is measured: the instrument drifts, and is to be brought back. Then
+    ``ingest`` without outcomes."""
 
 
 class Campaign:
@@ -200,7 +204,8 @@ class Campaign:
             self._refuse_idle()
             raise Unusable(f"there was no trial within {timeout_s} s")
         about = request.metadata
-        self._to_measure = ToMeasure(about["trial_id"], about["parameters"])
+        trial = (about["trial_id"], about["parameters"], KEY in about)
+        self._to_measure = ToMeasure(*trial)
         return self._to_measure
 
     def ingest(self, trial_id: int, outcomes: Mapping[str, Any]) -> str:
@@ -209,14 +214,15 @@ class Campaign:
         Args:
             trial_id: of that trial.
             outcomes: by name, each a value, ``(mean, sem)`` or ``(mean, sem, unit)``, as a reducer
-                gives them: all that the campaign needs, and finite.
+                gives them: all that the campaign needs, and finite; none of a realignment.
 
         Raises:
             ReductionError: they cannot be used; nothing was recorded, so hand them in again.
             Unusable: this trial was not suggested here, or came to an end meanwhile.
         """
         self._refuse_other(trial_id)
-        self._end_hand(checked(self.spec, outcomes, "a person", {}))
+        is_data = self._to_measure is None or not self._to_measure.realigns
+        self._end_hand(checked(self.spec, outcomes, "a person", {}) if is_data else {})
         return str(self.state.trials[trial_id].state)
 
     def give_up(self, trial_id: int, reason: str) -> str:

@@ -23,9 +23,9 @@ def load(campaign: str, instrument: str) -> Any:
     """What answers, for the two files as JSON.
 
     The question None is answered with what is wrong before any plan is looked at, a list of
-    parameters with what the twin makes of them, and a pair with what one trial would do: its
-    parameters, and where devices stand before, by dotted name (None: in the middle of their
-    limits).
+    parameters with what the twin makes of them, and a tuple with what one trial would do: its
+    parameters, where devices stand before, by dotted name (None: in the middle of their limits),
+    and perhaps its source.
     """
     sys.stdout = lab_prints()
     tried = seal()

@@ -15,6 +15,7 @@ from orchestrator.adapters.lab_prints import prints_told
 from orchestrator.adapters.plan_annotations import annotation_problems
 from orchestrator.adapters.plan_lines import line_of_error
 from orchestrator.domain.errors import PlanFailed, Problem, Unusable, near
+from orchestrator.domain.realignment import REALIGN, spec_of
 from orchestrator.domain.spec import CampaignSpec
 
 GROUP = "labwright.plans"
@@ -144,14 +145,25 @@ def bound(signature: inspect.Signature, values: Mapping[str, Any]) -> inspect.Bo
 
 
 def plan_problems(campaign: CampaignSpec) -> list[Problem]:
-    """Everything in a campaign that does not fit its plan and reducer."""
+    """Everything in a campaign that does not fit its plans and reducer."""
+    found = _of_plan(campaign)
+    if not any(one.place == "plan.name" for one in found):
+        found += _outcome_problems(campaign)
+    if campaign.sentinel is not None and campaign.sentinel.realignment is not None:
+        own = _of_plan(spec_of(campaign, REALIGN))
+        where = "sentinel.then.realign"
+        found += [Problem(where + one.place.removeprefix("plan"), one.message) for one in own]
+    return found
+
+
+def _of_plan(campaign: CampaignSpec) -> list[Problem]:
     if campaign.plan.name.startswith(STARTUP):
-        return list(_outcome_problems(campaign))
+        return []
     try:
         plan = find_plan(campaign.plan.name)
     except Unusable as error:
         return [Problem("plan.name", str(error))]
-    return [*_call_problems(campaign, plan), *_outcome_problems(campaign)]
+    return list(_call_problems(campaign, plan))
 
 
 def refuse_shadows() -> None:

@@ -12,6 +12,7 @@ from orchestrator.adapters.plan_catalog import declared_outcomes, find_reducer
 from orchestrator.adapters.run_documents import Run, read_runs
 from orchestrator.domain.errors import ReductionError, Unusable, near
 from orchestrator.domain.expressions import inequality
+from orchestrator.domain.realignment import KEY, NO_DATA
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.trial import Outcome
 from orchestrator.ports import Reduction
@@ -42,10 +43,15 @@ def reduced(campaign: CampaignSpec, runs: Callable[[], Sequence[Run]]) -> Reduct
         campaign: names both.
         runs: gives the trial's runs; called again for validity rules on their streams.
 
+    A realignment, which its start document tells, has no outcomes and is invalid.
+
     Raises:
         ReductionError: as DocumentReducer.reduce.
     """
-    outcomes = _outcomes(campaign, runs())
+    made = runs()
+    if any(run.start.get(KEY) for run in made):
+        return Reduction({}, NO_DATA)
+    outcomes = _outcomes(campaign, made)
     return Reduction(outcomes, broken_rule(campaign.valid, outcomes, runs))
 
 

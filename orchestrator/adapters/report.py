@@ -9,6 +9,7 @@ from orchestrator.domain.ranking import is_feasible
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState
 from orchestrator.domain.stopping import best_so_far, best_trials
+from orchestrator.domain.suspect_data import doubtful
 from orchestrator.domain.time_words import time_lines
 from orchestrator.domain.trial import TrialState
 
@@ -43,6 +44,17 @@ def write_plot(path: Path, state: CampaignState, spec: CampaignSpec) -> None:
                 label=label,
                 markersize=5,
             )
+    suspect = doubtful(state, spec)
+    if doubted := [trial for trial in measured if trial.trial_id in suspect]:
+        axes.plot(
+            [trial.trial_id for trial in doubted],
+            [trial.outcomes[name].mean for trial in doubted],
+            "o",
+            markersize=10,
+            markerfacecolor="none",
+            markeredgecolor=BEST,
+            label="suspect data",
+        )
     if trace := best_so_far(state, spec):
         end = max(state.trials)
         ids, values = [*(one[0] for one in trace), end], [*(one[1] for one in trace), trace[-1][1]]

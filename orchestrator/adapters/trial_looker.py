@@ -32,6 +32,7 @@ from orchestrator.adapters.twin_in_process import TwinByInstrument, twin_in_proc
 from orchestrator.adapters.unknown_columns import asks_for_nothing_there
 from orchestrator.domain.envelope import device_settings, envelope_of, plan_arguments
 from orchestrator.domain.errors import LabError, PlanFailed, ReductionError, Unusable, told
+from orchestrator.domain.realignment import REALIGN, spec_of
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.ports import PlanRequest
 
@@ -106,8 +107,13 @@ class Looker:
         except BaseException as error:  # noqa: B036 - a lab's class may raise anything
             return [f"the devices cannot be made as fakes: {type(error).__name__}: {error}"]
 
-    def walk(self, parameters: Mapping[str, Any], before: Mapping[str, float] | None) -> Answer:
-        """What one trial would do.
+    def walk(
+        self,
+        parameters: Mapping[str, Any],
+        before: Mapping[str, float] | None,
+        source: str = "",
+    ) -> Answer:
+        """What one trial would do; its plan is that of its ``source``.
 
         Returns:
             ``problems``, ``warnings`` and ``untried`` (pairs of a text and ``file:line`` or None;
@@ -124,7 +130,8 @@ class Looker:
         for path, value in (before or {}).items():
             self._fakes.place(self._fakes.at(path), value)
         walk = Walk(self._fakes)
-        plan, guarded = self._plan(parameters, walk)
+        campaign = spec_of(self._campaign, source)
+        plan, guarded = self._plan(campaign, parameters, walk)
         walked = walk.walked if guarded is None else walk.go(guarded, plan)
         problems = [*walked.problems]
         problems += [
@@ -133,12 +140,13 @@ class Looker:
         ]
         problems += self._refused(problems)
         untried: list[tuple[str, str | None]] = []
-        is_external = self._campaign.reduce.where == "external"
-        if not is_external and not problems and self._reductions < REDUCTIONS:
+        reduces = self._campaign.reduce.where != "external" and source != REALIGN
+        if reduces and not problems and self._reductions < REDUCTIONS:
             self._reductions += 1
             self._reduce(walked, problems, untried)
         warnings = [] if problems else self._unobeyed()
-        uses = {} if problems else {**self._uses(parameters, plan, problems), **self._spent()}
+        uses = self._uses(campaign, parameters, plan, problems) if not problems else {}
+        uses |= {} if problems else self._spent()
         return {
             "problems": problems,
             "untried": untried,
@@ -196,24 +204,30 @@ class Looker:
         return {name: (amount, budgets[name].unit) for name, amount in self._tally.spent.items()}
 
     def _uses(
-        self, parameters: Mapping[str, Any], written: Any, problems: list[Any]
+        self,
+        campaign: CampaignSpec,
+        parameters: Mapping[str, Any],
+        written: Any,
+        problems: list[Any],
     ) -> dict[str, Any]:
         try:
-            return dict(plan_uses(self._campaign, parameters, written))
+            return dict(plan_uses(campaign, parameters, written))
         except PlanFailed as error:
             problems.append((str(error), line_of_error(error)))
             return {}
 
-    def _plan(self, parameters: Mapping[str, Any], walk: Any) -> tuple[Any, Any]:
+    def _plan(
+        self, campaign: CampaignSpec, parameters: Mapping[str, Any], walk: Any
+    ) -> tuple[Any, Any]:
         """The plan and its messages as the guard of a real run lets them pass; None for neither."""
-        settings = device_settings(self._campaign, parameters)
-        arguments = plan_arguments(self._campaign, parameters)
+        settings = device_settings(campaign, parameters)
+        arguments = plan_arguments(campaign, parameters)
         about = {"campaign_id": "dry-run", "trial_id": 1, "attempt": 1}
-        request = PlanRequest(self._campaign, settings, arguments, about, "", 1e9)
+        request = PlanRequest(campaign, settings, arguments, about, "", 1e9)
         envelope = envelope_of(self._instrument)
         try:
             envelope.check(settings)
-            function = plan_function(self._campaign.plan.name, self._lab.plan)
+            function = plan_function(campaign.plan.name, self._lab.plan)
             plan = trial_plan(request, self._fakes, self._instrument, self._lab.plan)
         except Exception as error:  # the plan's module and function are a lab's
             is_name = isinstance(error.__cause__, NoSuchDevice)  # no line of the lab's is wrong

@@ -24,6 +24,8 @@ RESULT_COLUMNS = frozenset(
     "trial_id state attempts source run_uid proposed_at started_at measured_at".split()
 )
 """Columns of the results table that no parameter or outcome may be called."""
+SENTINEL_COLUMNS = frozenset({"suspect_data", "drift"})
+"""Further ones, of a campaign that has sentinels."""
 
 
 def campaign_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
@@ -81,7 +83,8 @@ def _one_of(place: Place, given: Mapping[str, Any], one: str, other: str) -> Ite
 
 def _column_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
     """Parameters and outcomes that would share a column of the results table."""
-    taken: dict[str, str] = dict.fromkeys(RESULT_COLUMNS, "the table itself")
+    own = RESULT_COLUMNS if data.get("sentinel") is None else RESULT_COLUMNS | SENTINEL_COLUMNS
+    taken: dict[str, str] = dict.fromkeys(own, "the table itself")
     for name in as_mapping(data.get("parameters")):
         if name in taken:
             yield ("parameters", name), f"{name!r} is a column of the results table; rename it"

@@ -140,6 +140,16 @@ def _a_band(text: str) -> str:
     return text
 
 
+class RealignSpec(Strict):
+    """What brings a drifting instrument back, before a person is called."""
+
+    realign: PlanSpec
+    """Plan that runs once, as a trial of its own that is no data; then the sentinel is measured
+    again."""
+    correct: bool = False
+    """Whether the optimizer is told suspect data without their drift."""
+
+
 class SentinelSpec(Strict):
     """A fixed point that is measured again and again, to see whether the instrument drifts."""
 
@@ -153,13 +163,24 @@ class SentinelSpec(Strict):
     """Outcome that is watched; None takes the first objective."""
     first: Annotated[int, Field(ge=1, le=100)] = 3
     """Sentinels that make the reference, at most."""
-    then: Literal["pause"] = "pause"
-    """What happens on drift: the campaign stops until a person lets it go on."""
+    then: Literal["pause", "correct"] | RealignSpec = "pause"
+    """What happens on drift: the campaign stops until a person lets it go on, or goes on and tells
+    the optimizer outcomes without their drift, or a plan realigns the instrument."""
 
     @property
     def sigmas(self) -> float:
         """Half the width of the band, in standard deviations."""
         return float(self.band.split()[0])
+
+    @property
+    def realignment(self) -> PlanSpec | None:
+        """The plan that realigns the instrument; None when a person does."""
+        return self.then.realign if isinstance(self.then, RealignSpec) else None
+
+    @property
+    def corrects(self) -> bool:
+        """True when the optimizer is told suspect data without their drift."""
+        return self.then.correct if isinstance(self.then, RealignSpec) else self.then == "correct"
 
 
 class BudgetSpec(Strict):

@@ -4,9 +4,11 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from orchestrator.domain.realignment import REALIGN
 from orchestrator.domain.samples import free
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState
+from orchestrator.domain.suspect_data import as_told
 from orchestrator.domain.trial import Observation, ParameterValue, Trial, TrialState
 
 
@@ -58,7 +60,7 @@ def knowledge(state: CampaignState, spec: CampaignSpec, trial_id: int | None = N
     """What may be known when a trial is proposed: None for the next one, else one that waits.
 
     Of a trial that waits, the proposal does not know the parameters so far, nor those that wait
-    behind it: they will be proposed anew after it.
+    behind it: they will be proposed anew after it. Of a realignment it knows nothing.
     """
     number = state.next_trial if trial_id is None else trial_id
     behind = {
@@ -67,10 +69,10 @@ def knowledge(state: CampaignState, spec: CampaignSpec, trial_id: int | None = N
         if trial.trial_id >= number and may_improve(trial)
     }
     known = {one: trial for one, trial in state.trials.items() if one not in behind}
-    observations = tuple(trial.observation for trial in known.values())
+    measured = (trial.observation for trial in known.values() if trial.source != REALIGN)
     return Knowledge(
         spec=spec,
-        observations=observations,
+        observations=tuple(as_told(measured, state, spec)),
         trial_id=number,
         seed=seed_for(spec.optimizer.seed, number),
         basis=state.last_id,

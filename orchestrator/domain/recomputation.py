@@ -13,6 +13,8 @@ from typing import Any
 
 from orchestrator.domain import events as ev
 from orchestrator.domain.proposal import Knowledge, knowledge
+from orchestrator.domain.realignment import REALIGN
+from orchestrator.domain.sentinels import SENTINEL
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.domain.trial import Outcome, ParameterValue
@@ -65,7 +67,7 @@ class Question:
     @property
     def is_given(self) -> bool:
         """True when nothing computed it."""
-        return self.event.source in ("person", "agent", "sentinel")
+        return self.event.source in ("person", "agent", SENTINEL, REALIGN)
 
 
 @dataclass(frozen=True, slots=True)

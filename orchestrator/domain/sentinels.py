@@ -1,7 +1,7 @@
 """Sentinel trials: a fixed point measured again and again tells whether the instrument drifts.
 
-The reference is the mean of the first sentinels; a later one is judged by its distance from it. All
-of it follows from the log, so that who reads it finds the same.
+The reference is the mean of the first good sentinels; a later one is judged by its distance from
+it. All of it follows from the log, so that who reads it finds the same.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.state import CampaignState, CampaignStatus
+from orchestrator.domain.realignment import REALIGN
+from orchestrator.domain.state import CampaignState
 from orchestrator.domain.trial import Outcome, Trial, TrialState
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ SENTINEL = "sentinel"
 
 ENOUGH = 3
 """Sentinels whose scatter stands for a standard error that the reducer does not give."""
+
+ROUNDING = 1e-12
+"""Relative distance that is none, whatever sigma is: equal numbers scatter by 0, and their mean may
+differ from them by a rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,43 +45,66 @@ class Judged:
 def is_due(state: CampaignState, spec: CampaignSpec) -> bool:
     """True when the next trial should be a sentinel.
 
-    That is the first trial, one after so many others, and one after a hold: a beam that comes back
-    may have moved.
+    That is the first trial, one after so many others, the first after a hold (a beam that comes
+    back may have moved), and the first after a realignment.
     """
     if spec.sentinel is None:
         return False
-    last = next((one for one in _backwards(state) if one.source == SENTINEL), None)
-    if last is None or state.next_trial - last.trial_id > spec.sentinel.every:
+    last = next((one for one in _backwards(state) if one.source in (SENTINEL, REALIGN)), None)
+    if last is None or last.source == REALIGN:
         return True
-    return state.resumed_at is not None and state.resumed_at > (last.proposed_at or 0.0)
+    if state.next_trial - last.trial_id > spec.sentinel.every:
+        return True
+    if last.state is TrialState.QUEUED:
+        return False  # whatever has happened, it is measured after it
+    since = last.started_at or last.proposed_at or 0.0
+    return state.resumed_at is not None and state.resumed_at > since
 
 
 def _backwards(state: CampaignState) -> Sequence[Trial]:
     return [state.trials[number] for number in range(len(state.trials), 0, -1)]
 
 
-def judged(state: CampaignState, spec: CampaignSpec) -> list[Judged]:
-    """The measured sentinels that can be judged, in the order of their measurement."""
+def watched(sentinel: SentinelSpec, spec: CampaignSpec) -> str:
+    """The outcome by which sentinels are judged."""
+    return sentinel.outcome or next(iter(spec.objectives))
+
+
+def measured(state: CampaignState, spec: CampaignSpec) -> list[tuple[Trial, Judged | None]]:
+    """Every measured sentinel by its number, whenever its outcome came, with the verdict on it.
+
+    None for one that makes the reference and cannot be judged by it yet: the first, and without
+    standard errors the first ``ENOUGH``. One that is off makes no reference.
+    """
     if spec.sentinel is None:
         return []
-    name = spec.sentinel.outcome or next(iter(spec.objectives))
+    sentinel, name = spec.sentinel, watched(spec.sentinel, spec)
+    reference: list[Outcome] = []
+    found: list[tuple[Trial, Judged | None]] = []
     known = [one for one in state.measured if one.source == SENTINEL and name in one.outcomes]
-    found = (
-        _judged(spec.sentinel, trial, name, known[:place]) for place, trial in enumerate(known)
-    )
-    return [one for one in found if one is not None]
+    for trial in sorted(known, key=lambda one: one.trial_id):
+        verdict = _judged(sentinel, trial, name, reference)
+        found.append((trial, verdict))
+        if len(reference) < sentinel.first and (verdict is None or verdict.is_good):
+            reference.append(trial.outcomes[name])
+    return found
+
+
+def judged(state: CampaignState, spec: CampaignSpec) -> list[Judged]:
+    """The measured sentinels that can be judged, by their numbers."""
+    return [verdict for _, verdict in measured(state, spec) if verdict is not None]
 
 
 def _judged(
-    sentinel: SentinelSpec, trial: Trial, name: str, before: Sequence[Trial]
+    sentinel: SentinelSpec, trial: Trial, name: str, first: Sequence[Outcome]
 ) -> Judged | None:
-    """The sentinel beside those before it; None when they do not tell yet how it scatters."""
-    first = [one.outcomes[name] for one in before[: sentinel.first]]
+    """The sentinel beside its reference; None when that does not tell yet how it scatters."""
     now = trial.outcomes[name]
     if not first or (sigma := _sigma(now, first)) is None:
         return None
     reference = fmean(one.mean for one in first)
-    is_good = abs(now.mean - reference) <= sentinel.sigmas * sigma
+    is_same = math.isclose(now.mean, reference, rel_tol=ROUNDING)
+    is_good = is_same or abs(now.mean - reference) <= sentinel.sigmas * sigma
     return Judged(trial, now.mean, reference, sigma, is_good)
 
 
@@ -93,43 +121,6 @@ def _sigma(now: Outcome, first: Sequence[Outcome]) -> float | None:
     if len(first) < ENOUGH:
         return None
     return stdev(one.mean for one in first) * math.sqrt(1 + 1 / len(first))
-
-
-def doubtful(state: CampaignState, spec: CampaignSpec) -> dict[int, str]:
-    """Suspect data: trials between the last good sentinel and one off its band, with the reason."""
-    found: dict[int, str] = {}
-    good = 0
-    for one in judged(state, spec):
-        number = one.trial.trial_id
-        if one.is_good:
-            good = number
-            continue
-        reason = f"suspect data: {drift_words(one)}"
-        for between in range(good + 1, number):
-            if state.trials[between].source != SENTINEL:
-                found.setdefault(between, reason)
-    return found
-
-
-def drift(state: CampaignState, spec: CampaignSpec) -> str | None:
-    """Why the campaign should wait for a person; None when the newest sentinel is good.
-
-    What a person has looked at is not told again: the next sentinel is.
-    """
-    verdicts = judged(state, spec)
-    if not verdicts or verdicts[-1].is_good or state.status is not CampaignStatus.RUNNING:
-        return None
-    newest = verdicts[-1]
-    if state.resumed_at is not None and state.resumed_at >= (newest.trial.measured_at or 0.0):
-        return None
-    good = next((one.trial.trial_id for one in reversed(verdicts) if one.is_good), None)
-    since = "ever" if good is None else f"since the last good one, trial {good}"
-    doubted = [one for one in doubtful(state, spec) if one > (good or 0)]
-    measured = [one for one in doubted if state.trials[one].state is TrialState.MEASURED]
-    return (
-        f"{drift_words(newest)}; {len(measured)} trial{'' if len(measured) == 1 else 's'} measured "
-        f"{since} {'is' if len(measured) == 1 else 'are'} suspect data"
-    )
 
 
 def drift_words(one: Judged) -> str:

@@ -9,13 +9,17 @@ from orchestrator.domain.accounting import PARTS, times
 from orchestrator.domain.events import iso
 from orchestrator.domain.honesty import honesty
 from orchestrator.domain.overlap import overlap, sequential
+from orchestrator.domain.sentinels import SENTINEL
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.domain.stopping import best_trials
+from orchestrator.domain.suspect_data import doubtful, drifts
 from orchestrator.domain.trial import Trial
 
 _HEAD = ("trial_id", "state", "attempts", "source")
 _TAIL = ("run_uid", "proposed_at", "started_at", "measured_at")
+_WITH_SENTINELS = ("suspect_data", "drift")
+"""Columns of a campaign that has sentinels."""
 
 
 def summary(log: Sequence[ev.Event]) -> dict[str, Any]:
@@ -24,7 +28,8 @@ def summary(log: Sequence[ev.Event]) -> dict[str, Any]:
     ``best`` is the best measured feasible trial, a list of the undominated ones with several
     objectives, None when there is none. Times are seconds; those of ``accounting.PARTS`` add up to
     ``span_s``. What a sequential loop would have cost is an estimate, None without a model-based
-    trial; ``honesty`` is None until a model has recorded one.
+    trial; ``honesty`` is None until a model has recorded one. ``suspect_data`` are the numbers of
+    trials measured while a sentinel was off.
     """
     state = fold(log)
     spec = CampaignSpec.from_data(state.spec)
@@ -45,6 +50,7 @@ def summary(log: Sequence[ev.Event]) -> dict[str, Any]:
         "budget_trials": spec.budget.trials,
         "trials": state.counts(),
         "best": _best(state, spec),
+        "suspect_data": sorted(doubtful(state, spec)),
         "idle_fraction": spent.idle_fraction,
         "idle_fraction_sequential": estimate[0],
         "instrument_busy_s": spent.instrument_busy_s,
@@ -85,7 +91,11 @@ def _point(trial: Trial) -> dict[str, Any]:
 def columns(state: CampaignState, spec: CampaignSpec) -> list[str]:
     """Columns of the results table, in order."""
     outcomes = [column for name in _outcomes(state, spec) for column in (name, f"{name}_sem")]
-    return [*_HEAD, *spec.parameters, *outcomes, *_TAIL]
+    return [*_HEAD, *spec.parameters, *outcomes, *_tail(spec)]
+
+
+def _tail(spec: CampaignSpec) -> tuple[str, ...]:
+    return _TAIL if spec.sentinel is None else (*_TAIL, *_WITH_SENTINELS)
 
 
 def _outcomes(state: CampaignState, spec: CampaignSpec) -> list[str]:
@@ -94,7 +104,7 @@ def _outcomes(state: CampaignState, spec: CampaignSpec) -> list[str]:
     What else a reducer gave is left out when its name is taken by another column.
     """
     measured = [name for trial in state.trials.values() for name in trial.outcomes]
-    taken = {*_HEAD, *spec.parameters, *_TAIL}
+    taken = {*_HEAD, *spec.parameters, *_tail(spec)}
     names: list[str] = []
     for name in dict.fromkeys([*spec.outcome_names, *measured]):
         if taken.isdisjoint(own := {name, f"{name}_sem"}):
@@ -104,8 +114,13 @@ def _outcomes(state: CampaignState, spec: CampaignSpec) -> list[str]:
 
 
 def rows(state: CampaignState, spec: CampaignSpec) -> list[Mapping[str, Any]]:
-    """One row for each trial, by trial id; None where there is nothing."""
+    """One row for each trial, by trial id; None where there is nothing.
+
+    ``drift`` is how far the watched outcome of a trial was probably off; the outcome itself is as
+    it was measured.
+    """
     names, outcomes = columns(state, spec), _outcomes(state, spec)
+    drifted = drifts(state, spec)
     table: list[Mapping[str, Any]] = []
     for trial in state.trials.values():
         row: dict[str, Any] = dict.fromkeys(names)
@@ -123,5 +138,9 @@ def rows(state: CampaignState, spec: CampaignSpec) -> list[Mapping[str, Any]]:
         for name in trial.outcomes.keys() & outcomes:
             outcome = trial.outcomes[name]
             row |= {name: outcome.mean, f"{name}_sem": outcome.sem}
+        if trial.trial_id in drifted:
+            row["drift"] = drifted[trial.trial_id].amount
+            is_data = trial.source != SENTINEL
+            row["suspect_data"] = drifted[trial.trial_id].reason if is_data else None
         table.append(row)
     return table

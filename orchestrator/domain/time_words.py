@@ -1,4 +1,4 @@
-"""Where a campaign's time went, and what its optimizer was worth, in a few lines for people."""
+"""Where a campaign's time went, and what its optimizer and data are worth, for people."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,9 +17,12 @@ _PARTS = {
 }
 """Parts of the span in the order in which they are told; the first two always are."""
 
+MOST_NAMED = 10
+"""Trials whose numbers are told; the table has all."""
+
 
 def time_lines(summary: Mapping[str, Any]) -> list[str]:
-    """What a campaign's summary says of its time, its proposals and its optimizer.
+    """What a campaign's summary says of its time, its proposals, its optimizer and its data.
 
     Empty before the first result.
     """
@@ -29,6 +32,8 @@ def time_lines(summary: Mapping[str, Any]) -> list[str]:
     told = [f"proposals: {', '.join(proposals)}"] if proposals else []
     if summary["honesty"] is not None:
         told.append(f"optimizer: {summary['honesty']['sentence']}")
+    if summary["suspect_data"]:
+        told.append(_doubted(summary))
     return [_spent(summary), _idle(summary), *told]
 
 
@@ -65,3 +70,11 @@ def _proposals(summary: Mapping[str, Any]) -> Iterator[str]:
 def _percent(value: float) -> str:
     """``0.0 %``, ``< 0.1 %``, ``3.4 %``."""
     return "< 0.1 %" if 0 < value < 0.001 else f"{100 * value:.1f} %"
+
+
+def _doubted(summary: Mapping[str, Any]) -> str:
+    doubted: list[int] = summary["suspect_data"]
+    named = ", ".join(map(str, doubted[:MOST_NAMED])) + ", ..." * (len(doubted) > MOST_NAMED)
+    points: list[Any] = [summary["best"]] if isinstance(summary["best"], dict) else summary["best"]
+    among = "; the best is among them" * any(one["trial_id"] in doubted for one in points or ())
+    return f"suspect data, measured while a sentinel was off: trial {named}{among}"

@@ -21,10 +21,13 @@ def disagreements(campaign: CampaignSpec, instrument: InstrumentSpec) -> list[Pr
 
 
 def _plan_problems(campaign: CampaignSpec, instrument: InstrumentSpec) -> Iterator[Problem]:
-    has_startup = any(source.startup for source in instrument.sources)
-    if campaign.plan.name.startswith("startup:") and not has_startup:
-        message = f"instrument {instrument.name!r} has no startup under 'from'"
-        yield Problem("plan.name", message)
+    if any(source.startup for source in instrument.sources):
+        return
+    realignment = campaign.sentinel and campaign.sentinel.realignment
+    for place, plan in (("plan", campaign.plan), ("sentinel.then.realign", realignment)):
+        if plan is not None and plan.name.startswith("startup:"):
+            message = f"instrument {instrument.name!r} has no startup under 'from'"
+            yield Problem(f"{place}.name", message)
 
 
 def _shared(

@@ -95,9 +95,16 @@ def test_watch_for_drift(tmp_path: Path) -> None:
     page.type(page.console[1], 3, 0)
 
 
+def test_realign_by_a_plan(tmp_path: Path) -> None:
+    page = Page("how-to/samples-and-sentinels.md", tmp_path)
+    write(tmp_path, "realigned.yaml", page.yaml[2])
+    write(tmp_path / "mylab", "aligning.py", page.python[2])
+    page.type(page.console[2], 0)
+
+
 def test_reduce_elsewhere(tmp_path: Path) -> None:
     page = Page("how-to/samples-and-sentinels.md", tmp_path)
-    write(tmp_path, "elsewhere.yaml", page.yaml[2])
+    write(tmp_path, "elsewhere.yaml", page.yaml[3])
     with page.start("labwright run elsewhere.yaml") as running:
         wait_for(lambda: count(page.data_dir, "acquired"), "the trial waits for its outcome")
         delivery = page.bash[1].replace("labwright", LABWRIGHT)

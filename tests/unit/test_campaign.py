@@ -25,9 +25,12 @@ from orchestrator.domain.errors import (
     Unusable,
 )
 from orchestrator.domain.proposal import Knowledge, Suggestion
+from orchestrator.domain.realignment import KEY, NO_DATA, REALIGN
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.trial import Outcome, TrialState
+from orchestrator.evidence import settle_left_over
+from orchestrator.follow import delivered
 from orchestrator.ports import (
     Ask,
     Evidence,
@@ -1040,3 +1043,88 @@ def test_a_result_whose_lease_ended_is_found_by_the_next_attempt(lab: Lab) -> No
     _recover(lab)
     trial = fold(lab.ledger.events(ID)).trials[1]
     assert (trial.state, len(lab.executor.requests)) == (TrialState.MEASURED, 1)  # type: ignore[attr-defined]
+
+
+def test_a_realignment_is_a_trial_with_its_own_plan(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = spec(
+        parameters={
+            "x": {"device": "x", "range": [0, 1], "unit": "mm"},
+            "seconds": {"arg": "exposure_s", "range": [1, 2]},
+        },
+        sentinel={
+            "at": {"x": 0.5, "seconds": 1.5},
+            "every": 1,
+            "then": {"realign": {"name": "align"}},
+        },
+        budget={"trials": 7},
+        reduce={"where": "external"},
+    )
+    requests: list[PlanRequest] = lab.executor.requests  # type: ignore[attr-defined]
+
+    def reduce(campaign: CampaignSpec, documents: str) -> Reduction:
+        assert campaign.plan.name == "align", "the others are reduced elsewhere"
+        return Reduction({}, NO_DATA)
+
+    def deliver() -> None:
+        state = fold(lab.ledger.events(ID))
+        is_aligned = any(one.source == REALIGN for one in state.trials.values())
+        for one in state.in_state(TrialState.ACQUIRED):
+            y = Outcome(1.0 if is_aligned or one.trial_id < 3 else 9.0, 0.1)
+            lab.ledger.settle(ID, ev.Measured(trial_id=one.trial_id, outcomes={"y": y}))
+
+    monkeypatch.setattr(lab.reducer, "reduce", reduce)
+    open_campaign(lab, campaign)
+    deciding = threading.Thread(target=decide, args=(lab, ID), daemon=True)
+    deciding.start()
+    while deciding.is_alive():
+        if not execute(lab, ID, campaign):
+            deciding.join(0.002)
+        deliver()
+    state = fold(lab.ledger.events(ID))
+    trials = state.trials.values()
+    sources = ["sentinel", "initial", "sentinel", "realign", "sentinel", "fallback", "sentinel"]
+    assert [one.source for one in trials] == sources
+    assert (state.status, state.trials[4].state) == (CampaignStatus.DONE, TrialState.INVALID)
+    assert state.trials[4].reason == NO_DATA
+    own, other = requests[3], requests[2]
+    assert (own.campaign.plan.name, own.settings, own.arguments) == ("align", {"x": 0.5}, {})
+    assert own.metadata["parameters"] == {"x": 0.5, "seconds": 1.5}
+    assert own.metadata[KEY] is True
+    assert (other.campaign.plan.name, other.arguments) == ("count", {"exposure_s": 1.5})
+    assert KEY not in other.metadata
+
+
+ALIGNED: dict[str, Any] = {
+    "reduce": {"where": "external"},
+    "sentinel": {"at": {"x": 0.5}, "every": 1, "then": {"realign": {"name": "align"}}},
+}
+
+
+def test_a_realignment_that_was_left_acquired_waits_for_no_reducer_elsewhere(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = spec(**ALIGNED)
+    monkeypatch.setattr(lab.reducer, "reduce", lambda *_: Reduction({}, NO_DATA))
+    open_campaign(lab, campaign)
+    for number, source in ((1, "sentinel"), (2, REALIGN)):
+        lab.ledger.propose(
+            ID,
+            ev.Proposed(trial_id=number, parameters={"x": 0.5}, source=source, basis="0", seed=0),
+        )
+        assert execute_beside(lab, ID, campaign, lambda *_: None)
+    settle_left_over(lab, lambda _, reduction: reduction())
+    states = [one.state for one in fold(lab.ledger.events(ID)).trials.values()]
+    assert states == [TrialState.ACQUIRED, TrialState.INVALID]
+
+
+def test_a_sentinel_on_disk_is_not_taken_for_a_realignment_at_the_same_point() -> None:
+    def proposed(source: str) -> ev.Proposed:
+        return ev.Proposed(trial_id=2, parameters={"x": 0.5}, source=source, basis="0", seed=0)
+
+    acquired = ev.Acquired(trial_id=2, attempt=1, run_uid="u", documents="d", sha256="s")
+    kept = [Result(proposed("sentinel"), acquired, 1)]
+    assert delivered(kept, proposed("sentinel")) is acquired
+    assert delivered(kept, proposed("model")) is acquired
+    assert delivered(kept, proposed(REALIGN)) is None

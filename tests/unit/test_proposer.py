@@ -425,3 +425,53 @@ def test_the_budget_holds_for_points_that_stand_in(campaign: Made, thinker: Thin
     thinker.is_thinking = False
     one.steps()
     assert len(one.state.trials) == 2
+
+
+def test_a_realignment_comes_before_a_thought_that_is_under_way(
+    campaign: Made, thinker: Thinker
+) -> None:
+    align = {"realign": {"name": "align"}}
+    one = campaign(1, sentinel={"at": {"x": 0.5}, "every": 2, "then": align})
+
+    def measured(number: int, y: float) -> None:
+        lease = one.lease()
+        assert lease.trial_id == number
+        one.steps()  # what comes next is thought about while it runs
+        one.acquire(lease)
+        event = ev.Measured(trial_id=number, outcomes={"y": Outcome(y, 0.1)})
+        one.lab.ledger.settle(ID, event)
+
+    thinker.is_thinking = False
+    one.steps()
+    for number, y in ((1, 0.5), (2, 0.6), (3, 0.7)):
+        measured(number, y)
+        one.steps()
+    assert one.trial(4).source == "sentinel"
+    thinker.is_thinking = True
+    measured(4, 5.0)
+    assert thinker.asked[-1].trial_id == 5, "asked for, and not answered"
+    one.steps()
+    realigns = one.trial(5)
+    assert (realigns.source, realigns.parameters) == ("realign", {"x": 0.5})
+    assert "sentinel trial 4 gave 5" in str(realigns.details["because"])
+    one.lease()
+    one.steps()
+    assert one.trial(6).source == "sentinel"
+
+
+def test_a_sentinel_does_not_wait_for_a_thought(campaign: Made, thinker: Thinker) -> None:
+    """With a model that never answers the worker lives on space-filling points, and is watched."""
+    one = campaign(1, sentinel={"at": {"x": 0.5}, "every": 2})
+    one.steps()
+    for _ in range(7):
+        one.measure()
+        one.steps()
+    assert [one.trial(n).source for n in range(1, 9)] == [
+        "sentinel",
+        *("fallback", "fallback", "sentinel"),
+        *("fallback", "fallback", "sentinel"),
+        "fallback",
+    ]
+    thinker.is_thinking = False
+    one.steps()
+    assert one.trial(8).asked_for == 2, "the answer serves a later trial"

@@ -192,3 +192,16 @@ def test_what_a_module_prints_goes_to_standard_error(tmp_path, monkeypatch, caps
     monkeypatch.syspath_prepend(tmp_path)
     find_plan("printing_lab.plan")
     assert capsys.readouterr() == ("", "printed by the lab's code: hello\n")
+
+
+def test_the_plan_that_realigns_must_fit_too(lab_code):
+    def found(name, **args):
+        then = {"realign": {"name": name, "args": args}}
+        return problems(sentinel={"at": {"exposure": 1}, "every": 5, "then": then})
+
+    assert found("ourlab.laser.unmeasured", detector="d") == {}
+    assert "has no 'unmeasurd'" in found("ourlab.laser.unmeasurd")["sentinel.then.realign.name"]
+    lacks = found("ourlab.laser.unmeasured")["sentinel.then.realign.args"]
+    assert lacks == "the plan needs the argument 'detector'"
+    unknown = found("ourlab.laser.unmeasured", detector="d", gain=2.0)
+    assert "no argument 'gain'" in unknown["sentinel.then.realign.args.gain"]

@@ -6,8 +6,10 @@ import pytest
 
 from orchestrator.adapters.reducer import DocumentReducer
 from orchestrator.domain.errors import ReductionError
+from orchestrator.domain.realignment import KEY, NO_DATA
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.trial import Outcome
+from orchestrator.ports import Reduction
 from plans.outcomes import outcomes
 from tests.unit.adapters.test_run_documents import DESCRIPTOR, START, STOP, event, written
 
@@ -192,3 +194,9 @@ def test_names_and_units_are_text(reduce, given, message):
 
 def test_same_documents_give_the_same_outcomes(reduce):
     assert reduce(GOOD) == reduce(GOOD)
+
+
+def test_a_realignment_is_no_data_whatever_it_measured(reduce, tmp_path):
+    (tmp_path / "1.jsonl").unlink()
+    written(tmp_path / "1.jsonl", ("start", {**START[1], KEY: True}), DESCRIPTOR, event(), STOP)
+    assert reduce(GOOD, valid=["depth >= 100"]) == Reduction({}, NO_DATA)

@@ -4,8 +4,10 @@ import pytest
 from pydantic import ValidationError
 
 from orchestrator.domain import events as ev
-from orchestrator.domain.sentinels import doubtful, drift, is_due, judged
+from orchestrator.domain.drift import needs_person
+from orchestrator.domain.sentinels import is_due, judged
 from orchestrator.domain.spec import CampaignSpec
+from orchestrator.domain.suspect_data import doubtful
 from orchestrator.domain.trial import Outcome
 from tests.unit.domain.builders import campaign, opened, proposed, run, state_of
 
@@ -70,10 +72,18 @@ def test_without_them_the_scatter_of_the_first_three_is_the_measure():
     assert found[1].sigma == pytest.approx(0.1 * (4 / 3) ** 0.5)
 
 
+def test_equal_readings_are_good_whatever_their_mean_is_rounded_to():
+    values = [0.7157437234663819, 9, 9] * 11  # six of them have another mean
+    found = judged(state_of(*course(*values)), watched(first=10))
+    assert len(found) == 8
+    assert {one.sigma for one in found} == {0.0}
+    assert all(one.is_good for one in found)
+
+
 def test_drift_doubts_what_was_measured_since_the_last_good_sentinel():
     state = state_of(*course(1.0, 9, 9, 1.0, 9, 9, 2.0, sem=0.1))
     assert sorted(doubtful(state, watched())) == [5, 6]
-    why = drift(state, watched())
+    why = needs_person(state, watched())
     assert why is not None
     assert why.startswith("sentinel trial 7 gave 2, 8.2 sigma from its reference 1; 2 trials")
     assert why.endswith("measured since the last good one, trial 4 are suspect data")
@@ -81,19 +91,19 @@ def test_drift_doubts_what_was_measured_since_the_last_good_sentinel():
 
 def test_what_a_person_has_looked_at_is_not_told_again():
     happened = course(1.0, 9, 9, 2.0, sem=0.1)
-    assert drift(state_of(*happened), watched())
+    assert needs_person(state_of(*happened), watched())
     looked = [*happened, ev.NeedsPerson(by="sentinel", reason="drift"), ev.Resumed(by="ada")]
     state = state_of(*looked)
-    assert drift(state, watched()) is None
+    assert needs_person(state, watched()) is None
     assert is_due(state, watched()), "the next one tells whether it helped"
-    assert drift(state_of(*looked, *trial(5, 2.0, sem=0.1, sentinel=True)), watched())
+    assert needs_person(state_of(*looked, *trial(5, 2.0, sem=0.1, sentinel=True)), watched())
 
 
 def test_no_drift_without_a_measure_or_while_held():
-    assert drift(state_of(*course(1.0, 9, 9, 5.0)), watched()) is None
+    assert needs_person(state_of(*course(1.0, 9, 9, 5.0)), watched()) is None
     held = state_of(*course(1.0, 9, 9, 5.0, sem=0.1), ev.Paused(by="ada"))
-    assert drift(held, watched()) is None
-    assert drift(state_of(opened(), proposed(1)), campaign()) is None
+    assert needs_person(held, watched()) is None
+    assert needs_person(state_of(opened(), proposed(1)), campaign()) is None
 
 
 @pytest.mark.parametrize(
@@ -104,7 +114,8 @@ def test_no_drift_without_a_measure_or_while_held():
         ({"band": "3"}, "write for example '3 sigma'"),
         ({"band": "0 sigma"}, "no band"),
         ({"outcome": "w"}, "'w' is no objective"),
-        ({"then": "correct"}, "Input should be 'pause'"),
+        ({"then": "stop"}, "Input should be 'pause' or 'correct'"),
+        ({"then": {"realign": "align"}}, "realign"),
         ({"every": 0}, "greater than or equal to 1"),
     ],
 )

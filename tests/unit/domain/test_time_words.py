@@ -17,6 +17,7 @@ QUIET = {
     "superseded": 0,
     "fallbacks": 0,
     "honesty": None,
+    "suspect_data": [],
 }
 
 
@@ -60,3 +61,13 @@ def test_an_optimizer_that_is_no_better_than_random_is_named():
 @pytest.mark.parametrize("part", PARTS)
 def test_every_part_has_words(part):
     assert len(time_lines({**QUIET, part: 50.0})[0]) > 40
+
+
+def test_suspect_data_are_named():
+    best = {"trial_id": 7}
+    (*_, told) = time_lines({**QUIET, "suspect_data": [6, 7], "best": best})
+    assert told == (
+        "suspect data, measured while a sentinel was off: trial 6, 7; the best is among them"
+    )
+    (*_, told) = time_lines({**QUIET, "suspect_data": list(range(20, 40)), "best": [best]})
+    assert told.endswith("trial 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, ...")

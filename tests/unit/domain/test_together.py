@@ -128,3 +128,11 @@ def test_everything_is_told_at_once():
         "parameters.b.device",
         "parameters.c.device",
     }
+
+
+def test_a_plan_of_the_startup_that_realigns_needs_a_startup():
+    then = {"realign": {"name": "startup:align"}}
+    one = campaign(sentinel={"at": {"x": 5.0}, "every": 5, "then": then})
+    (problem,) = disagreements(one, instrument())
+    assert problem.place == "sentinel.then.realign.name"
+    assert "has no startup under 'from'" in problem.message

@@ -18,6 +18,7 @@ try:
     time.sleep(10)
 except SystemExit:
     print("left", flush=True)
+    os._exit(0)  # at once: the next word would reach an interpreter that is half gone
 """
 
 

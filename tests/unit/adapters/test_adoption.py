@@ -129,9 +129,9 @@ def test_a_startup_that_takes_too_long_is_told_with_its_line(tmp_path: Path) -> 
         (f"factory: {HERE}, use: [gives_none]", "use.0: .*gives a NoneType, no device"),
         (
             f"factory: {HERE}, use: [raises]",
-            r"use.0: OSError: no network \(.*adoption_lab.py:106\)",
+            r"use.0: OSError: no network \(.*adoption_lab.py:105\)",
         ),
-        (f"factory: '{HERE}:raises', use: [stage]", r"factory: OSError: no network \(.*py:106\)"),
+        (f"factory: '{HERE}:raises', use: [stage]", r"factory: OSError: no network \(.*py:105\)"),
         (f"factory: '{HERE}:gives_none', use: [stage]", "factory: .* gives a NoneType, no devices"),
         (f"factory: '{HERE}:make_lsit', use: [stage]", "factory: no 'make_lsit' in .*make_list"),
     ],

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from orchestrator.domain.errors import Problem, near
+from orchestrator.domain.queueserver_rules import PLANS
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec, ParameterSpec
 
 
@@ -24,6 +25,13 @@ def _plan_problems(campaign: CampaignSpec, instrument: InstrumentSpec) -> Iterat
     has_startup = any(source.startup for source in instrument.sources)
     if campaign.plan.name.startswith("startup:") and not has_startup:
         message = f"instrument {instrument.name!r} has no startup under 'from'"
+        yield Problem("plan.name", message)
+    is_theirs = campaign.plan.name.startswith(PLANS)
+    if instrument.queueserver is not None and not is_theirs:
+        message = f"instrument {instrument.name!r} has a queueserver, which runs its own plans"
+        yield Problem("plan.name", f"{message}: write {PLANS}NAME")
+    if instrument.queueserver is None and is_theirs:
+        message = f"instrument {instrument.name!r} has no 'queueserver'"
         yield Problem("plan.name", message)
 
 

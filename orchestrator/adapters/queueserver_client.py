@@ -29,7 +29,7 @@ class QueueserverClient:
 
     def __init__(self, where: QueueserverSpec) -> None:
         self._where = where
-        self._context = zmq.Context()
+        self._context: zmq.Context[Any] | None = None
         self._socket: zmq.Socket[bytes] | None = None
         self._lock = threading.Lock()
 
@@ -58,7 +58,9 @@ class QueueserverClient:
         """Ask nothing more."""
         with self._lock:
             self._drop()
-            self._context.term()
+            if self._context is not None:
+                self._context.term()
+            self._context = None
 
     def _exchange(self, question: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -76,6 +78,7 @@ class QueueserverClient:
             raise
 
     def _connect(self) -> "zmq.Socket[bytes]":
+        self._context = self._context or zmq.Context()
         socket = self._context.socket(zmq.REQ)
         socket.setsockopt(zmq.LINGER, 0)
         if self._where.public_key is not None:

@@ -68,9 +68,8 @@ class Item:
             answer = client.ask("queue_item_execute", item=item, **who)
             return cls(client, str(answer["item"]["item_uid"]))
         except Refused as error:
-            # Between the look whether it is idle and this, somebody else was faster.
-            is_busy = "idle" in str(error).lower()
-            reason = "interrupted" if is_busy else "plan_failed"
+            # Between the look whether it is idle and this, somebody else may have been faster.
+            reason = "interrupted" if _is_busy(client) else "plan_failed"
             raise PlanFailed(f"the queueserver refused the item: {error}", reason) from error
         except NoAnswer as error:
             return cls(client, _uid_after_all(client, item, error))
@@ -121,9 +120,10 @@ class Item:
         Only a plan that is paused can be ended; the RunEngine aborts one that cannot be paused.
         """
         try:
+            await_status(self._client, lambda s: s["manager_state"] != "starting_queue", grace_s)
             with contextlib.suppress(Refused):  # it is paused already, or over
                 self._client.ask("re_pause", option="immediate")
-            await_status(self._client, lambda s: s["manager_state"] != "executing_queue", grace_s)
+            await_status(self._client, lambda s: s["manager_state"] in ("paused", "idle"), grace_s)
             if self._client.status()["running_item_uid"] == self._uid:
                 self._client.ask("re_halt" if halt else "re_abort")
             await_status(self._client, self._is_over, grace_s)
@@ -159,6 +159,13 @@ class Item:
                         return dict(item["result"])
             time.sleep(POLL_S)
         raise PlanFailed("the queueserver's history lacks the item: was it cleared?", GONE)
+
+
+def _is_busy(client: QueueserverClient) -> bool:
+    try:
+        return client.status()["manager_state"] != "idle"
+    except NoAnswer:
+        return False
 
 
 def _uid_after_all(client: QueueserverClient, item: Mapping[str, Any], why: NoAnswer) -> str:

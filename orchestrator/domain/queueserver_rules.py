@@ -40,6 +40,7 @@ NOT_HELD = (
     "what the plan commands beside that, real axes, steps, rates and the way between two points",
     "budgets of dose or reagent",
     "that a device is where it was sent, and that the limits of its IOC are no wider",
+    "that nothing is done twice when somebody pauses a plan and resumes it",
     "conditions, quiet and park: the queueserver's own suspenders and the plan's own clean-up",
 )
 """What of it does not."""

@@ -26,6 +26,11 @@ HERE = Path(__file__).parent
 ENVIRONMENT = Path(sys.prefix).with_name(f"{Path(sys.prefix).name}-queueserver")
 """Where ``make`` installs the queueserver."""
 START_S = 60.0
+PERMISSIONS = """
+user_groups:
+  root: {{allowed_plans: [null], allowed_devices: [null], allowed_functions: [null]}}
+  primary: {{allowed_plans: [{plans}], allowed_devices: [null], allowed_functions: []}}
+"""
 
 
 class Beamline:
@@ -34,10 +39,21 @@ class Beamline:
     Args:
         folder: for its files.
         encrypted: True to have the manager's control connection encrypted.
+        startup: the script that makes devices and plans.
+        plans: regular expression of the names of plans that users may run.
     """
 
-    def __init__(self, folder: Path, *, encrypted: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        encrypted: bool = False,
+        startup: Path = HERE / "startup.py",
+        plans: str = "^measure|^count$|^raises|^blocks$|^three_runs|^moves_only",
+    ) -> None:
         self.folder = folder
+        self._startup = startup
+        self._plans = plans
         self.witness = folder / "witness.jsonl"
         redis, control, inward, outward = (_free_port() for _ in range(4))
         public, secret = (key.decode() for key in zmq.curve_keypair())
@@ -46,11 +62,18 @@ class Beamline:
             documents=f"tcp://127.0.0.1:{outward}",
             public_key=public if encrypted else None,
         )
-        self._inward = f"127.0.0.1:{inward}"
+        self.inward = f"127.0.0.1:{inward}"
         self._secret = secret if encrypted else None
         self._redis = f"127.0.0.1:{redis}"
         self._processes: list[subprocess.Popen[bytes]] = []
         self.client = QueueserverClient(self.spec)
+
+    @classmethod
+    def at(cls, folder: Path, spec: QueueserverSpec) -> Self:
+        """One that another process has started."""
+        found = cls(folder)
+        found.spec = spec
+        return found
 
     def __enter__(self) -> Self:
         try:
@@ -114,14 +137,17 @@ class Beamline:
         self.folder.mkdir(parents=True, exist_ok=True)
         port = self._redis.rpartition(":")[2]
         self._start([str(_binary()), "--port", port, "--bind", "127.0.0.1", "--save", ""])
-        proxy = ["--in-address", f"tcp://{self._inward}", "--out-address", self.spec.documents]
+        proxy = ["--in-address", f"tcp://{self.inward}", "--out-address", self.spec.documents]
         self._start([_program("bluesky-0MQ-proxy"), *proxy])
-        lists = ["--user-group-permissions", str(HERE / "permissions.yaml")]
+        (self.folder / "permissions.yaml").write_text(
+            PERMISSIONS.format(plans=json.dumps(f":{self._plans}"))
+        )
+        lists = ["--user-group-permissions", str(self.folder / "permissions.yaml")]
         lists += ["--existing-plans-devices", str(self.folder / "lists.yaml")]
         self._start(
             [
                 _program("start-re-manager"),
-                *("--startup-script", str(HERE / "startup.py"), *lists),
+                *("--startup-script", str(self._startup), *lists),
                 *("--redis-addr", self._redis, "--zmq-control-addr", self.spec.control),
                 *("--zmq-info-addr", f"tcp://127.0.0.1:{_free_port()}"),
             ]
@@ -130,7 +156,7 @@ class Beamline:
         self.open_environment()
 
     def _start(self, command: list[str]) -> None:
-        about = {"WITNESS": str(self.witness), "PUBLISH_TO": self._inward}
+        about = {"WITNESS": str(self.witness), "PUBLISH_TO": self.inward}
         if self._secret is not None:
             about["QSERVER_ZMQ_PRIVATE_KEY_FOR_SERVER"] = self._secret
         with (self.folder / f"{Path(command[0]).name}.log").open("ab") as log:
@@ -155,7 +181,7 @@ class Beamline:
 
 def _program(name: str) -> str:
     path = ENVIRONMENT / "bin" / name
-    assert path.is_file(), f"{path} is missing: 'make .venv' installs the queueserver there"
+    assert path.is_file(), f"{path} is missing: 'make test' installs the queueserver there"
     return str(path)
 
 

@@ -7,6 +7,9 @@ NAME ?=
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
+# A queueserver as a lab has it: the tests drive it from outside, and nothing of it is in .venv.
+QUEUESERVER := $(VENV)-queueserver
+QUEUESERVER_READY := $(QUEUESERVER)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help .venv demo test unit contract integration system lint format types chaos bench clean
@@ -32,14 +35,19 @@ $(READY): pyproject.toml constraints.txt | $(BIN)/pip
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
 	@touch $@
 
+$(QUEUESERVER_READY): tests/queueserver/requirements.txt | $(READY)
+	$(BIN)/python -m venv $(QUEUESERVER)
+	$(QUEUESERVER)/bin/python -m pip install -c constraints.txt -r tests/queueserver/requirements.txt
+	@touch $@
+
 demo: $(READY) ## a campaign on a simulated flow reactor, shown live; data in ./labwright-data
 	$(BIN)/labwright run flow-chemistry
 
 # Most tests wait for processes of their own, so one for each core runs at a time.
-test: $(READY) ## all tests
+test: $(READY) $(QUEUESERVER_READY) ## all tests
 	$(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
 
-unit contract integration system: $(READY) ## the tests of that kind alone
+unit contract integration system: $(READY) $(QUEUESERVER_READY) ## the tests of that kind alone
 	$(BIN)/pytest tests/$@ $(ARGS)
 
 lint: $(READY) ## style, formatting and the direction of imports

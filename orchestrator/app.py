@@ -47,6 +47,7 @@ from orchestrator.storage import hold
 
 if TYPE_CHECKING:
     from orchestrator.adapters.bluesky_executor import BlueskyExecutor
+    from orchestrator.adapters.queueserver_executor import QueueserverExecutor
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +154,8 @@ def gate_for(settings: Settings, instrument: InstrumentSpec) -> Gate:
 def _gate_of_host(settings: Settings, instrument: InstrumentSpec) -> Gate:
     """The gate on this host; for a real instrument one lock of the host per PV prefix.
 
-    So two files that share a single device exclude each other, whatever they call the instrument.
+    So two files that share a single device exclude each other, whatever they call the instrument,
+    and so do two that share a queueserver.
     """
     from orchestrator.adapters.gate_flock import FlockGate, FlockGates
     from orchestrator.adapters.gate_none import NoGate
@@ -162,7 +164,10 @@ def _gate_of_host(settings: Settings, instrument: InstrumentSpec) -> Gate:
         return NoGate()
     if instrument.mode == "twin":
         return FlockGate(settings.data_dir / "locks" / f"{instrument.name}.lock")
-    names = {device.prefix or name for name, device in instrument.devices.items()}
+    if instrument.queueserver is not None:
+        names = {instrument.queueserver.control}
+    else:
+        names = {device.prefix or name for name, device in instrument.devices.items()}
     digests = (hashlib.sha256(name.encode()).hexdigest()[:16] for name in names)
     return FlockGates([HOST_LOCKS / f"{digest}.lock" for digest in sorted(digests)])
 
@@ -256,13 +261,23 @@ def confined_twin(
 
 def executor_for(
     settings: Settings, instrument: InstrumentSpec, twin: Mapping[str, Any]
-) -> "BlueskyExecutor":
-    """What drives the instrument, at the server of its ``confined_twin``."""
+) -> "BlueskyExecutor | QueueserverExecutor":
+    """What drives the instrument: its queueserver, or this process, at the ``confined_twin``."""
     from orchestrator.adapters.bluesky_executor import BlueskyExecutor
     from orchestrator.adapters.document_stream import DocumentPublisher
+    from orchestrator.adapters.queueserver_executor import QueueserverExecutor
 
     prepare_folder(settings.data_dir)
     publisher = DocumentPublisher(document_address(settings, instrument.name))
+    if instrument.queueserver is not None:
+        return QueueserverExecutor(
+            instrument,
+            instrument.queueserver,
+            envelope_of(instrument),
+            settings.data_dir,
+            publisher=publisher,
+            connect_timeout_s=settings.connect_timeout_s,
+        )
     return BlueskyExecutor(
         instrument,
         envelope_of(instrument),

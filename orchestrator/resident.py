@@ -66,6 +66,11 @@ class Resident:
         self._settings, self._ledger, self.instrument = settings, ledger, instrument
         self._engine = engine
         self._envelope = envelope_of(instrument)
+        if instrument.queueserver is not None:
+            raise Unusable(
+                f"the plans of instrument {instrument.name!r} are run by its queueserver, not in a "
+                "session: use 'labwright run'"
+            )
         _refuse_second(ledger, instrument)
         self._gate = gate_for(settings, instrument)
         if not self._gate.enter():

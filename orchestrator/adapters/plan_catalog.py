@@ -15,6 +15,7 @@ from orchestrator.adapters.lab_prints import prints_told
 from orchestrator.adapters.plan_annotations import annotation_problems
 from orchestrator.adapters.plan_lines import line_of_error
 from orchestrator.domain.errors import PlanFailed, Problem, Unusable, near
+from orchestrator.domain.queueserver_rules import PLANS
 from orchestrator.domain.realignment import REALIGN, spec_of
 from orchestrator.domain.spec import CampaignSpec
 
@@ -30,6 +31,8 @@ GIVEN = ("settings", "md")
 
 STARTUP = "startup:"
 """Before the name of a plan that the lab's startup defines: it is found in the worker alone."""
+ELSEWHERE = {STARTUP: "in the worker", PLANS: "to the queueserver"}
+"""Where plans are known that cannot be looked up, by how their names begin."""
 
 
 def find_plan(name: str) -> Callable[..., Any]:
@@ -38,9 +41,9 @@ def find_plan(name: str) -> Callable[..., Any]:
     Raises:
         Unusable: there is none; the message lists near names.
     """
-    if name.startswith(STARTUP):
+    if where := _elsewhere(name):
         raise Unusable(
-            f"{name!r} is known in the worker alone, so name its reducer with "
+            f"{name!r} is known {where} alone, so name its reducer with "
             "'reduce: {call: mylab.reducers.peak}'"
         )
     registered = _registered()
@@ -53,7 +56,7 @@ def find_plan(name: str) -> Callable[..., Any]:
 
 def unknown_plan(name: str) -> str | None:
     """Why there is no plan of this name; None when there may be one, for nothing is imported."""
-    if name.startswith(STARTUP) or name in _registered().names:
+    if _elsewhere(name) or name in _registered().names:
         return None
     module, _, rest = name.partition(".")
     if not rest:
@@ -109,7 +112,7 @@ def find_estimate(plan_name: str) -> Callable[..., Any] | None:
     Raises:
         Unusable: there is no such plan.
     """
-    if plan_name.startswith(STARTUP):
+    if _elsewhere(plan_name):
         return None
     plan = inspect.unwrap(find_plan(plan_name))
     return getattr(sys.modules[plan.__module__], f"estimate_{plan.__name__}", None)
@@ -157,13 +160,18 @@ def plan_problems(campaign: CampaignSpec) -> list[Problem]:
 
 
 def _of_plan(campaign: CampaignSpec) -> list[Problem]:
-    if campaign.plan.name.startswith(STARTUP):
+    if _elsewhere(campaign.plan.name):
         return []
     try:
         plan = find_plan(campaign.plan.name)
     except Unusable as error:
         return [Problem("plan.name", str(error))]
     return list(_call_problems(campaign, plan))
+
+
+def call_problems(campaign: CampaignSpec, signature: inspect.Signature) -> list[Problem]:
+    """Every argument that a plan with this signature lacks, or does not know."""
+    return list(_given_problems(campaign, signature))
 
 
 def refuse_shadows() -> None:
@@ -182,7 +190,17 @@ def refuse_shadows() -> None:
             )
 
 
+def _elsewhere(name: str) -> str | None:
+    """Where alone a plan of this name is known; None when it can be looked up."""
+    return next((where for start, where in ELSEWHERE.items() if name.startswith(start)), None)
+
+
 def _call_problems(campaign: CampaignSpec, plan: Callable[..., Any]) -> Iterator[Problem]:
+    yield from _given_problems(campaign, inspect.signature(plan))
+    yield from annotation_problems(plan, campaign.plan.args, campaign.parameters)
+
+
+def _given_problems(campaign: CampaignSpec, signature: inspect.Signature) -> Iterator[Problem]:
     parameters = {
         parameter.arg: f"parameters.{name}.arg"
         for name, parameter in campaign.parameters.items()
@@ -194,10 +212,8 @@ def _call_problems(campaign: CampaignSpec, plan: Callable[..., Any]) -> Iterator
             yield Problem(place, f"{name!r} is filled in by Labwright; remove it")
         elif name in parameters:
             yield Problem(place, f"{name!r} is also bound to a parameter; give it in one place")
-    signature = inspect.signature(plan)
     places = {name: f"plan.args.{name}" for name in campaign.plan.args} | parameters
     yield from _argument_problems(signature, {*places, *GIVEN}, places)
-    yield from annotation_problems(plan, campaign.plan.args, campaign.parameters)
 
 
 def _argument_problems(

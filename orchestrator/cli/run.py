@@ -211,7 +211,34 @@ def check(
         about = {"campaign": spec.name, "instrument": instrument.name, "mode": instrument.mode}
         common.say({"ok": True, **about, "problems": []}, text)
         return ExitCode.DONE
+    if instrument.queueserver is not None:
+        return _ask_queueserver(common, spec, instrument)
     return _dry_run(common, files, points)
+
+
+def _ask_queueserver(common: Common, spec: Any, instrument: Any) -> int:
+    """Say whether the queueserver would take the trials; their plans cannot be walked from here."""
+    from orchestrator.adapters.queueserver_look import look
+    from orchestrator.domain.queueserver_rules import HELD, NOT_HELD, envelope_lines
+
+    problems, warnings = look(spec, instrument.queueserver)
+    lines = [f"WRONG: {one.place}: {one.message}" for one in problems]
+    lines += [f"warning: {one.place}: {one.message}" for one in warnings]
+    verdict = "would fail" if problems else "is sound"
+    where = f"{spec.budget.trials} trials on {instrument.name} ({instrument.mode.upper()})"
+    lines += [f"{spec.name} {verdict}: {where}, run by {instrument.queueserver.control}"]
+    lines += ["no trial was walked: the plans and devices are the queueserver's", ""]
+    told = {
+        "ok": not problems,
+        "campaign": spec.name,
+        "instrument": instrument.name,
+        "mode": instrument.mode,
+        "problems": [{"place": one.place, "message": one.message} for one in problems],
+        "warnings": [{"place": one.place, "message": one.message} for one in warnings],
+        "envelope": {"held": HELD, "not_held": NOT_HELD},
+    }
+    common.say(told, "\n".join([*lines, *envelope_lines()]))
+    return ExitCode.FAILED if problems else ExitCode.DONE
 
 
 def _dry_run(common: Common, files: Any, points: int) -> int:

@@ -42,7 +42,8 @@ def adoption_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
             message = f"{name!r} is already taken from source {taken[name]}; take it once"
             yield ("from", index, "use", position), message
         taken.setdefault(name, index)
-    yield from _entry_findings(as_mapping(data.get("devices")), taken)
+    if data.get("queueserver") is None:
+        yield from _entry_findings(as_mapping(data.get("devices")), taken)
     if data.get("md") is not None and not data.get("run_engine"):
         if not any("startup" in as_mapping(source) for source in sources):
             message = "RE.md is that of the lab's RunEngine; give 'run_engine' or a startup"

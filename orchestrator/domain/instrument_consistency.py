@@ -15,6 +15,7 @@ from orchestrator.domain.findings import (
     as_rule,
     is_mapping,
 )
+from orchestrator.domain.queueserver_rules import queueserver_findings
 
 PAIRS = ("devices.SetpointReadback", "devices.FlowPump")
 """Classes that compare a readback with its setpoint by a ``tolerance`` that they must be given."""
@@ -32,6 +33,8 @@ def instrument_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
         if is_mapping(condition):
             yield from _condition_findings(("conditions", index), condition)
     yield from adoption_findings(data)
+    if data.get("queueserver") is not None:
+        yield from queueserver_findings(data)
     devices = with_adopted(data).get("devices")
     if is_mapping(devices):
         for place, path in _named_devices(data):

@@ -1,5 +1,6 @@
 """The instrument file as typed models: what one worker owns."""
 
+import re
 from collections.abc import Mapping
 from string import Formatter
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -54,6 +55,33 @@ class MetadataSpec(Strict):
     """The metadata of the lab's RunEngine."""
     required: tuple[str, ...] = ()
     """Keys without which no trial starts."""
+
+
+def _an_address(text: str) -> str:
+    if not re.fullmatch(r"(tcp://[^\s/:]+:\d{1,5}|ipc://\S+)", text):
+        raise ValueError(f"{text!r} is no address such as tcp://127.0.0.1:60615")
+    return text
+
+
+Address = Annotated[str, AfterValidator(_an_address)]
+
+
+class QueueserverSpec(Strict):
+    """A bluesky-queueserver that has the devices and runs the plans, in the place of a worker."""
+
+    control: Address = "tcp://127.0.0.1:60615"
+    """Where its manager takes requests."""
+    documents: Address
+    """Where subscribers get the documents of its RunEngine: the outgoing side of a 0MQ proxy."""
+    public_key: Annotated[str, Field(min_length=40, max_length=40)] | None = None
+    """The manager's public key when it encrypts its control connection; None when it does not."""
+    user: str = "labwright"
+    """Who submits, as the manager shows it."""
+    user_group: str = "primary"
+    """Its permissions are those of this group."""
+    restart_environment: bool = False
+    """True: a RE worker that is proven dead, or not there, is started anew without asking anybody.
+    """
 
 
 class SpendSpec(Strict):
@@ -236,6 +264,8 @@ class InstrumentSpec(Strict):
     """The simulated counterpart; None when the devices live inside the worker."""
     sources: tuple[SourceSpec, ...] = Field(default=(), alias="from")
     """Where devices come from that the lab has already."""
+    queueserver: QueueserverSpec | None = None
+    """What runs the plans; None when a worker of Labwright's own does."""
     devices: dict[Name, DeviceSpec] = Field(min_length=1)
     """By name, those from ``sources`` among them."""
     run_engine: Reference | None = None
@@ -285,8 +315,11 @@ class InstrumentSpec(Strict):
 
     @property
     def may_suspend(self) -> bool:
-        """False when nothing can suspend a campaign but a lost device."""
-        own = self.conditions or self.budgets or self.suspenders
+        """False when nothing can suspend a campaign but a lost device.
+
+        A queueserver can: others use it, too.
+        """
+        own = self.conditions or self.budgets or self.suspenders or self.queueserver
         return bool(own or self.has_lab_engine)
 
     def device(self, path: str) -> DeviceSpec | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from orchestrator.domain.errors import Problem, near
+from orchestrator.domain.queueserver_rules import PLANS
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec, ParameterSpec
 
 
@@ -21,12 +22,20 @@ def disagreements(campaign: CampaignSpec, instrument: InstrumentSpec) -> list[Pr
 
 
 def _plan_problems(campaign: CampaignSpec, instrument: InstrumentSpec) -> Iterator[Problem]:
-    if any(source.startup for source in instrument.sources):
-        return
+    has_startup = any(source.startup for source in instrument.sources)
     realignment = campaign.sentinel and campaign.sentinel.realignment
     for place, plan in (("plan", campaign.plan), ("sentinel.then.realign", realignment)):
-        if plan is not None and plan.name.startswith("startup:"):
+        if plan is None:
+            continue
+        if plan.name.startswith("startup:") and not has_startup:
             message = f"instrument {instrument.name!r} has no startup under 'from'"
+            yield Problem(f"{place}.name", message)
+        is_theirs = plan.name.startswith(PLANS)
+        if instrument.queueserver is not None and not is_theirs:
+            message = f"instrument {instrument.name!r} has a queueserver, which runs its own plans"
+            yield Problem(f"{place}.name", f"{message}: write {PLANS}NAME")
+        if instrument.queueserver is None and is_theirs:
+            message = f"instrument {instrument.name!r} has no 'queueserver'"
             yield Problem(f"{place}.name", message)
 
 

@@ -1,0 +1,96 @@
+"""Asks the manager of a bluesky-queueserver, by its own JSON over ZeroMQ."""
+
+import threading
+from typing import Any
+
+import zmq
+
+from orchestrator.domain.errors import LabError
+from orchestrator.domain.spec import QueueserverSpec
+
+ANSWER_S = 2.0
+"""Longest wait for one answer. The manager itself waits half a second for its RE worker."""
+
+
+class NoAnswer(LabError):
+    """The manager did not answer in time; whether it has done what was asked is not known."""
+
+
+class Refused(LabError):
+    """The manager has answered that it does not do what was asked."""
+
+
+class QueueserverClient:
+    """One client of one manager; it may be used from several threads.
+
+    Args:
+        where: the manager's address, its public key, and for whom to ask.
+    """
+
+    def __init__(self, where: QueueserverSpec) -> None:
+        self._where = where
+        self._context: zmq.Context[Any] | None = None
+        self._socket: zmq.Socket[bytes] | None = None
+        self._lock = threading.Lock()
+
+    def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """The manager's answer.
+
+        Raises:
+            NoAnswer: there is none within ANSWER_S.
+            Refused: it says why it will not.
+        """
+        with self._lock:
+            answer = self._exchange({"method": method, "params": parameters})
+        if answer.get("success") is False:
+            raise Refused(str(answer.get("msg") or f"{method} failed, and it does not say why"))
+        return answer
+
+    def status(self) -> dict[str, Any]:
+        """What the manager and its RE worker do.
+
+        Raises:
+            NoAnswer: there is none.
+        """
+        return self.ask("status")
+
+    def close(self) -> None:
+        """Ask nothing more."""
+        with self._lock:
+            self._drop()
+            if self._context is not None:
+                self._context.term()
+            self._context = None
+
+    def _exchange(self, question: dict[str, Any]) -> dict[str, Any]:
+        try:
+            socket = self._socket or self._connect()
+            socket.send_json(question)
+            if not socket.poll(int(ANSWER_S * 1000)):
+                raise NoAnswer(f"the queueserver at {self._where.control} does not answer")
+            answer: Any = socket.recv_json()
+            return dict(answer)
+        except (zmq.ZMQError, ValueError, TypeError) as error:
+            self._drop()
+            raise NoAnswer(f"the queueserver at {self._where.control}: {error}") from error
+        except NoAnswer:
+            self._drop()  # a late answer would be taken for that to the next question
+            raise
+
+    def _connect(self) -> "zmq.Socket[bytes]":
+        self._context = self._context or zmq.Context()
+        socket = self._context.socket(zmq.REQ)
+        socket.setsockopt(zmq.LINGER, 0)
+        if self._where.public_key is not None:
+            public, secret = zmq.curve_keypair()  # the manager lets in who knows its own key
+            socket.setsockopt(zmq.CURVE_PUBLICKEY, public)
+            socket.setsockopt(zmq.CURVE_SECRETKEY, secret)
+            socket.setsockopt(zmq.CURVE_SERVERKEY, self._where.public_key.encode())
+        socket.connect(self._where.control)
+        self._socket = socket
+        return socket
+
+    def _drop(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = None

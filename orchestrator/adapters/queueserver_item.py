@@ -1,0 +1,189 @@
+"""One item that a queueserver executes at once: submitted, followed to its end, or ended.
+
+It is never queued: the manager refuses it while anything else runs, and puts nothing back into its
+queue when the plan fails, so nothing runs a second time unasked.
+"""
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from orchestrator.adapters.queueserver_client import NoAnswer, QueueserverClient, Refused
+from orchestrator.adapters.queueserver_intake import IDENTITY
+from orchestrator.adapters.queueserver_worker import DEAD_S, POLL_S, answers, await_status
+from orchestrator.domain.errors import PlanFailed
+from orchestrator.domain.spec import QueueserverSpec
+
+log = logging.getLogger(__name__)
+
+ASK_S = 1.0
+"""Seconds between two questions to the RE worker while it sends no documents."""
+MANAGER_S = 60.0
+"""How long the manager may stay silent while a plan runs; its watchdog restarts it in about 5."""
+HISTORY_S = 10.0
+"""How long the manager's history may take to have an item that has ended."""
+GONE = "device_disconnected"
+"""The reason of an attempt that ended because something was out of reach."""
+
+
+class WorkerDied(PlanFailed):
+    """The RE worker died while the plan ran."""
+
+
+def running_item(client: QueueserverClient) -> dict[str, Any] | None:
+    """The item that the manager runs, whoever has submitted it.
+
+    Raises:
+        NoAnswer: the manager does not answer.
+    """
+    return client.ask("queue_get")["running_item"] or None
+
+
+class Item:
+    """An item that the manager has taken.
+
+    Args:
+        client: of the manager.
+        uid: the manager's own name for it.
+    """
+
+    def __init__(self, client: QueueserverClient, uid: str) -> None:
+        self._client = client
+        self._uid = uid
+
+    @classmethod
+    def submit(
+        cls, client: QueueserverClient, item: Mapping[str, Any], where: QueueserverSpec
+    ) -> "Item":
+        """Have it executed.
+
+        Raises:
+            PlanFailed: it was refused, so nothing has moved; or whether it was taken cannot be
+                told.
+        """
+        who = {"user": where.user, "user_group": where.user_group}
+        try:
+            answer = client.ask("queue_item_execute", item=item, **who)
+            return cls(client, str(answer["item"]["item_uid"]))
+        except Refused as error:
+            # Between the look whether it is idle and this, somebody else may have been faster.
+            reason = "interrupted" if _is_busy(client) else "plan_failed"
+            raise PlanFailed(f"the queueserver refused the item: {error}", reason) from error
+        except NoAnswer as error:
+            return cls(client, _uid_after_all(client, item, error))
+
+    def follow(
+        self, deadline_s: float, look: Callable[[], bool], obey: Callable[[], None]
+    ) -> Mapping[str, Any]:
+        """Wait until the manager has done with it; gives the result that its history has.
+
+        Args:
+            deadline_s: seconds that the plan may take; while it is paused they do not pass.
+            look: takes documents; True when some came.
+            obey: raises when a person wants the plan to end.
+
+        Raises:
+            WorkerDied: the RE worker died.
+            PlanFailed: the plan takes too long, or the manager stays away.
+        """
+        before = seen = alive = asked = time.monotonic()
+        deadline = before + deadline_s
+        while True:
+            now = time.monotonic()
+            alive = now if look() else alive
+            status = self._status()
+            if status is not None:
+                seen = now
+                if self._is_over(status):
+                    return self._result()
+                if status["manager_state"] == "paused":  # whoever has paused it has all the time
+                    deadline += now - before
+                if now - max(alive, asked) > ASK_S:
+                    asked = now
+                    alive = now if self._worker_answers() else alive
+            before = now
+            if now - seen > MANAGER_S:
+                message = f"the queueserver has not answered for {MANAGER_S:g} s while a plan ran"
+                raise PlanFailed(message, GONE)
+            if seen - alive > DEAD_S:
+                raise WorkerDied("the RE worker of the queueserver died while the plan ran", GONE)
+            if now > deadline:
+                raise PlanFailed(f"the plan took longer than {deadline_s:g} s", "deadline")
+            obey()
+            time.sleep(POLL_S)
+
+    def end(self, *, halt: bool, grace_s: float) -> bool:
+        """Abort it, or ``halt`` it without its own clean-up; False when it does not end in time.
+
+        Only a plan that is paused can be ended; the RunEngine aborts one that cannot be paused.
+        """
+        try:
+            await_status(self._client, lambda s: s["manager_state"] != "starting_queue", grace_s)
+            with contextlib.suppress(Refused):  # it is paused already, or over
+                self._client.ask("re_pause", option="immediate")
+            await_status(self._client, lambda s: s["manager_state"] in ("paused", "idle"), grace_s)
+            if self._client.status()["running_item_uid"] == self._uid:
+                self._client.ask("re_halt" if halt else "re_abort")
+            await_status(self._client, self._is_over, grace_s)
+        except (NoAnswer, Refused) as error:
+            log.warning("the item could not be ended: %s", error)
+            status = self._status()
+            return status is not None and self._is_over(status)
+        return True
+
+    def _is_over(self, status: Mapping[str, Any]) -> bool:
+        return status["running_item_uid"] != self._uid and status["manager_state"] == "idle"
+
+    def _status(self) -> dict[str, Any] | None:
+        """The manager's status; None while it does not answer: a plan goes on without it."""
+        try:
+            return self._client.status()
+        except NoAnswer as error:
+            log.warning("%s", error)
+            return None
+
+    def _worker_answers(self) -> bool:
+        try:
+            return answers(self._client)
+        except NoAnswer:
+            return False
+
+    def _result(self) -> dict[str, Any]:
+        give_up = time.monotonic() + HISTORY_S
+        while time.monotonic() < give_up:
+            with contextlib.suppress(NoAnswer, Refused):
+                for item in reversed(self._client.ask("history_get")["items"]):
+                    if item["item_uid"] == self._uid:
+                        return dict(item["result"])
+            time.sleep(POLL_S)
+        raise PlanFailed("the queueserver's history lacks the item: was it cleared?", GONE)
+
+
+def _is_busy(client: QueueserverClient) -> bool:
+    try:
+        return client.status()["manager_state"] != "idle"
+    except NoAnswer:
+        return False
+
+
+def _uid_after_all(client: QueueserverClient, item: Mapping[str, Any], why: NoAnswer) -> str:
+    """The uid of an item that may have been taken before the answer was lost.
+
+    Raises:
+        PlanFailed: it was not, or that cannot be told.
+    """
+    wanted = {name: item["meta"].get(name) for name in IDENTITY}.items()
+    give_up = time.monotonic() + MANAGER_S
+    while time.monotonic() < give_up:
+        try:
+            known = [*client.ask("history_get")["items"], running_item(client) or {}]
+        except (NoAnswer, Refused):
+            time.sleep(POLL_S)
+            continue
+        for one in reversed(known):
+            if wanted <= one.get("meta", {}).items():
+                return str(one["item_uid"])
+        raise PlanFailed(f"the item was not taken: {why}", GONE)
+    raise PlanFailed(f"whether the item was taken is not known: {why}", GONE)

@@ -76,10 +76,7 @@ def test_while_others_use_it_no_trial_starts(rig: Rig, lab: Beamline) -> None:
     assert failed.value.reason == "interrupted"
     rig.executor.quiet()
     assert lab.client.status()["manager_state"] == "executing_queue"  # theirs is left alone
-    lab.client.ask("re_pause", option="immediate")
-    lab.await_status(lambda status: status["manager_state"] == "paused")
-    lab.client.ask("re_abort")
-    lab.await_status(lambda status: status["manager_state"] == "idle")
+    lab.abort()
     assert rig.executor.tripped() is None
     assert rig.run()
 
@@ -142,9 +139,7 @@ def test_a_plan_that_fails_is_not_put_back_into_the_queue(rig: Rig, lab: Beamlin
 def test_a_plan_that_somebody_else_ends_was_interrupted(rig: Rig, lab: Beamline) -> None:
     attempt = Attempt(rig, args={"dwell": 60})
     lab.await_command(2)
-    lab.client.ask("re_pause", option="immediate")
-    lab.await_status(lambda status: status["manager_state"] == "paused")
-    lab.client.ask("re_abort")
+    lab.abort()
     attempt.join()
     assert attempt.error is not None
     assert (attempt.error.reason, str(attempt.error)) == (

@@ -96,6 +96,13 @@ class Beamline:
         self.client.ask("environment_open")
         self.await_status(lambda status: status["worker_environment_state"] == "idle")
 
+    def abort(self) -> None:
+        """As ``qserver re pause immediate`` and ``qserver re abort`` do, until it is over."""
+        self.client.ask("re_pause", option="immediate")
+        self.await_status(lambda status: status["manager_state"] == "paused")
+        self.client.ask("re_abort")
+        self.await_status(lambda status: status["manager_state"] == "idle")
+
     def await_status(self, is_reached: Any) -> dict[str, Any]:
         """The manager's status once it is as wanted."""
         give_up = time.monotonic() + START_S

@@ -123,11 +123,12 @@ def test_a_dead_worker_suspends_and_the_next_one_goes_on(lab: Beamline, tmp_path
 
 def test_it_waits_while_others_use_the_queueserver(lab: Beamline, tmp_path: Path) -> None:
     campaign, data = files(tmp_path, lab), tmp_path / "data"
-    item = {"item_type": "plan", "name": "measure_at", "args": [0.0, 0.0], "kwargs": {"dwell": 6}}
+    item = {"item_type": "plan", "name": "measure_at", "args": [0.0, 0.0], "kwargs": {"dwell": 600}}
     lab.client.ask("queue_item_execute", item=item, user="Ada", user_group="primary")
     run = start("run", campaign, "--json", "--data-dir", str(data), "--id", "c")
     state = wait_for(lambda: _suspended(data), "the campaign is suspended")
     assert "'measure_at' for Ada" in (state.waiting_for or "")
+    lab.abort()
     code, said, complaint = finish(run)
     assert code == 0, complaint
     assert json.loads(said)["trials"]["measured"] == 3

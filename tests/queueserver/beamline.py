@@ -98,6 +98,7 @@ class Beamline:
 
     def abort(self) -> None:
         """As ``qserver re pause immediate`` and ``qserver re abort`` do, until it is over."""
+        self.await_status(lambda status: status["re_state"] == "running")
         self.client.ask("re_pause", option="immediate")
         self.await_status(lambda status: status["manager_state"] == "paused")
         self.client.ask("re_abort")

@@ -30,6 +30,16 @@ Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Prices:
+    """What a lab pays, in any currency."""
+
+    trial: float
+    """For a trial, also one that fails; 0 for nothing."""
+    hour: float
+    """For an hour of lab time; 0 for nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rehearsed:
     """One campaign, as it went."""
 
@@ -63,6 +73,7 @@ def rehearse(
     tell: Tell = lambda _: None,
     *,
     approximate: bool = False,
+    prices: Prices | None = None,
 ) -> dict[str, Any]:
     """Rehearse a campaign ``count`` times, and as often with proposals by chance.
 
@@ -77,6 +88,7 @@ def rehearse(
         move_s: lab seconds of all moves of a trial; None takes what the twin needs to settle.
         tell: is told of each campaign that is over.
         approximate: whether ``carry`` has others propose than the campaign's own optimizer.
+        prices: what trials and lab time cost; None when nobody has said.
 
     Returns:
         Plain data, described in docs/how-to/rehearse-a-campaign.md.
@@ -111,6 +123,7 @@ def rehearse(
         "optimizer": method,
         **_figures(campaign, own),
         "duration": _duration(own),
+        "cost": prices and _cost(own, prices),
         "chance": {"optimizer": CHANCE, **_figures(campaign, chance)},
         "beside_chance": _beside(own, chance, objective.goal) if method != CHANCE else None,
         "failed": [error for _, errors in found.values() for error in errors],
@@ -203,6 +216,12 @@ def _duration(done: Sequence[Rehearsed]) -> dict[str, Any]:
         "unknown": [part for part, mean in means.items() if mean is None],
         "suggestion_cpu_s": quantile(thought, 0.5) if thought else None,
     }
+
+
+def _cost(done: Sequence[Rehearsed], prices: Prices) -> dict[str, Any]:
+    """What a campaign costs, its failed trials included, beside the prices that say so."""
+    costs = [prices.trial * len(one.trials) + prices.hour * one.lab_s / 3600 for one in done]
+    return {**asdict(prices), "campaign": _spread(costs)}
 
 
 def _spread(values: Sequence[float]) -> dict[str, float] | None:

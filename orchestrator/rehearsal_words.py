@@ -47,6 +47,7 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     if found["unmeasured"]:
         yield f"trials that gave nothing valid: {found['unmeasured']}"
     yield from _duration(found["duration"])
+    yield _cost(found["cost"])
 
 
 def _target(target: Mapping[str, str] | None, one: Mapping[str, Any]) -> str:
@@ -86,4 +87,13 @@ def _duration(duration: Mapping[str, Any]) -> Iterator[str]:
         yield f"not known, and not counted: {' and '.join(PARTS[part] for part in unknown)}"
     if duration["suggestion_cpu_s"]:
         yield f"a suggestion takes {duration['suggestion_cpu_s']:.2g} CPU s here, not counted above"
-    yield "what a trial or an hour costs, nobody has said"
+
+
+def _cost(cost: Mapping[str, Any] | None) -> str:
+    if cost is None:
+        return "what a trial or an hour costs, nobody has said (--trial-cost, --hour-cost)"
+    spread = cost["campaign"]
+    return (
+        f"cost: {spread['mean']:.4g}, nine in ten {spread['low']:.4g} to {spread['high']:.4g}, "
+        f"at {cost['trial']:g} a trial and {cost['hour']:g} an hour of lab time"
+    )

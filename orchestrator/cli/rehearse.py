@@ -107,6 +107,8 @@ def rehearse(
     jobs: AtLeastOne | None = None,
     dask: str | None = None,
     move_s: NotNegative | None = None,
+    trial_cost: NotNegative | None = None,
+    hour_cost: NotNegative | None = None,
     plot: Path | None = None,
     common: Common | None = None,
 ) -> int:
@@ -122,13 +124,15 @@ def rehearse(
         jobs: Campaigns at once; one for each processor when left out.
         dask: Address of a Dask scheduler, such as tcp://127.0.0.1:8786: its workers do them.
         move_s: Lab seconds of all moves of a trial; what the twin needs to settle when left out.
+        trial_cost: What a trial costs, in any currency; 0 when only the hour is given.
+        hour_cost: What an hour of lab time costs; 0 when only the trial is given.
         plot: File for a picture, such as rehearsal.png.
         common: Options of every verb.
     """
     from orchestrator.domain.errors import Unusable
     from orchestrator.launcher import read_files
     from orchestrator.lockstep import in_lockstep
-    from orchestrator.rehearsal import in_processes, on_dask
+    from orchestrator.rehearsal import Prices, in_processes, on_dask
     from orchestrator.rehearsal import rehearse as carry_out
     from orchestrator.rehearsal_words import lines
 
@@ -136,11 +140,13 @@ def rehearse(
     if fast and dask:
         raise Unusable("--fast proposes for all campaigns in this process; leave --dask out")
     files = read_files(campaign)
+    given = (trial_cost, hour_cost)
+    prices = None if given == (None, None) else Prices(trial_cost or 0.0, hour_cost or 0.0)
     with progress() as tell:
         others = on_dask(dask) if dask else in_processes(jobs or _cores())
         carry = in_lockstep if fast else others
         told = (files.campaign, files.instrument, count, carry, move_s, tell)
-        found = carry_out(*told, approximate=fast)
+        found = carry_out(*told, approximate=fast, prices=prices)
     if plot is not None:
         from orchestrator.adapters.rehearsal_plot import write_rehearsal_plot
 

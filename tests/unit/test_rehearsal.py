@@ -11,7 +11,7 @@ from orchestrator.adapters.twin_in_process import twin_in_process
 from orchestrator.domain.errors import Unusable
 from orchestrator.domain.stopping import StopRule
 from orchestrator.launcher import read_files
-from orchestrator.rehearsal import Rehearsed, rehearse
+from orchestrator.rehearsal import Prices, Rehearsed, rehearse
 from orchestrator.rehearsal_words import lines
 from orchestrator.simulated_campaign import Order, simulate
 
@@ -31,10 +31,17 @@ def here(orders: Sequence[Order], tell: Any) -> tuple[list[Rehearsed], list[str]
     return done, []
 
 
-def rehearsed(files: Any = SOFT, count: int = 6, carry: Any = here, **fields: Any) -> Any:
+def rehearsed(
+    files: Any = SOFT,
+    count: int = 6,
+    carry: Any = here,
+    prices: Prices | None = None,
+    **fields: Any,
+) -> Any:
     data = {**files.campaign.to_data(), "budget": {"trials": 10}, "stop": {}}
     data |= {"optimizer": {"method": "sobol", "seed": 3}, **fields}
-    return rehearse(type(files.campaign).from_data(data), files.instrument, count, carry)
+    campaign = type(files.campaign).from_data(data)
+    return rehearse(campaign, files.instrument, count, carry, prices=prices)
 
 
 def test_probability_of_the_target_with_its_interval():
@@ -78,6 +85,16 @@ def test_what_is_not_known_of_the_time_is_said():
     assert duration["trial"]["waits_s"] == 60
     assert duration["lab_s"]["mean"] == 600
     assert "not known, and not counted: moves and readings" in lines(found)
+
+
+def test_trials_and_lab_time_cost_what_the_lab_says():
+    waits = {"name": "steady_state_sample", "args": {"detector": "x", "settle_s": 60}}
+    found = rehearsed(plan=waits, prices=Prices(trial=8, hour=250))
+    cost = 10 * 8 + 600 / 3600 * 250
+    assert found["cost"]["campaign"]["mean"] == pytest.approx(cost)
+    told = f"cost: {cost:.4g}, nine in ten {cost:.4g} to {cost:.4g}, at 8 a trial and 250 an hour"
+    assert any(line.startswith(told) for line in lines(found))
+    assert rehearsed(plan=waits)["cost"] is None
 
 
 def test_the_flow_reactor_says_how_long_it_takes():

@@ -33,15 +33,15 @@ class QueueserverClient:
         self._socket: zmq.Socket[bytes] | None = None
         self._lock = threading.Lock()
 
-    def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
+    def ask(self, method: str, *, within_s: float = ANSWER_S, **parameters: Any) -> dict[str, Any]:
         """The manager's answer.
 
         Raises:
-            NoAnswer: there is none within ANSWER_S.
+            NoAnswer: there is none within ``within_s`` seconds.
             Refused: it says why it will not.
         """
         with self._lock:
-            answer = self._exchange({"method": method, "params": parameters})
+            answer = self._exchange({"method": method, "params": parameters}, within_s)
         if answer.get("success") is False:
             raise Refused(str(answer.get("msg") or f"{method} failed, and it does not say why"))
         return answer
@@ -62,11 +62,11 @@ class QueueserverClient:
                 self._context.term()
             self._context = None
 
-    def _exchange(self, question: dict[str, Any]) -> dict[str, Any]:
+    def _exchange(self, question: dict[str, Any], within_s: float) -> dict[str, Any]:
         try:
             socket = self._socket or self._connect()
             socket.send_json(question)
-            if not socket.poll(int(ANSWER_S * 1000)):
+            if not socket.poll(int(within_s * 1000)):
                 raise NoAnswer(f"the queueserver at {self._where.control} does not answer")
             answer: Any = socket.recv_json()
             return dict(answer)

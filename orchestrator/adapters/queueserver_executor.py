@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator.adapters.journal import Journal, accept, read_traces
 from orchestrator.adapters.queueserver_client import NoAnswer, QueueserverClient, Refused
-from orchestrator.adapters.queueserver_documents import DocumentListener
+from orchestrator.adapters.queueserver_documents import DocumentListener, silence
 from orchestrator.adapters.queueserver_intake import IDENTITY, Intake
 from orchestrator.adapters.queueserver_item import GONE, Item, WorkerDied, running_item
 from orchestrator.adapters.queueserver_plans import allowed, item_of
@@ -52,6 +52,7 @@ class QueueserverExecutor:
         publisher: told of each document; None for nobody.
         connect_timeout_s: seconds within which the manager must answer.
         abort_grace_s: seconds that a plan has to end after it was told to.
+        announce: told how many seconds more a plan may take when that changes.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class QueueserverExecutor:
         publisher: Publisher | None = None,
         connect_timeout_s: float = 10.0,
         abort_grace_s: float = 10.0,
+        announce: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._instrument = instrument
         self._where = where
@@ -72,6 +74,7 @@ class QueueserverExecutor:
         self._publisher = publisher
         self._connect_timeout_s = connect_timeout_s
         self._abort_grace_s = abort_grace_s
+        self._announce = announce
         self._client = QueueserverClient(where)
         self._listener: DocumentListener | None = None
         self._plans: Mapping[str, Any] = {}
@@ -102,6 +105,8 @@ class QueueserverExecutor:
             self._plans = allowed(self._client, "plans", self._where.user_group)
         except (NoAnswer, Refused) as error:
             raise DeviceUnavailable(f"{named}: {error}") from error
+        if (why := silence(self._where.documents)) is not None:
+            raise DeviceUnavailable(why)  # else each trial would be measured for nothing
         self._listener = self._listener or DocumentListener(self._where.documents)
 
     def deadline_s(self, request: PlanRequest) -> float:
@@ -129,17 +134,20 @@ class QueueserverExecutor:
                 Recorder(self._data_dir, request.documents, self._publisher, FILES_WAIT_S)
             ) as recorder,
             closing(self._new_journal(request)) as journal,
+            self._listener.heard(),
         ):
             intake = Intake(self._listener, recorder, request.metadata)
             journal.note("queue_item_execute", made["name"])
             item = Item.submit(self._client, made, self._where)
             try:
-                result = item.follow(request.deadline_s, intake.take, lambda: _obey(order))
+                result = item.follow(
+                    request.deadline_s, intake.take, lambda: _obey(order), self._announce
+                )
             except BaseException as cause:
                 self._leave(item, cause)
                 intake.take()  # for people: what came until the plan had ended
                 raise
-            self._judge(result, intake)
+            self._judge(result, intake, self._listener)
             return recorder.evidence()
 
     def tripped(self) -> str | None:
@@ -150,6 +158,9 @@ class QueueserverExecutor:
                 item = running_item(self._client)
                 doing = f" {item['name']!r} for {item.get('user')}" if item else ""
                 return f"the queueserver is busy: {status['manager_state']}{doing}"
+            # Somebody works in the RE worker's own IPython kernel, which some queueservers have.
+            if status.get("ip_kernel_state") == "busy":
+                return "the queueserver is busy: somebody works in its IPython kernel"
             if status["lock"]["environment"]:
                 lock = self._client.ask("lock_info")["lock_info"]
                 return f"the queueserver is locked by {lock.get('user')}: {lock.get('note')}"
@@ -172,6 +183,8 @@ class QueueserverExecutor:
 
         What others have run there is their affair.
         """
+        if (why := silence(self._where.documents)) is not None:
+            return why
         try:
             if not self._client.status()["worker_environment_exists"]:
                 return f"the queueserver has no RE worker environment; {RENEWAL}"
@@ -211,8 +224,10 @@ class QueueserverExecutor:
 
     @property
     def is_connected(self) -> bool:
-        """False when the manager does not answer, or its RE worker is not there or dead."""
+        """False without a manager that answers, a live RE worker, or anybody who publishes."""
         try:
+            if silence(self._where.documents) is not None:
+                return False
             if not self._client.status()["worker_environment_exists"]:
                 return False
             if self._is_doubtful:
@@ -255,7 +270,7 @@ class QueueserverExecutor:
         elif not item.end(halt=isinstance(cause, _Halted), grace_s=self._abort_grace_s):
             self._spoilt = True
 
-    def _judge(self, result: Mapping[str, Any], intake: Intake) -> None:
+    def _judge(self, result: Mapping[str, Any], intake: Intake, listener: DocumentListener) -> None:
         """Pass when the plan was completed and all its documents are here.
 
         Raises:
@@ -274,8 +289,12 @@ class QueueserverExecutor:
             time.sleep(POLL_S)
             intake.take()
         if lack:
-            message = f"{lack} from {self._where.documents}; does the queueserver's startup publish"
-            message += " them there with RE.subscribe(Publisher(...))?"
+            message = f"{lack} from {self._where.documents}; "
+            if listener.refused is not None:
+                message += f"a message that came was thrown away: {listener.refused}"
+            else:
+                message += "does the queueserver's startup publish them there with "
+                message += "RE.subscribe(Publisher(...))?"
             raise PlanFailed(message, "documents_not_received")
 
 

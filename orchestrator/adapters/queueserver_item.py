@@ -22,8 +22,9 @@ ASK_S = 1.0
 """Seconds between two questions to the RE worker while it sends no documents."""
 MANAGER_S = 60.0
 """How long the manager may stay silent while a plan runs; its watchdog restarts it in about 5."""
-HISTORY_S = 10.0
-"""How long the manager's history may take to have an item that has ended."""
+HISTORY_S = 30.0
+"""How long the manager's history may take to have an item that has ended. It is given whole, and
+20,000 items take 2 seconds."""
 GONE = "device_disconnected"
 """The reason of an attempt that ended because something was out of reach."""
 
@@ -75,7 +76,11 @@ class Item:
             return cls(client, _uid_after_all(client, item, error))
 
     def follow(
-        self, deadline_s: float, look: Callable[[], bool], obey: Callable[[], None]
+        self,
+        deadline_s: float,
+        look: Callable[[], bool],
+        obey: Callable[[], None],
+        announce: Callable[[float], None] = lambda _: None,
     ) -> Mapping[str, Any]:
         """Wait until the manager has done with it; gives the result that its history has.
 
@@ -83,6 +88,8 @@ class Item:
             deadline_s: seconds that the plan may take; while it is paused they do not pass.
             look: takes documents; True when some came.
             obey: raises when a person wants the plan to end.
+            announce: told how many seconds are left, again and again while the plan is paused:
+                waiting is not hanging.
 
         Raises:
             WorkerDied: the RE worker died.
@@ -100,6 +107,7 @@ class Item:
                     return self._result()
                 if status["manager_state"] == "paused":  # whoever has paused it has all the time
                     deadline += now - before
+                    announce(deadline - now)
                 if now - max(alive, asked) > ASK_S:
                     asked = now
                     alive = now if self._worker_answers() else alive
@@ -121,9 +129,12 @@ class Item:
         """
         try:
             await_status(self._client, lambda s: s["manager_state"] != "starting_queue", grace_s)
-            with contextlib.suppress(Refused):  # it is paused already, or over
-                self._client.ask("re_pause", option="immediate")
-            await_status(self._client, lambda s: s["manager_state"] in ("paused", "idle"), grace_s)
+            if not self._is_over(self._client.status()):
+                with contextlib.suppress(Refused):  # it is paused already, or just over
+                    self._client.ask("re_pause", option="immediate")
+            await_status(
+                self._client, lambda s: s["manager_state"] == "paused" or self._is_over(s), grace_s
+            )
             if self._client.status()["running_item_uid"] == self._uid:
                 self._client.ask("re_halt" if halt else "re_abort")
             await_status(self._client, self._is_over, grace_s)
@@ -134,7 +145,10 @@ class Item:
         return True
 
     def _is_over(self, status: Mapping[str, Any]) -> bool:
-        return status["running_item_uid"] != self._uid and status["manager_state"] == "idle"
+        """Also when the manager runs something else since, as it does by itself on autostart."""
+        running = status["running_item_uid"]
+        is_at_rest = status["manager_state"] == "idle"
+        return running != self._uid and (running is not None or is_at_rest)
 
     def _status(self) -> dict[str, Any] | None:
         """The manager's status; None while it does not answer: a plan goes on without it."""
@@ -154,7 +168,8 @@ class Item:
         give_up = time.monotonic() + HISTORY_S
         while time.monotonic() < give_up:
             with contextlib.suppress(NoAnswer, Refused):
-                for item in reversed(self._client.ask("history_get")["items"]):
+                history = self._client.ask("history_get", within_s=HISTORY_S)
+                for item in reversed(history["items"]):
                     if item["item_uid"] == self._uid:
                         return dict(item["result"])
             time.sleep(POLL_S)
@@ -178,7 +193,8 @@ def _uid_after_all(client: QueueserverClient, item: Mapping[str, Any], why: NoAn
     give_up = time.monotonic() + MANAGER_S
     while time.monotonic() < give_up:
         try:
-            known = [*client.ask("history_get")["items"], running_item(client) or {}]
+            history = client.ask("history_get", within_s=HISTORY_S)["items"]
+            known = [*history, running_item(client) or {}]
         except (NoAnswer, Refused):
             time.sleep(POLL_S)
             continue

@@ -1,17 +1,13 @@
 """Looks, without moving anything, whether a campaign could run on its queueserver."""
 
-import socket
 from collections.abc import Iterator
 from contextlib import closing
-from urllib.parse import urlsplit
 
 from orchestrator.adapters.queueserver_client import NoAnswer, QueueserverClient, Refused
+from orchestrator.adapters.queueserver_documents import silence
 from orchestrator.adapters.queueserver_plans import allowed, misfits
 from orchestrator.domain.errors import Problem, near
 from orchestrator.domain.spec import CampaignSpec, QueueserverSpec
-
-REACH_S = 2.0
-"""Longest wait for a connection to where documents are published."""
 
 
 def look(campaign: CampaignSpec, where: QueueserverSpec) -> tuple[list[Problem], list[Problem]]:
@@ -26,7 +22,8 @@ def look(campaign: CampaignSpec, where: QueueserverSpec) -> tuple[list[Problem],
             warnings += _warnings(client, campaign, where)
         except (NoAnswer, Refused) as error:
             problems = [Problem("queueserver", str(error))]
-    problems += _silence(where)
+    if (why := silence(where.documents)) is not None:
+        problems.append(Problem("queueserver.documents", why))
     return problems, warnings
 
 
@@ -70,15 +67,3 @@ def _warnings(
     except Refused as error:
         text = f"whether its RE worker lives cannot be asked ({error}), so a death goes unnoticed"
         yield Problem("queueserver", f"{text} until the plan takes too long")
-
-
-def _silence(where: QueueserverSpec) -> Iterator[Problem]:
-    """Nobody where documents should come from."""
-    address = urlsplit(where.documents)
-    if address.scheme != "tcp":
-        return
-    try:
-        socket.create_connection((address.hostname, address.port), REACH_S).close()
-    except OSError as error:
-        text = f"nothing publishes documents at {where.documents}: {error.strerror or error}"
-        yield Problem("queueserver.documents", text)

@@ -90,6 +90,15 @@ def test_a_lock_of_others_is_told(rig: Rig, lab: Beamline) -> None:
     assert rig.executor.tripped() == "the queueserver is locked by Ada: aligning"
 
 
+def test_somebody_in_the_kernel_of_the_worker_is_told(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = rig.executor._client
+    idle = client.status()
+    monkeypatch.setattr(client, "status", lambda: {**idle, "ip_kernel_state": "busy"})
+    assert rig.executor.tripped() == "the queueserver is busy: somebody works in its IPython kernel"
+
+
 def test_what_others_publish_is_not_taken_for_ours(rig: Rig, lab: Beamline) -> None:
     attempt = Attempt(rig, args={"dwell": 1.0})
     lab.await_command(2)
@@ -296,11 +305,28 @@ def test_nothing_is_missed_when_all_came(tmp_path: Path) -> None:
 
 
 def test_a_startup_that_publishes_nothing_is_told(lab: Beamline, tmp_path: Path) -> None:
+    with zmq.Context() as context, context.socket(zmq.PUB) as silent:
+        address = f"tcp://127.0.0.1:{silent.bind_to_random_port('tcp://127.0.0.1')}"
+        with queueserver(tmp_path, lab, documents=address) as rig:
+            rig.executor.connect()
+            with pytest.raises(PlanFailed, match=f"did not arrive from {address}") as failed:
+                rig.run()
+            assert failed.value.reason == "documents_not_received"
+            silent.close()
+            assert not rig.executor.is_connected
+            assert "nothing publishes documents" in str(rig.executor.observe())
+
+
+def test_where_nobody_publishes_nothing_is_measured(lab: Beamline, tmp_path: Path) -> None:
     with queueserver(tmp_path, lab, documents="tcp://127.0.0.1:9") as rig:
-        rig.executor.connect()
-        with pytest.raises(PlanFailed, match="did not arrive from tcp://127.0.0.1:9") as failed:
-            rig.run()
-        assert failed.value.reason == "documents_not_received"
+        with pytest.raises(DeviceUnavailable, match="nothing publishes documents at"):
+            rig.executor.connect()
+    assert lab.commands() == []
+
+
+def test_a_message_that_is_thrown_away_is_told(rig: Rig, lab: Beamline) -> None:
+    with pytest.raises(PlanFailed, match="thrown away: .*datetime is no plain data"):
+        rig.run("dated")
 
 
 # The look before the start

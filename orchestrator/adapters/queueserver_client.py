@@ -1,6 +1,7 @@
 """Asks the manager of a bluesky-queueserver, by its own JSON over ZeroMQ."""
 
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import zmq
@@ -10,6 +11,8 @@ from orchestrator.domain.spec import QueueserverSpec
 
 ANSWER_S = 2.0
 """Longest wait for one answer. The manager itself waits half a second for its RE worker."""
+HISTORY_S = 30.0
+"""Longest wait for the history. It comes whole, and one of 20,000 items takes 2 seconds."""
 
 
 class NoAnswer(LabError):
@@ -33,18 +36,23 @@ class QueueserverClient:
         self._socket: zmq.Socket[bytes] | None = None
         self._lock = threading.Lock()
 
-    def ask(self, method: str, *, within_s: float = ANSWER_S, **parameters: Any) -> dict[str, Any]:
+    def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
         """The manager's answer.
 
         Raises:
-            NoAnswer: there is none within ``within_s`` seconds.
+            NoAnswer: there is none within ANSWER_S.
             Refused: it says why it will not.
         """
-        with self._lock:
-            answer = self._exchange({"method": method, "params": parameters}, within_s)
-        if answer.get("success") is False:
-            raise Refused(str(answer.get("msg") or f"{method} failed, and it does not say why"))
-        return answer
+        return self._ask(method, parameters, ANSWER_S)
+
+    def history(self) -> list[dict[str, Any]]:
+        """The items that the manager has done with, oldest first.
+
+        Raises:
+            NoAnswer: they do not come within HISTORY_S.
+            Refused: it says why it will not.
+        """
+        return self._ask("history_get", {}, HISTORY_S)["items"]
 
     def status(self) -> dict[str, Any]:
         """What the manager and its RE worker do.
@@ -61,6 +69,13 @@ class QueueserverClient:
             if self._context is not None:
                 self._context.term()
             self._context = None
+
+    def _ask(self, method: str, parameters: Mapping[str, Any], within_s: float) -> dict[str, Any]:
+        with self._lock:
+            answer = self._exchange({"method": method, "params": parameters}, within_s)
+        if answer.get("success") is False:
+            raise Refused(str(answer.get("msg") or f"{method} failed, and it does not say why"))
+        return answer
 
     def _exchange(self, question: dict[str, Any], within_s: float) -> dict[str, Any]:
         try:

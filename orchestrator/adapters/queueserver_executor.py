@@ -12,7 +12,13 @@ from orchestrator.adapters.journal import Journal, accept, read_traces
 from orchestrator.adapters.queueserver_client import NoAnswer, QueueserverClient, Refused
 from orchestrator.adapters.queueserver_documents import DocumentListener, silence
 from orchestrator.adapters.queueserver_intake import IDENTITY, Intake
-from orchestrator.adapters.queueserver_item import GONE, Item, WorkerDied, running_item
+from orchestrator.adapters.queueserver_item import (
+    GONE,
+    Item,
+    WorkerDied,
+    identity_of,
+    running_item,
+)
 from orchestrator.adapters.queueserver_plans import allowed, item_of
 from orchestrator.adapters.queueserver_worker import (
     POLL_S,
@@ -258,8 +264,14 @@ class QueueserverExecutor:
         return Journal(self._journal_file, about, durable=request.campaign.policy.consumes_sample)
 
     def _own_item(self) -> dict[str, Any] | None:
-        item = running_item(self._client)
-        is_own = item and item.get("meta", {}).get("instrument") == self._instrument.name
+        """The item of the last attempt, when it runs.
+
+        Another Labwright, which knows nothing of this one, may call its instrument the same.
+        """
+        item, last = running_item(self._client), self.traces()
+        if item is None or last is None:
+            return None
+        is_own = identity_of(item) == {name: getattr(last, name) for name in IDENTITY}
         return item if is_own else None
 
     def _leave(self, item: Item, cause: BaseException) -> None:
@@ -267,8 +279,9 @@ class QueueserverExecutor:
         if isinstance(cause, WorkerDied):
             self._is_doubtful = True
             self._spoilt = self._where.restart_environment
-        elif not item.end(halt=isinstance(cause, _Halted), grace_s=self._abort_grace_s):
+        elif why := item.end(halt=isinstance(cause, _Halted), grace_s=self._abort_grace_s):
             self._spoilt = True
+            cause.args = (f"{cause}, but it may RUN ON: {why}",)
 
     def _judge(self, result: Mapping[str, Any], intake: Intake, listener: DocumentListener) -> None:
         """Pass when the plan was completed and all its documents are here.

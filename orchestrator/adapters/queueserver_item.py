@@ -22,9 +22,8 @@ ASK_S = 1.0
 """Seconds between two questions to the RE worker while it sends no documents."""
 MANAGER_S = 60.0
 """How long the manager may stay silent while a plan runs; its watchdog restarts it in about 5."""
-HISTORY_S = 30.0
-"""How long the manager's history may take to have an item that has ended. It is given whole, and
-20,000 items take 2 seconds."""
+RESULT_S = 10.0
+"""How long the manager's history may take to have an item that has ended."""
 GONE = "device_disconnected"
 """The reason of an attempt that ended because something was out of reach."""
 
@@ -40,6 +39,12 @@ def running_item(client: QueueserverClient) -> dict[str, Any] | None:
         NoAnswer: the manager does not answer.
     """
     return client.ask("queue_get")["running_item"] or None
+
+
+def identity_of(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Which attempt an item is of, by IDENTITY; each None for an item of others."""
+    meta = item.get("meta")  # others may give a list of mappings
+    return {name: meta.get(name) if isinstance(meta, Mapping) else None for name in IDENTITY}
 
 
 class Item:
@@ -122,16 +127,19 @@ class Item:
             obey()
             time.sleep(POLL_S)
 
-    def end(self, *, halt: bool, grace_s: float) -> bool:
-        """Abort it, or ``halt`` it without its own clean-up; False when it does not end in time.
+    def end(self, *, halt: bool, grace_s: float) -> str | None:
+        """Abort it, or ``halt`` it without its own clean-up; why it runs on, None once it is over.
 
         Only a plan that is paused can be ended; the RunEngine aborts one that cannot be paused.
         """
+        why: NoAnswer | Refused | None = None
         try:
             await_status(self._client, lambda s: s["manager_state"] != "starting_queue", grace_s)
             if not self._is_over(self._client.status()):
-                with contextlib.suppress(Refused):  # it is paused already, or just over
+                try:
                     self._client.ask("re_pause", option="immediate")
+                except Refused as error:  # it is paused already, or just over, or others lock it
+                    why = error
             await_status(
                 self._client, lambda s: s["manager_state"] == "paused" or self._is_over(s), grace_s
             )
@@ -139,10 +147,11 @@ class Item:
                 self._client.ask("re_halt" if halt else "re_abort")
             await_status(self._client, self._is_over, grace_s)
         except (NoAnswer, Refused) as error:
-            log.warning("the item could not be ended: %s", error)
+            why = why or error
+            log.warning("the item could not be ended: %s", why)
             status = self._status()
-            return status is not None and self._is_over(status)
-        return True
+            return None if status is not None and self._is_over(status) else str(why)
+        return None
 
     def _is_over(self, status: Mapping[str, Any]) -> bool:
         """Also when the manager runs something else since, as it does by itself on autostart."""
@@ -165,11 +174,10 @@ class Item:
             return False
 
     def _result(self) -> dict[str, Any]:
-        give_up = time.monotonic() + HISTORY_S
+        give_up = time.monotonic() + RESULT_S
         while time.monotonic() < give_up:
             with contextlib.suppress(NoAnswer, Refused):
-                history = self._client.ask("history_get", within_s=HISTORY_S)
-                for item in reversed(history["items"]):
+                for item in reversed(self._client.history()):
                     if item["item_uid"] == self._uid:
                         return dict(item["result"])
             time.sleep(POLL_S)
@@ -189,17 +197,16 @@ def _uid_after_all(client: QueueserverClient, item: Mapping[str, Any], why: NoAn
     Raises:
         PlanFailed: it was not, or that cannot be told.
     """
-    wanted = {name: item["meta"].get(name) for name in IDENTITY}.items()
+    wanted = identity_of(item)
     give_up = time.monotonic() + MANAGER_S
     while time.monotonic() < give_up:
         try:
-            history = client.ask("history_get", within_s=HISTORY_S)["items"]
-            known = [*history, running_item(client) or {}]
+            known = [*client.history(), running_item(client) or {}]
         except (NoAnswer, Refused):
             time.sleep(POLL_S)
             continue
         for one in reversed(known):
-            if wanted <= one.get("meta", {}).items():
+            if identity_of(one) == wanted:
                 return str(one["item_uid"])
         raise PlanFailed(f"the item was not taken: {why}", GONE)
     raise PlanFailed(f"whether the item was taken is not known: {why}", GONE)

@@ -14,6 +14,7 @@ import pytest
 import zmq
 
 from orchestrator.adapters import queueserver_item, queueserver_worker
+from orchestrator.adapters.queueserver_client import QueueserverClient
 from orchestrator.adapters.queueserver_documents import decoded
 from orchestrator.adapters.queueserver_intake import Intake
 from orchestrator.adapters.queueserver_look import look
@@ -65,7 +66,9 @@ class Attempt(threading.Thread):
 
 
 def test_while_others_use_it_no_trial_starts(rig: Rig, lab: Beamline) -> None:
-    item = {"item_type": "plan", "name": "measure_at", "args": [3.0, 3.0], "kwargs": {"dwell": 60}}
+    item: dict[str, Any] = {"item_type": "plan", "name": "measure_at", "args": [3.0, 3.0]}
+    item["kwargs"] = {"dwell": 60}
+    item["meta"] = [{"sample": "theirs"}]  # a queueserver takes a list, too
     who = {"user": "Ada", "user_group": "primary"}
     lab.client.ask("queue_item_execute", item=item, **who)
     lab.await_status(lambda status: status["manager_state"] == "executing_queue")
@@ -84,6 +87,20 @@ def test_while_others_use_it_no_trial_starts(rig: Rig, lab: Beamline) -> None:
     assert rig.run()
 
 
+def test_another_labwright_with_an_instrument_of_that_name_is_left_alone(
+    rig: Rig, lab: Beamline, tmp_path: Path
+) -> None:
+    with queueserver(tmp_path / "elsewhere", lab) as other:
+        other.executor.connect()
+        assert other.run()
+        attempt = Attempt(rig, args={"dwell": 2.0})
+        lab.await_status(lambda status: status["manager_state"] == "executing_queue")
+        assert other.executor.observe() is None
+        other.executor.quiet()
+        attempt.join()
+    assert attempt.evidence is not None
+
+
 def test_a_lock_of_others_is_told(rig: Rig, lab: Beamline) -> None:
     lock = {"environment": True, "queue": True, "lock_key": "k", "user": "Ada", "note": "aligning"}
     lab.client.ask("lock", **lock)
@@ -91,11 +108,11 @@ def test_a_lock_of_others_is_told(rig: Rig, lab: Beamline) -> None:
 
 
 def test_somebody_in_the_kernel_of_the_worker_is_told(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, lab: Beamline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = rig.executor._client
-    idle = client.status()
-    monkeypatch.setattr(client, "status", lambda: {**idle, "ip_kernel_state": "busy"})
+    idle = lab.client.status()
+    busy = {**idle, "ip_kernel_state": "busy"}
+    monkeypatch.setattr(QueueserverClient, "status", lambda _: busy)
     assert rig.executor.tripped() == "the queueserver is busy: somebody works in its IPython kernel"
 
 

@@ -19,17 +19,19 @@ class _Manager:
     def __init__(self, *states: tuple[str, str | None]) -> None:
         self._states = list(states)
         self.asked: list[str] = []
-        self.patience: float | None = None
+        self.lock: str | None = None
 
     def status(self) -> Mapping[str, Any]:
         state, running = self._states.pop(0) if len(self._states) > 1 else self._states[0]
         return {"manager_state": state, "running_item_uid": running}
 
-    def ask(self, method: str, within_s: float | None = None, **_: Any) -> Mapping[str, Any]:
+    def history(self) -> list[Mapping[str, Any]]:
+        return [{"item_uid": OURS, "result": DONE}]
+
+    def ask(self, method: str, **_: Any) -> Mapping[str, Any]:
         self.asked.append(method)
-        if method == "history_get":
-            self.patience = within_s
-            return {"items": [{"item_uid": OURS, "result": DONE}]}
+        if method == "re_pause" and self.lock is not None:
+            raise Refused(self.lock)
         if method == "re_pause" and self.status()["manager_state"] != "executing_queue":
             raise Refused("RE Manager is not executing the queue")
         return {}
@@ -53,8 +55,15 @@ def test_it_is_over_when_the_queue_goes_on_with_an_item_of_others() -> None:
 def test_ending_it_leaves_an_item_of_others_alone() -> None:
     manager = _Manager(("executing_queue", THEIRS))
     item = Item(manager, OURS)  # pyright: ignore[reportArgumentType]
-    assert item.end(halt=False, grace_s=0.5)
+    assert item.end(halt=False, grace_s=0.5) is None
     assert manager.asked == []
+
+
+def test_why_it_cannot_be_ended_is_told() -> None:
+    manager = _Manager(("executing_queue", OURS))
+    manager.lock = "locked by Ada"
+    item = Item(manager, OURS)  # pyright: ignore[reportArgumentType]
+    assert item.end(halt=False, grace_s=0.1) == "locked by Ada"
 
 
 def test_while_it_is_paused_its_follower_says_that_it_waits() -> None:
@@ -64,9 +73,3 @@ def test_while_it_is_paused_its_follower_says_that_it_waits() -> None:
     _follow(_Manager(("executing_queue", OURS), *paused, ("idle", None)), announced.append)
     assert len(announced) == len(paused)
     assert all(4.5 < left <= 5.0 for left in announced)
-
-
-def test_a_long_history_has_time_to_come() -> None:
-    manager = _Manager(("idle", None))
-    _follow(manager)
-    assert manager.patience == queueserver_item.HISTORY_S

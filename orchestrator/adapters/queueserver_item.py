@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.adapters.queueserver_client import NoAnswer, QueueserverClient, Refused
 from orchestrator.adapters.queueserver_intake import IDENTITY
-from orchestrator.adapters.queueserver_worker import DEAD_S, POLL_S, answers, await_status
+from orchestrator.adapters.queueserver_worker import DEAD_S, POLL_S, answers
 from orchestrator.domain.errors import PlanFailed
 from orchestrator.domain.spec import QueueserverSpec
 
@@ -132,26 +132,26 @@ class Item:
 
         Only a plan that is paused can be ended; the RunEngine aborts one that cannot be paused.
         """
-        why: NoAnswer | Refused | None = None
-        try:
-            await_status(self._client, lambda s: s["manager_state"] != "starting_queue", grace_s)
-            if not self._is_over(self._client.status()):
-                try:
-                    self._client.ask("re_pause", option="immediate")
-                except Refused as error:  # it is paused already, or just over, or others lock it
-                    why = error
-            await_status(
-                self._client, lambda s: s["manager_state"] == "paused" or self._is_over(s), grace_s
-            )
-            if self._client.status()["running_item_uid"] == self._uid:
-                self._client.ask("re_halt" if halt else "re_abort")
-            await_status(self._client, self._is_over, grace_s)
-        except (NoAnswer, Refused) as error:
-            why = why or error
-            log.warning("the item could not be ended: %s", why)
-            status = self._status()
-            return None if status is not None and self._is_over(status) else str(why)
-        return None
+        give_up = time.monotonic() + 2 * grace_s  # half to pause, half to clean up
+        taken: set[str] = set()
+        why = "it has been told, and does not obey in time"
+        while time.monotonic() < give_up:
+            try:
+                status = self._client.status()
+                if self._is_over(status):
+                    return None
+                if status["manager_state"] != "paused":
+                    order, how = "re_pause", {"option": "immediate"}
+                else:
+                    order, how = "re_halt" if halt else "re_abort", {}
+                if order not in taken:
+                    self._client.ask(order, **how)
+                    taken.add(order)
+            except (NoAnswer, Refused) as error:  # it has not begun yet, or others have locked it
+                why = str(error)
+            time.sleep(POLL_S)
+        log.warning("the item could not be ended: %s", why)
+        return why
 
     def _is_over(self, status: Mapping[str, Any]) -> bool:
         """Also when the manager runs something else since, as it does by itself on autostart."""

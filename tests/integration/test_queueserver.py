@@ -79,6 +79,7 @@ def test_while_others_use_it_no_trial_starts(rig: Rig, lab: Beamline) -> None:
     assert failed.value.reason == "interrupted"
     rig.executor.quiet()
     assert lab.client.status()["manager_state"] == "executing_queue"  # theirs is left alone
+    lab.await_command(2)
     lab.client.ask("re_pause", option="immediate")
     lab.await_status(lambda status: status["manager_state"] == "paused")
     lab.client.ask("re_abort")
@@ -93,6 +94,7 @@ def test_another_labwright_with_an_instrument_of_that_name_is_left_alone(
     with queueserver(tmp_path / "elsewhere", lab) as other:
         other.executor.connect()
         assert other.run()
+        assert rig.run()  # else both would be at the first attempt of one trial
         attempt = Attempt(rig, args={"dwell": 2.0})
         lab.await_status(lambda status: status["manager_state"] == "executing_queue")
         assert other.executor.observe() is None

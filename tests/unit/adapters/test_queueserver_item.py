@@ -20,6 +20,8 @@ class _Manager:
         self._states = list(states)
         self.asked: list[str] = []
         self.lock: str | None = None
+        self.idle_for = 0
+        """How many orders to pause are refused, because the RunEngine has not yet begun."""
 
     def status(self) -> Mapping[str, Any]:
         state, running = self._states.pop(0) if len(self._states) > 1 else self._states[0]
@@ -32,8 +34,13 @@ class _Manager:
         self.asked.append(method)
         if method == "re_pause" and self.lock is not None:
             raise Refused(self.lock)
-        if method == "re_pause" and self.status()["manager_state"] != "executing_queue":
-            raise Refused("RE Manager is not executing the queue")
+        if method == "re_pause" and self.idle_for:
+            self.idle_for -= 1
+            raise Refused("Run engine can be paused only in 'running' state")
+        if method == "re_pause":
+            self._states = [("executing_queue", OURS), ("paused", OURS)]
+        if method in ("re_abort", "re_halt"):
+            self._states = [("paused", OURS), ("idle", None)]
         return {}
 
 
@@ -57,6 +64,15 @@ def test_ending_it_leaves_an_item_of_others_alone() -> None:
     item = Item(manager, OURS)  # pyright: ignore[reportArgumentType]
     assert item.end(halt=False, grace_s=0.5) is None
     assert manager.asked == []
+
+
+@pytest.mark.parametrize(("halt", "order"), [(False, "re_abort"), (True, "re_halt")])
+def test_one_that_has_hardly_begun_is_ended(halt: bool, order: str) -> None:
+    manager = _Manager(("executing_queue", OURS))
+    manager.idle_for = 2
+    item = Item(manager, OURS)  # pyright: ignore[reportArgumentType]
+    assert item.end(halt=halt, grace_s=5.0) is None
+    assert manager.asked == ["re_pause", "re_pause", "re_pause", order]
 
 
 def test_why_it_cannot_be_ended_is_told() -> None:

@@ -74,7 +74,8 @@ class QueueserverClient:
         with self._lock:
             answer = self._exchange({"method": method, "params": parameters}, within_s)
         if answer.get("success") is False:
-            raise Refused(str(answer.get("msg") or f"{method} failed, and it does not say why"))
+            why = str(answer.get("msg") or f"{method} failed, and it does not say why")
+            raise Refused(" ".join(why.split()))
         return answer
 
     def _exchange(self, question: dict[str, Any], within_s: float) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from orchestrator.adapters.queueserver_item import (
 )
 from orchestrator.adapters.queueserver_plans import allowed, item_of
 from orchestrator.adapters.queueserver_worker import (
+    OPENING,
     POLL_S,
     RENEWAL,
     answers,
@@ -105,7 +106,7 @@ class QueueserverExecutor:
             if self._where.restart_environment:
                 renew(self._client)
             if not self._client.status()["worker_environment_exists"]:
-                raise DeviceUnavailable(f"{named} has no RE worker environment; {RENEWAL}")
+                raise DeviceUnavailable(f"{named} has no RE worker environment; {OPENING}")
             if is_dead(self._client):
                 raise DeviceUnavailable(f"the RE worker of {named} does not answer; {RENEWAL}")
             self._plans = allowed(self._client, "plans", self._where.user_group)
@@ -193,7 +194,7 @@ class QueueserverExecutor:
             return why
         try:
             if not self._client.status()["worker_environment_exists"]:
-                return f"the queueserver has no RE worker environment; {RENEWAL}"
+                return f"the queueserver has no RE worker environment; {OPENING}"
             if self._is_doubtful and not answers(self._client):
                 return f"the RE worker of the queueserver does not answer; {RENEWAL}"
             item = self._own_item()

@@ -6,6 +6,7 @@ from contextlib import closing
 from orchestrator.adapters.queueserver_client import NoAnswer, QueueserverClient, Refused
 from orchestrator.adapters.queueserver_documents import silence
 from orchestrator.adapters.queueserver_plans import allowed, misfits
+from orchestrator.adapters.queueserver_worker import OPENING
 from orchestrator.domain.errors import Problem, near
 from orchestrator.domain.spec import CampaignSpec, QueueserverSpec
 
@@ -33,8 +34,7 @@ def _problems(
     status = client.status()
     if not status["worker_environment_exists"]:
         if not where.restart_environment:
-            text = "it has no RE worker environment; 'qserver environment open' opens one"
-            yield Problem("queueserver", text)
+            yield Problem("queueserver", f"it has no RE worker environment; {OPENING}")
         return  # what is allowed is known once there is one
     yield from misfits(campaign, allowed(client, "plans", where.user_group))
 

@@ -1,15 +1,31 @@
 """Documents are kept while an attempt listens, and at no other time."""
 
 import json
+import pickle
 import queue
 import time
 from contextlib import closing
+from enum import StrEnum
 from typing import Any
 
+import event_model
+import numpy as np
 import pytest
 import zmq
 
-from orchestrator.adapters.queueserver_documents import DocumentListener
+from orchestrator.adapters.queueserver_documents import DocumentListener, decoded
+
+
+class _Trigger(StrEnum):
+    INTERNAL = "internal"
+
+
+def test_what_no_pickle_may_hold_can_be_published_as_json() -> None:
+    data = {"trigger": _Trigger.INTERNAL, "image": np.zeros(2)}
+    with pytest.raises(ValueError, match="_Trigger is no plain data"):
+        decoded(b" event " + pickle.dumps(data))
+    body = json.dumps(data, cls=event_model.NumpyEncoder).encode()
+    assert decoded(b" event " + body) == ("event", {"trigger": "internal", "image": [0.0, 0.0]})
 
 
 class _Subscriber:

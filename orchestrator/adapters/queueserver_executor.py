@@ -236,6 +236,7 @@ class QueueserverExecutor:
             if silence(self._where.documents) is not None:
                 return False
             if not self._client.status()["worker_environment_exists"]:
+                self._spoilt |= self._where.restart_environment  # the next worker opens one
                 return False
             if self._is_doubtful:
                 self._is_doubtful = not answers(self._client)

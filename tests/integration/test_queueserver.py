@@ -250,6 +250,10 @@ def test_without_an_environment_nothing_connects(lab: Beamline, tmp_path: Path) 
     with queueserver(tmp_path / "data", lab, restart_environment=True) as rig:
         rig.executor.connect()
         assert rig.run()
+        lab.client.ask("environment_close")
+        lab.await_status(lambda status: not status["worker_environment_exists"])
+        assert not rig.executor.is_connected
+        assert not rig.executor.is_reusable  # the next worker opens one, as this one did
 
 
 def test_the_next_worker_ends_what_a_killed_one_has_left(

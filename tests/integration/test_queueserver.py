@@ -322,7 +322,7 @@ def test_nothing_is_missed_when_all_came(tmp_path: Path) -> None:
     source.waiting = [("start", {"uid": "old", "trial_id": 7})]  # before the attempt began
     recorder = Recorder(tmp_path, "runs/c/1.jsonl", None)
     intake = Intake(source, recorder, {"trial_id": 7})
-    source.waiting = list(RUN)
+    source.waiting = [("event", {"descriptor": []}), *RUN]  # the first is of others
     assert intake.take()
     assert intake.lack(["r"]) is None
     recorder.close()

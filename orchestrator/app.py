@@ -222,7 +222,6 @@ def run_worker(settings: Settings, instrument: InstrumentSpec, *, standby: bool 
 
     ledger = ledger_at(settings, server_url(settings))
     twin = confined_twin(settings, ledger, instrument)
-    executor = executor_for(settings, instrument, twin)
     name = child.worker_name()
 
     def stays() -> bool:
@@ -230,6 +229,7 @@ def run_worker(settings: Settings, instrument: InstrumentSpec, *, standby: bool 
 
     signal.signal(signal.SIGTERM, _leave)
     with contextlib.closing(heartbeat(settings, ledger, instrument.name, name)) as beat:
+        executor = executor_for(settings, instrument, twin, beat.announce)
         room = executor.file_room.lack
         lab = worker_lab(settings, ledger, instrument, executor, name, beat.announce, room)
         worker = Worker(lab, standby=standby, stays=stays)
@@ -260,9 +260,15 @@ def confined_twin(
 
 
 def executor_for(
-    settings: Settings, instrument: InstrumentSpec, twin: Mapping[str, Any]
+    settings: Settings,
+    instrument: InstrumentSpec,
+    twin: Mapping[str, Any],
+    announce: Callable[[float], None] = lambda _: None,
 ) -> "BlueskyExecutor | QueueserverExecutor":
-    """What drives the instrument: its queueserver, or this process, at the ``confined_twin``."""
+    """What drives the instrument: its queueserver, or this process, at the ``confined_twin``.
+
+    A queueserver's tells ``announce`` how many seconds more a plan may take that is paused.
+    """
     from orchestrator.adapters.bluesky_executor import BlueskyExecutor
     from orchestrator.adapters.document_stream import DocumentPublisher
     from orchestrator.adapters.queueserver_executor import QueueserverExecutor
@@ -277,6 +283,7 @@ def executor_for(
             settings.data_dir,
             publisher=publisher,
             connect_timeout_s=settings.connect_timeout_s,
+            announce=announce,
         )
     return BlueskyExecutor(
         instrument,

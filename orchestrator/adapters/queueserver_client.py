@@ -1,6 +1,7 @@
 """Asks the manager of a bluesky-queueserver, by its own JSON over ZeroMQ."""
 
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import zmq
@@ -10,6 +11,8 @@ from orchestrator.domain.spec import QueueserverSpec
 
 ANSWER_S = 2.0
 """Longest wait for one answer. The manager itself waits half a second for its RE worker."""
+HISTORY_S = 30.0
+"""Longest wait for the history. It comes whole, and one of 20,000 items takes 2 seconds."""
 
 
 class NoAnswer(LabError):
@@ -40,11 +43,16 @@ class QueueserverClient:
             NoAnswer: there is none within ANSWER_S.
             Refused: it says why it will not.
         """
-        with self._lock:
-            answer = self._exchange({"method": method, "params": parameters})
-        if answer.get("success") is False:
-            raise Refused(str(answer.get("msg") or f"{method} failed, and it does not say why"))
-        return answer
+        return self._ask(method, parameters, ANSWER_S)
+
+    def history(self) -> list[dict[str, Any]]:
+        """The items that the manager has done with, oldest first.
+
+        Raises:
+            NoAnswer: they do not come within HISTORY_S.
+            Refused: it says why it will not.
+        """
+        return self._ask("history_get", {}, HISTORY_S)["items"]
 
     def status(self) -> dict[str, Any]:
         """What the manager and its RE worker do.
@@ -62,11 +70,19 @@ class QueueserverClient:
                 self._context.term()
             self._context = None
 
-    def _exchange(self, question: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, method: str, parameters: Mapping[str, Any], within_s: float) -> dict[str, Any]:
+        with self._lock:
+            answer = self._exchange({"method": method, "params": parameters}, within_s)
+        if answer.get("success") is False:
+            why = str(answer.get("msg") or f"{method} failed, and it does not say why")
+            raise Refused(" ".join(why.split()))
+        return answer
+
+    def _exchange(self, question: dict[str, Any], within_s: float) -> dict[str, Any]:
         try:
             socket = self._socket or self._connect()
             socket.send_json(question)
-            if not socket.poll(int(ANSWER_S * 1000)):
+            if not socket.poll(int(within_s * 1000)):
                 raise NoAnswer(f"the queueserver at {self._where.control} does not answer")
             answer: Any = socket.recv_json()
             return dict(answer)

@@ -10,9 +10,12 @@ import json
 import logging
 import pickle
 import queue
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import zmq
 
@@ -20,6 +23,8 @@ log = logging.getLogger(__name__)
 
 Document = tuple[str, dict[str, Any]]
 
+REACH_S = 2.0
+"""Longest wait for a connection to where documents are published."""
 LOOK_MS = 100
 """How long the receiving thread waits before it looks whether it should end."""
 
@@ -57,8 +62,23 @@ def decoded(message: bytes) -> Document:
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
+def silence(address: str) -> str | None:
+    """Why no document can come from an address; None when somebody is there, or for ``ipc``."""
+    parts = urlsplit(address)
+    if parts.scheme != "tcp":
+        return None
+    try:
+        socket.create_connection((parts.hostname, parts.port), REACH_S).close()
+    except OSError as error:
+        return f"nothing publishes documents at {address}: {error.strerror or error}"
+    return None
+
+
 class DocumentListener:
-    """Keeps what is published at an address until somebody asks, from now until ``close``.
+    """Keeps what is published at an address while an attempt listens, until somebody asks.
+
+    It is connected from now until ``close``, and throws away what comes between attempts: others
+    may publish for days.
 
     Args:
         address: of the proxy, such as ``tcp://127.0.0.1:5578``.
@@ -72,10 +92,23 @@ class DocumentListener:
         self._socket.setsockopt(zmq.RCVHWM, 0)  # without limit: a lost document costs the trial
         self._socket.setsockopt(zmq.SUBSCRIBE, b"")
         self._socket.connect(address)
+        self._is_heard = threading.Event()
         self._is_over = threading.Event()
+        self.refused: str | None = None
+        """Why the last message of this attempt was thrown away; None when none was."""
         name = "queueserver-documents"
         self._thread = threading.Thread(target=self._receive, name=name, daemon=True)
         self._thread.start()
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """While this is open, what comes is kept."""
+        self.refused = None
+        self._is_heard.set()
+        try:
+            yield
+        finally:
+            self._is_heard.clear()
 
     def take(self) -> Iterator[Document]:
         """What has come since the last call, without waiting."""
@@ -96,7 +129,11 @@ class DocumentListener:
         while not self._is_over.is_set():
             if not self._socket.poll(LOOK_MS):
                 continue
+            message = self._socket.recv()
+            if not self._is_heard.is_set():
+                continue
             try:
-                self._received.put(decoded(self._socket.recv()))
+                self._received.put(decoded(message))
             except ValueError as error:
+                self.refused = str(error)
                 log.warning("a message among the documents was thrown away: %s", error)

@@ -10,11 +10,18 @@ from typing import Any
 
 from orchestrator.adapters.journal import Journal, accept, read_traces
 from orchestrator.adapters.queueserver_client import NoAnswer, QueueserverClient, Refused
-from orchestrator.adapters.queueserver_documents import DocumentListener
+from orchestrator.adapters.queueserver_documents import DocumentListener, silence
 from orchestrator.adapters.queueserver_intake import IDENTITY, Intake
-from orchestrator.adapters.queueserver_item import GONE, Item, WorkerDied, running_item
+from orchestrator.adapters.queueserver_item import (
+    GONE,
+    Item,
+    WorkerDied,
+    identity_of,
+    running_item,
+)
 from orchestrator.adapters.queueserver_plans import allowed, item_of
 from orchestrator.adapters.queueserver_worker import (
+    OPENING,
     POLL_S,
     RENEWAL,
     answers,
@@ -52,6 +59,7 @@ class QueueserverExecutor:
         publisher: told of each document; None for nobody.
         connect_timeout_s: seconds within which the manager must answer.
         abort_grace_s: seconds that a plan has to end after it was told to.
+        announce: told how many seconds more a plan may take when that changes.
     """
 
     def __init__(
@@ -64,6 +72,7 @@ class QueueserverExecutor:
         publisher: Publisher | None = None,
         connect_timeout_s: float = 10.0,
         abort_grace_s: float = 10.0,
+        announce: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._instrument = instrument
         self._where = where
@@ -72,6 +81,7 @@ class QueueserverExecutor:
         self._publisher = publisher
         self._connect_timeout_s = connect_timeout_s
         self._abort_grace_s = abort_grace_s
+        self._announce = announce
         self._client = QueueserverClient(where)
         self._listener: DocumentListener | None = None
         self._plans: Mapping[str, Any] = {}
@@ -96,12 +106,14 @@ class QueueserverExecutor:
             if self._where.restart_environment:
                 renew(self._client)
             if not self._client.status()["worker_environment_exists"]:
-                raise DeviceUnavailable(f"{named} has no RE worker environment; {RENEWAL}")
+                raise DeviceUnavailable(f"{named} has no RE worker environment; {OPENING}")
             if is_dead(self._client):
                 raise DeviceUnavailable(f"the RE worker of {named} does not answer; {RENEWAL}")
             self._plans = allowed(self._client, "plans", self._where.user_group)
         except (NoAnswer, Refused) as error:
             raise DeviceUnavailable(f"{named}: {error}") from error
+        if (why := silence(self._where.documents)) is not None:
+            raise DeviceUnavailable(why)  # else each trial would be measured for nothing
         self._listener = self._listener or DocumentListener(self._where.documents)
 
     def deadline_s(self, request: PlanRequest) -> float:
@@ -129,17 +141,20 @@ class QueueserverExecutor:
                 Recorder(self._data_dir, request.documents, self._publisher, FILES_WAIT_S)
             ) as recorder,
             closing(self._new_journal(request)) as journal,
+            self._listener.heard(),
         ):
             intake = Intake(self._listener, recorder, request.metadata)
             journal.note("queue_item_execute", made["name"])
             item = Item.submit(self._client, made, self._where)
             try:
-                result = item.follow(request.deadline_s, intake.take, lambda: _obey(order))
+                result = item.follow(
+                    request.deadline_s, intake.take, lambda: _obey(order), self._announce
+                )
             except BaseException as cause:
                 self._leave(item, cause)
                 intake.take()  # for people: what came until the plan had ended
                 raise
-            self._judge(result, intake)
+            self._judge(result, intake, self._listener)
             return recorder.evidence()
 
     def tripped(self) -> str | None:
@@ -150,6 +165,9 @@ class QueueserverExecutor:
                 item = running_item(self._client)
                 doing = f" {item['name']!r} for {item.get('user')}" if item else ""
                 return f"the queueserver is busy: {status['manager_state']}{doing}"
+            # Somebody works in the RE worker's own IPython kernel, which some queueservers have.
+            if status.get("ip_kernel_state") == "busy":
+                return "the queueserver is busy: somebody works in its IPython kernel"
             if status["lock"]["environment"]:
                 lock = self._client.ask("lock_info")["lock_info"]
                 return f"the queueserver is locked by {lock.get('user')}: {lock.get('note')}"
@@ -172,9 +190,11 @@ class QueueserverExecutor:
 
         What others have run there is their affair.
         """
+        if (why := silence(self._where.documents)) is not None:
+            return why
         try:
             if not self._client.status()["worker_environment_exists"]:
-                return f"the queueserver has no RE worker environment; {RENEWAL}"
+                return f"the queueserver has no RE worker environment; {OPENING}"
             if self._is_doubtful and not answers(self._client):
                 return f"the RE worker of the queueserver does not answer; {RENEWAL}"
             item = self._own_item()
@@ -211,9 +231,12 @@ class QueueserverExecutor:
 
     @property
     def is_connected(self) -> bool:
-        """False when the manager does not answer, or its RE worker is not there or dead."""
+        """False without a manager that answers, a live RE worker, or anybody who publishes."""
         try:
+            if silence(self._where.documents) is not None:
+                return False
             if not self._client.status()["worker_environment_exists"]:
+                self._spoilt |= self._where.restart_environment  # the next worker opens one
                 return False
             if self._is_doubtful:
                 self._is_doubtful = not answers(self._client)
@@ -243,8 +266,14 @@ class QueueserverExecutor:
         return Journal(self._journal_file, about, durable=request.campaign.policy.consumes_sample)
 
     def _own_item(self) -> dict[str, Any] | None:
-        item = running_item(self._client)
-        is_own = item and item.get("meta", {}).get("instrument") == self._instrument.name
+        """The item of the last attempt, when it runs.
+
+        Another Labwright, which knows nothing of this one, may call its instrument the same.
+        """
+        item, last = running_item(self._client), self.traces()
+        if item is None or last is None:
+            return None
+        is_own = identity_of(item) == {name: getattr(last, name) for name in IDENTITY}
         return item if is_own else None
 
     def _leave(self, item: Item, cause: BaseException) -> None:
@@ -252,10 +281,11 @@ class QueueserverExecutor:
         if isinstance(cause, WorkerDied):
             self._is_doubtful = True
             self._spoilt = self._where.restart_environment
-        elif not item.end(halt=isinstance(cause, _Halted), grace_s=self._abort_grace_s):
+        elif why := item.end(halt=isinstance(cause, _Halted), grace_s=self._abort_grace_s):
             self._spoilt = True
+            cause.args = (f"{cause}, but it may RUN ON: {why}",)
 
-    def _judge(self, result: Mapping[str, Any], intake: Intake) -> None:
+    def _judge(self, result: Mapping[str, Any], intake: Intake, listener: DocumentListener) -> None:
         """Pass when the plan was completed and all its documents are here.
 
         Raises:
@@ -274,8 +304,12 @@ class QueueserverExecutor:
             time.sleep(POLL_S)
             intake.take()
         if lack:
-            message = f"{lack} from {self._where.documents}; does the queueserver's startup publish"
-            message += " them there with RE.subscribe(Publisher(...))?"
+            message = f"{lack} from {self._where.documents}; "
+            if listener.refused is not None:
+                message += f"a message that came was thrown away: {listener.refused}"
+            else:
+                message += "does the queueserver's startup publish them there with "
+                message += "RE.subscribe(Publisher(...))?"
             raise PlanFailed(message, "documents_not_received")
 
 

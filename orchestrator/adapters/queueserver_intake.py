@@ -71,7 +71,8 @@ class Intake:
         if name == "start":
             ours = self._identity <= document.items()
         else:
-            ours = any(document.get(key) in self._known for key in _PARENTS)
+            parents = [document.get(key) for key in _PARENTS]  # of others: anything at all
+            ours = any(isinstance(uid, str) and uid in self._known for uid in parents)
         if ours and isinstance(document.get("uid"), str):
             self._known.add(document["uid"])
         return ours

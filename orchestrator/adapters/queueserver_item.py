@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.adapters.queueserver_client import NoAnswer, QueueserverClient, Refused
 from orchestrator.adapters.queueserver_intake import IDENTITY
-from orchestrator.adapters.queueserver_worker import DEAD_S, POLL_S, answers, await_status
+from orchestrator.adapters.queueserver_worker import DEAD_S, POLL_S, answers
 from orchestrator.domain.errors import PlanFailed
 from orchestrator.domain.spec import QueueserverSpec
 
@@ -22,7 +22,7 @@ ASK_S = 1.0
 """Seconds between two questions to the RE worker while it sends no documents."""
 MANAGER_S = 60.0
 """How long the manager may stay silent while a plan runs; its watchdog restarts it in about 5."""
-HISTORY_S = 10.0
+RESULT_S = 10.0
 """How long the manager's history may take to have an item that has ended."""
 GONE = "device_disconnected"
 """The reason of an attempt that ended because something was out of reach."""
@@ -39,6 +39,12 @@ def running_item(client: QueueserverClient) -> dict[str, Any] | None:
         NoAnswer: the manager does not answer.
     """
     return client.ask("queue_get")["running_item"] or None
+
+
+def identity_of(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Which attempt an item is of, by IDENTITY; each None for an item of others."""
+    meta = item.get("meta")  # others may give a list of mappings
+    return {name: meta.get(name) if isinstance(meta, Mapping) else None for name in IDENTITY}
 
 
 class Item:
@@ -75,7 +81,11 @@ class Item:
             return cls(client, _uid_after_all(client, item, error))
 
     def follow(
-        self, deadline_s: float, look: Callable[[], bool], obey: Callable[[], None]
+        self,
+        deadline_s: float,
+        look: Callable[[], bool],
+        obey: Callable[[], None],
+        announce: Callable[[float], None] = lambda _: None,
     ) -> Mapping[str, Any]:
         """Wait until the manager has done with it; gives the result that its history has.
 
@@ -83,6 +93,8 @@ class Item:
             deadline_s: seconds that the plan may take; while it is paused they do not pass.
             look: takes documents; True when some came.
             obey: raises when a person wants the plan to end.
+            announce: told how many seconds are left, again and again while the plan is paused:
+                waiting is not hanging.
 
         Raises:
             WorkerDied: the RE worker died.
@@ -100,6 +112,7 @@ class Item:
                     return self._result()
                 if status["manager_state"] == "paused":  # whoever has paused it has all the time
                     deadline += now - before
+                    announce(deadline - now)
                 if now - max(alive, asked) > ASK_S:
                     asked = now
                     alive = now if self._worker_answers() else alive
@@ -114,27 +127,37 @@ class Item:
             obey()
             time.sleep(POLL_S)
 
-    def end(self, *, halt: bool, grace_s: float) -> bool:
-        """Abort it, or ``halt`` it without its own clean-up; False when it does not end in time.
+    def end(self, *, halt: bool, grace_s: float) -> str | None:
+        """Abort it, or ``halt`` it without its own clean-up; why it runs on, None once it is over.
 
         Only a plan that is paused can be ended; the RunEngine aborts one that cannot be paused.
         """
-        try:
-            await_status(self._client, lambda s: s["manager_state"] != "starting_queue", grace_s)
-            with contextlib.suppress(Refused):  # it is paused already, or over
-                self._client.ask("re_pause", option="immediate")
-            await_status(self._client, lambda s: s["manager_state"] in ("paused", "idle"), grace_s)
-            if self._client.status()["running_item_uid"] == self._uid:
-                self._client.ask("re_halt" if halt else "re_abort")
-            await_status(self._client, self._is_over, grace_s)
-        except (NoAnswer, Refused) as error:
-            log.warning("the item could not be ended: %s", error)
-            status = self._status()
-            return status is not None and self._is_over(status)
-        return True
+        give_up = time.monotonic() + 2 * grace_s  # half to pause, half to clean up
+        taken: set[str] = set()
+        why = "it has been told, and does not obey in time"
+        while time.monotonic() < give_up:
+            try:
+                status = self._client.status()
+                if self._is_over(status):
+                    return None
+                if status["manager_state"] != "paused":
+                    order, how = "re_pause", {"option": "immediate"}
+                else:
+                    order, how = "re_halt" if halt else "re_abort", {}
+                if order not in taken:
+                    self._client.ask(order, **how)
+                    taken.add(order)
+            except (NoAnswer, Refused) as error:  # it has not begun yet, or others have locked it
+                why = str(error)
+            time.sleep(POLL_S)
+        log.warning("the item could not be ended: %s", why)
+        return why
 
     def _is_over(self, status: Mapping[str, Any]) -> bool:
-        return status["running_item_uid"] != self._uid and status["manager_state"] == "idle"
+        """Also when the manager runs something else since, as it does by itself on autostart."""
+        running = status["running_item_uid"]
+        is_at_rest = status["manager_state"] == "idle"
+        return running != self._uid and (running is not None or is_at_rest)
 
     def _status(self) -> dict[str, Any] | None:
         """The manager's status; None while it does not answer: a plan goes on without it."""
@@ -151,10 +174,10 @@ class Item:
             return False
 
     def _result(self) -> dict[str, Any]:
-        give_up = time.monotonic() + HISTORY_S
+        give_up = time.monotonic() + RESULT_S
         while time.monotonic() < give_up:
             with contextlib.suppress(NoAnswer, Refused):
-                for item in reversed(self._client.ask("history_get")["items"]):
+                for item in reversed(self._client.history()):
                     if item["item_uid"] == self._uid:
                         return dict(item["result"])
             time.sleep(POLL_S)
@@ -174,16 +197,16 @@ def _uid_after_all(client: QueueserverClient, item: Mapping[str, Any], why: NoAn
     Raises:
         PlanFailed: it was not, or that cannot be told.
     """
-    wanted = {name: item["meta"].get(name) for name in IDENTITY}.items()
+    wanted = identity_of(item)
     give_up = time.monotonic() + MANAGER_S
     while time.monotonic() < give_up:
         try:
-            known = [*client.ask("history_get")["items"], running_item(client) or {}]
+            known = [*client.history(), running_item(client) or {}]
         except (NoAnswer, Refused):
             time.sleep(POLL_S)
             continue
         for one in reversed(known):
-            if wanted <= one.get("meta", {}).items():
+            if identity_of(one) == wanted:
                 return str(one["item_uid"])
         raise PlanFailed(f"the item was not taken: {why}", GONE)
     raise PlanFailed(f"whether the item was taken is not known: {why}", GONE)

@@ -1,17 +1,14 @@
 """Looks, without moving anything, whether a campaign could run on its queueserver."""
 
-import socket
 from collections.abc import Iterator
 from contextlib import closing
-from urllib.parse import urlsplit
 
 from orchestrator.adapters.queueserver_client import NoAnswer, QueueserverClient, Refused
+from orchestrator.adapters.queueserver_documents import silence
 from orchestrator.adapters.queueserver_plans import allowed, misfits
+from orchestrator.adapters.queueserver_worker import OPENING
 from orchestrator.domain.errors import Problem, near
 from orchestrator.domain.spec import CampaignSpec, QueueserverSpec
-
-REACH_S = 2.0
-"""Longest wait for a connection to where documents are published."""
 
 
 def look(campaign: CampaignSpec, where: QueueserverSpec) -> tuple[list[Problem], list[Problem]]:
@@ -26,7 +23,8 @@ def look(campaign: CampaignSpec, where: QueueserverSpec) -> tuple[list[Problem],
             warnings += _warnings(client, campaign, where)
         except (NoAnswer, Refused) as error:
             problems = [Problem("queueserver", str(error))]
-    problems += _silence(where)
+    if (why := silence(where.documents)) is not None:
+        problems.append(Problem("queueserver.documents", why))
     return problems, warnings
 
 
@@ -36,8 +34,7 @@ def _problems(
     status = client.status()
     if not status["worker_environment_exists"]:
         if not where.restart_environment:
-            text = "it has no RE worker environment; 'qserver environment open' opens one"
-            yield Problem("queueserver", text)
+            yield Problem("queueserver", f"it has no RE worker environment; {OPENING}")
         return  # what is allowed is known once there is one
     yield from misfits(campaign, allowed(client, "plans", where.user_group))
 
@@ -70,15 +67,3 @@ def _warnings(
     except Refused as error:
         text = f"whether its RE worker lives cannot be asked ({error}), so a death goes unnoticed"
         yield Problem("queueserver", f"{text} until the plan takes too long")
-
-
-def _silence(where: QueueserverSpec) -> Iterator[Problem]:
-    """Nobody where documents should come from."""
-    address = urlsplit(where.documents)
-    if address.scheme != "tcp":
-        return
-    try:
-        socket.create_connection((address.hostname, address.port), REACH_S).close()
-    except OSError as error:
-        text = f"nothing publishes documents at {where.documents}: {error.strerror or error}"
-        yield Problem("queueserver.documents", text)

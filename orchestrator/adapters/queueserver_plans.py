@@ -56,7 +56,7 @@ def item_of(request: PlanRequest, plans: Mapping[str, Any]) -> dict[str, Any]:
     name = request.campaign.plan.name.removeprefix(PLANS)
     values = {**request.campaign.plan.args, **request.arguments}
     signature = _signature(plans[name])
-    if request.settings:
+    if SETTINGS in signature.parameters:
         values[SETTINGS] = dict(request.settings)
     arguments = bound(signature, values)
     return _plain(

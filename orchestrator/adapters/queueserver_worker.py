@@ -19,6 +19,8 @@ DEAD_S = 10.0
 """Without an answer for so long, a worker counts as dead."""
 ENVIRONMENT_S = 120.0
 """Longest time that an environment may take to open or to be destroyed."""
+OPENING = "'qserver environment open' opens one"
+"""What an operator does when there is no worker."""
 RENEWAL = "'qserver environment destroy', then 'qserver environment open', start a new one"
 """What an operator does about a worker that is dead."""
 

@@ -58,7 +58,8 @@ class MetadataSpec(Strict):
 
 
 def _an_address(text: str) -> str:
-    if not re.fullmatch(r"(tcp://[^\s/:]+:\d{1,5}|ipc://\S+)", text):
+    port = re.fullmatch(r"tcp://[^\s/:]+:(\d{1,5})", text)
+    if not (re.fullmatch(r"ipc://\S+", text) or (port and 0 < int(port[1]) < 65536)):
         raise ValueError(f"{text!r} is no address such as tcp://127.0.0.1:60615")
     return text
 

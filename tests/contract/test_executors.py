@@ -60,6 +60,11 @@ def test_parameters_may_be_arguments_of_the_plan(rig: Rig) -> None:
     assert rig.commands() == [("set x", -1.5), ("set y", 0.5)]
 
 
+def test_settings_are_empty_when_no_parameter_is_bound_to_a_device(rig: Rig) -> None:
+    assert rig.run("measure", arguments={"dwell": 0.0})
+    assert rig.commands() == []
+
+
 def test_several_runs_come_in_their_order(rig: Rig) -> None:
     rig.run("three_runs")
     documents = rig.documents()

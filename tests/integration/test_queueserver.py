@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import pytest
 import zmq
 
 from orchestrator.adapters import queueserver_item, queueserver_worker
+from orchestrator.adapters.queueserver_client import QueueserverClient
 from orchestrator.adapters.queueserver_documents import decoded
 from orchestrator.adapters.queueserver_intake import Intake
 from orchestrator.adapters.queueserver_look import look
@@ -65,7 +67,9 @@ class Attempt(threading.Thread):
 
 
 def test_while_others_use_it_no_trial_starts(rig: Rig, lab: Beamline) -> None:
-    item = {"item_type": "plan", "name": "measure_at", "args": [3.0, 3.0], "kwargs": {"dwell": 60}}
+    item: dict[str, Any] = {"item_type": "plan", "name": "measure_at", "args": [3.0, 3.0]}
+    item["kwargs"] = {"dwell": 60}
+    item["meta"] = [{"sample": "theirs"}]  # a queueserver takes a list, too
     who = {"user": "Ada", "user_group": "primary"}
     lab.client.ask("queue_item_execute", item=item, **who)
     lab.await_status(lambda status: status["manager_state"] == "executing_queue")
@@ -81,25 +85,49 @@ def test_while_others_use_it_no_trial_starts(rig: Rig, lab: Beamline) -> None:
     assert rig.run()
 
 
+def test_another_labwright_with_an_instrument_of_that_name_is_left_alone(
+    rig: Rig, lab: Beamline, tmp_path: Path
+) -> None:
+    with queueserver(tmp_path / "elsewhere", lab) as other:
+        other.executor.connect()
+        assert other.run()
+        assert rig.run()  # else both would be at the first attempt of one trial
+        attempt = Attempt(rig, args={"dwell": 2.0})
+        lab.await_status(lambda status: status["manager_state"] == "executing_queue")
+        assert other.executor.observe() is None
+        other.executor.quiet()
+        attempt.join()
+    assert attempt.evidence is not None
+
+
 def test_a_lock_of_others_is_told(rig: Rig, lab: Beamline) -> None:
     lock = {"environment": True, "queue": True, "lock_key": "k", "user": "Ada", "note": "aligning"}
     lab.client.ask("lock", **lock)
     assert rig.executor.tripped() == "the queueserver is locked by Ada: aligning"
 
 
+def test_somebody_in_the_kernel_of_the_worker_is_told(
+    rig: Rig, lab: Beamline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idle = lab.client.status()
+    busy = {**idle, "ip_kernel_state": "busy"}
+    monkeypatch.setattr(QueueserverClient, "status", lambda _: busy)
+    assert rig.executor.tripped() == "the queueserver is busy: somebody works in its IPython kernel"
+
+
 def test_what_others_publish_is_not_taken_for_ours(rig: Rig, lab: Beamline) -> None:
     attempt = Attempt(rig, args={"dwell": 1.0})
     lab.await_command(2)
-    with zmq.Context() as context, context.socket(zmq.PUB) as socket:
-        socket.connect(f"tcp://{lab.inward}")
+    with zmq.Context() as context, context.socket(zmq.PUB) as publisher:
+        publisher.connect(f"tcp://{lab.inward}")
         time.sleep(0.3)  # a publisher cannot know that it is connected
         for name, document in (
             ("start", {"uid": "theirs", "time": 0.0}),
             ("stop", {"uid": "end", "run_start": "theirs", "exit_status": "fail", "time": 0.0}),
         ):
-            socket.send(b" ".join([b"", name.encode(), pickle.dumps(document)]))
-        socket.send(b"no message at all")
-        socket.send(b" event " + pickle.dumps(_Evil()))
+            publisher.send(b" ".join([b"", name.encode(), pickle.dumps(document)]))
+        publisher.send(b"no message at all")
+        publisher.send(b" event " + pickle.dumps(_Evil()))
     attempt.join()
     assert attempt.evidence is not None
     assert [name for name, _ in rig.documents()] == ["start", "descriptor", "event", "stop"]
@@ -216,6 +244,10 @@ def test_without_an_environment_nothing_connects(lab: Beamline, tmp_path: Path) 
     with queueserver(tmp_path / "data", lab, restart_environment=True) as rig:
         rig.executor.connect()
         assert rig.run()
+        lab.client.ask("environment_close")
+        lab.await_status(lambda status: not status["worker_environment_exists"])
+        assert not rig.executor.is_connected
+        assert not rig.executor.is_reusable  # the next worker opens one, as this one did
 
 
 def test_the_next_worker_ends_what_a_killed_one_has_left(
@@ -284,18 +316,35 @@ def test_nothing_is_missed_when_all_came(tmp_path: Path) -> None:
     source.waiting = [("start", {"uid": "old", "trial_id": 7})]  # before the attempt began
     recorder = Recorder(tmp_path, "runs/c/1.jsonl", None)
     intake = Intake(source, recorder, {"trial_id": 7})
-    source.waiting = list(RUN)
+    source.waiting = [("event", {"descriptor": []}), *RUN]  # the first is of others
     assert intake.take()
     assert intake.lack(["r"]) is None
     recorder.close()
 
 
 def test_a_startup_that_publishes_nothing_is_told(lab: Beamline, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        with queueserver(tmp_path, lab, documents=address) as rig:
+            rig.executor.connect()
+            with pytest.raises(PlanFailed, match=f"did not arrive from {address}") as failed:
+                rig.run()
+            assert failed.value.reason == "documents_not_received"
+            silent.close()
+            assert not rig.executor.is_connected
+            assert "nothing publishes documents" in str(rig.executor.observe())
+
+
+def test_where_nobody_publishes_nothing_is_measured(lab: Beamline, tmp_path: Path) -> None:
     with queueserver(tmp_path, lab, documents="tcp://127.0.0.1:9") as rig:
-        rig.executor.connect()
-        with pytest.raises(PlanFailed, match="did not arrive from tcp://127.0.0.1:9") as failed:
-            rig.run()
-        assert failed.value.reason == "documents_not_received"
+        with pytest.raises(DeviceUnavailable, match="nothing publishes documents at"):
+            rig.executor.connect()
+    assert lab.commands() == []
+
+
+def test_a_message_that_is_thrown_away_is_told(rig: Rig, lab: Beamline) -> None:
+    with pytest.raises(PlanFailed, match="thrown away: .*datetime is no plain data"):
+        rig.run("dated")
 
 
 # The look before the start

@@ -49,7 +49,7 @@ class Beamline:
         *,
         encrypted: bool = False,
         startup: Path = HERE / "startup.py",
-        plans: str = "^measure|^count$|^raises|^blocks$|^three_runs|^moves_only",
+        plans: str = "^measure|^count$|^raises|^blocks$|^three_runs|^moves_only|^dated",
     ) -> None:
         self.folder = folder
         self._startup = startup

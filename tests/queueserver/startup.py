@@ -7,13 +7,14 @@ done.
 import json
 import os
 import time
+from datetime import datetime
 from pathlib import Path
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 from bluesky import RunEngine
 from bluesky.callbacks.zmq import Publisher
-from bluesky.plans import count  # noqa: F401  (a plan that the queueserver allows)
+from bluesky.plans import count
 from ophyd.sim import NullStatus, SynAxis, SynSignal
 
 WITNESS = Path(os.environ["WITNESS"])
@@ -78,6 +79,11 @@ def three_runs(settings: dict):
     """A dark, a reference and a sample."""
     for _ in range(3):
         yield from measure(settings)
+
+
+def dated(settings: dict):
+    """Has something in its start document that is no plain data."""
+    yield from count([det], md={"begun": datetime(2026, 1, 1)})
 
 
 def moves_only(settings: dict):

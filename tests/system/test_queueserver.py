@@ -163,6 +163,7 @@ def test_without_a_queueserver_the_run_says_so_and_nothing_moves(tmp_path: Path)
         ({"conditions": [{"signal": "S", "suspend_below": 1}]}, "conditions: means nothing with"),
         ({"devices": {"x": {"limits": [0, 1], "max_step": 1}}}, "devices.x.max_step"),
         ({"queueserver": {"documents": "localhost:1"}}, "is no address such as"),
+        ({"queueserver": {"documents": "tcp://127.0.0.1:99999"}}, "is no address such as"),
     ],
 )
 def test_what_would_not_hold_is_refused(

@@ -47,7 +47,7 @@ from orchestrator.storage import hold
 
 if TYPE_CHECKING:
     from orchestrator.adapters.bluesky_executor import BlueskyExecutor
-    from orchestrator.adapters.queueserver_executor import QueueserverExecutor
+    from orchestrator.adapters.queueserver.executor import QueueserverExecutor
 
 log = logging.getLogger(__name__)
 
@@ -271,7 +271,7 @@ def executor_for(
     """
     from orchestrator.adapters.bluesky_executor import BlueskyExecutor
     from orchestrator.adapters.document_stream import DocumentPublisher
-    from orchestrator.adapters.queueserver_executor import QueueserverExecutor
+    from orchestrator.adapters.queueserver.executor import QueueserverExecutor
 
     prepare_folder(settings.data_dir)
     publisher = DocumentPublisher(document_address(settings, instrument.name))

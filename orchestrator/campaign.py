@@ -24,6 +24,7 @@ from orchestrator.domain.errors import (
     LogWentBack,
     PlanAborted,
     PlanFailed,
+    PlanStopped,
     ReductionError,
 )
 from orchestrator.domain.outage import SELF_FENCE
@@ -339,7 +340,8 @@ def _fail(
     state = InstrumentState.READY if sound else InstrumentState.UNKNOWN
     try:
         lab.ledger.fail(lease, failed, state)
-        if reason == UNANSWERED:  # else the next attempt would ask the same empty room
+        # Else the next attempt would ask the same empty room, or start what somebody has stopped.
+        if reason == UNANSWERED or isinstance(error, PlanStopped):
             call_person(lab.ledger, lease.campaign_id, str(error))
     except LedgerUnavailable as away:
         raise LeaseLost(f"'{failed.reason}' could not be recorded: {away}") from away

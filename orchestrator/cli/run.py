@@ -218,7 +218,7 @@ def check(
 
 def _ask_queueserver(common: Common, spec: Any, instrument: Any) -> int:
     """Say whether the queueserver would take the trials; their plans cannot be walked from here."""
-    from orchestrator.adapters.queueserver_look import look
+    from orchestrator.adapters.queueserver.look import look
     from orchestrator.domain.queueserver_rules import HELD, NOT_HELD, envelope_lines
 
     problems, warnings = look(spec, instrument.queueserver)

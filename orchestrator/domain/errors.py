@@ -141,6 +141,13 @@ class PlanFailed(ExecutionError):
     """The plan ended with an error."""
 
 
+class PlanStopped(PlanFailed):
+    """Somebody has ended the plan at the instrument: only a person can say what follows."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "stopped_by_person")
+
+
 class PlanAborted(ExecutionError):
     """A person ordered abort or halt while the plan ran."""
 

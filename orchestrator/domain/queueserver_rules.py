@@ -58,6 +58,9 @@ def envelope_lines() -> list[str]:
 
 def queueserver_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
     """Everything in an instrument file that a queueserver would not see to."""
+    if data.get("mode") == "twin":
+        message = "nobody here knows what a queueserver drives, so write 'mode: real'"
+        yield ("mode",), message
     for key, instead in _NOBODYS.items():
         if data.get(key):
             yield (key,), f"means nothing with 'queueserver': {instead}"

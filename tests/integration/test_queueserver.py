@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import zmq
 
-from orchestrator.adapters import queueserver_item, queueserver_worker
-from orchestrator.adapters.queueserver_client import QueueserverClient
-from orchestrator.adapters.queueserver_documents import decoded
-from orchestrator.adapters.queueserver_intake import Intake
-from orchestrator.adapters.queueserver_look import look
+from orchestrator.adapters.queueserver import item, worker
+from orchestrator.adapters.queueserver.client import QueueserverClient
+from orchestrator.adapters.queueserver.documents import decoded
+from orchestrator.adapters.queueserver.intake import Intake
+from orchestrator.adapters.queueserver.look import look
 from orchestrator.adapters.recorder import Recorder
 from orchestrator.domain.errors import DeviceUnavailable, PlanFailed
 from tests.contract.executor_rigs import Rig, queueserver
@@ -41,7 +41,7 @@ def rig(lab: Beamline, tmp_path: Path) -> Iterator[Rig]:
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker counts as dead after less time, so that the tests are over sooner."""
-    for module in (queueserver_item, queueserver_worker):
+    for module in (item, worker):
         monkeypatch.setattr(module, "DEAD_S", 3.0)
 
 
@@ -171,8 +171,8 @@ def test_a_plan_that_somebody_else_ends_was_interrupted(rig: Rig, lab: Beamline)
     attempt.join()
     assert attempt.error is not None
     assert (attempt.error.reason, str(attempt.error)) == (
-        "interrupted",
-        "somebody has ended the plan: aborted",
+        "stopped_by_person",
+        "somebody has ended the plan at the queueserver: aborted",
     )
 
 

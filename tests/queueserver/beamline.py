@@ -19,7 +19,7 @@ import psutil
 import zmq
 
 from orchestrator.adapters.embedded_server import _binary
-from orchestrator.adapters.queueserver_client import NoAnswer, QueueserverClient
+from orchestrator.adapters.queueserver.client import NoAnswer, QueueserverClient
 from orchestrator.domain.spec import QueueserverSpec
 
 HERE = Path(__file__).parent

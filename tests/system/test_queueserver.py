@@ -27,6 +27,7 @@ from tests.system.test_documentation import blocks, fits
 
 pytestmark = pytest.mark.system
 PAGE = "how-to/run-on-a-queueserver.md"
+REAL = ("--hardware", "--step", "0")
 
 CAMPAIGN = """
 name: nearest
@@ -51,7 +52,7 @@ def lab(tmp_path: Path) -> Iterator[Beamline]:
 def files(folder: Path, lab: Beamline, dwell: float = 0.0) -> str:
     spec = {
         "name": "lab",
-        "mode": "twin",
+        "mode": "real",
         "queueserver": lab.spec.to_data(),
         "devices": {name: {"limits": [-3, 3]} for name in ("x", "y")},
     }
@@ -106,7 +107,7 @@ def test_the_page(tmp_path: Path) -> None:
 
 def test_a_dead_worker_suspends_and_the_next_one_goes_on(lab: Beamline, tmp_path: Path) -> None:
     campaign, data = files(tmp_path, lab, dwell=1.0), tmp_path / "data"
-    run = start("run", campaign, "--json", "--data-dir", str(data), "--id", "c")
+    run = start("run", campaign, *REAL, "--json", "--data-dir", str(data), "--id", "c")
     lab.await_command(4)
     lab.kill("worker")
     state = wait_for(lambda: _suspended(data), "the campaign is suspended")
@@ -125,7 +126,7 @@ def test_it_waits_while_others_use_the_queueserver(lab: Beamline, tmp_path: Path
     campaign, data = files(tmp_path, lab), tmp_path / "data"
     item = {"item_type": "plan", "name": "measure_at", "args": [0.0, 0.0], "kwargs": {"dwell": 600}}
     lab.client.ask("queue_item_execute", item=item, user="Ada", user_group="primary")
-    run = start("run", campaign, "--json", "--data-dir", str(data), "--id", "c")
+    run = start("run", campaign, *REAL, "--json", "--data-dir", str(data), "--id", "c")
     state = wait_for(lambda: _suspended(data), "the campaign is suspended")
     assert "'measure_at' for Ada" in (state.waiting_for or "")
     lab.abort()
@@ -135,9 +136,25 @@ def test_it_waits_while_others_use_the_queueserver(lab: Beamline, tmp_path: Path
     assert sets(lab) == 4  # Ada's, and one for each trial
 
 
+def test_what_somebody_has_ended_is_not_started_again(lab: Beamline, tmp_path: Path) -> None:
+    campaign, data = files(tmp_path, lab, dwell=3.0), tmp_path / "data"
+    run = start("run", campaign, *REAL, "--json", "--data-dir", str(data), "--id", "c")
+    lab.await_command(2)
+    lab.abort()
+    code, _, _ = finish(run)
+    assert code == 3
+    state = answer("status", "c", "--data-dir", str(data), code=3)
+    assert "somebody has ended the plan at the queueserver: aborted" in state["sentence"]
+    assert sets(lab) == 1
+    labwright("resume", "c", "--data-dir", str(data))
+    resumed = answer("run", "--resume", "c", "--hardware", "--data-dir", str(data))
+    assert resumed["trials"]["measured"] == 3
+    assert sets(lab) == 4
+
+
 def test_an_interrupted_run_leaves_nothing_running(lab: Beamline, tmp_path: Path) -> None:
     campaign, data = files(tmp_path, lab, dwell=600.0), tmp_path / "data"
-    run = start("run", campaign, "--json", "--data-dir", str(data), "--id", "c")
+    run = start("run", campaign, *REAL, "--json", "--data-dir", str(data), "--id", "c")
     lab.await_command(2)
     labwright("abort", "c", "--data-dir", str(data))
     finish(run)
@@ -149,7 +166,7 @@ def test_without_a_queueserver_the_run_says_so_and_nothing_moves(tmp_path: Path)
     lab = Beamline(tmp_path / "queueserver")  # never started
     campaign, data = files(tmp_path, lab), tmp_path / "data"
     begun = time.monotonic()
-    done = labwright("run", campaign, "--data-dir", str(data), code=None)
+    done = labwright("run", campaign, *REAL, "--data-dir", str(data), code=None)
     assert done.returncode not in (0, 130)
     assert "does not answer" in done.stderr + done.stdout
     assert time.monotonic() - begun < 80
@@ -163,6 +180,7 @@ def test_without_a_queueserver_the_run_says_so_and_nothing_moves(tmp_path: Path)
         ({"conditions": [{"signal": "S", "suspend_below": 1}]}, "conditions: means nothing with"),
         ({"devices": {"x": {"limits": [0, 1], "max_step": 1}}}, "devices.x.max_step"),
         ({"queueserver": {"documents": "localhost:1"}}, "is no address such as"),
+        ({"mode": "twin"}, "nobody here knows what a queueserver drives"),
         ({"queueserver": {"documents": "tcp://127.0.0.1:99999"}}, "is no address such as"),
     ],
 )

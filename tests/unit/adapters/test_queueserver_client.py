@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import zmq
 
-from orchestrator.adapters import queueserver_client
-from orchestrator.adapters.queueserver_client import NoAnswer, QueueserverClient
+from orchestrator.adapters.queueserver import client as queueserver_client
+from orchestrator.adapters.queueserver.client import NoAnswer, QueueserverClient
 from orchestrator.domain.spec import QueueserverSpec
 
 

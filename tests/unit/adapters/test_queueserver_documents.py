@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import zmq
 
-from orchestrator.adapters.queueserver_documents import DocumentListener, decoded
+from orchestrator.adapters.queueserver.documents import DocumentListener, decoded
 
 
 class _Trigger(StrEnum):

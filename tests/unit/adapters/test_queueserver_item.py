@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters import queueserver_item
-from orchestrator.adapters.queueserver_client import Refused
-from orchestrator.adapters.queueserver_item import Item
+from orchestrator.adapters.queueserver import item as queueserver_item
+from orchestrator.adapters.queueserver.client import Refused
+from orchestrator.adapters.queueserver.item import Item, ManagerStuck
 
 OURS, THEIRS = "ours", "theirs"
 DONE = {"exit_status": "completed", "run_uids": []}
@@ -19,13 +19,15 @@ class _Manager:
     def __init__(self, *states: tuple[str, str | None]) -> None:
         self._states = list(states)
         self.asked: list[str] = []
+        self.worker = "executing_plan"
         self.lock: str | None = None
         self.idle_for = 0
         """How many orders to pause are refused, because the RunEngine has not yet begun."""
 
     def status(self) -> Mapping[str, Any]:
         state, running = self._states.pop(0) if len(self._states) > 1 else self._states[0]
-        return {"manager_state": state, "running_item_uid": running}
+        worker = {"worker_environment_state": self.worker}
+        return {"manager_state": state, "running_item_uid": running, **worker}
 
     def history(self) -> list[Mapping[str, Any]]:
         return [{"item_uid": OURS, "result": DONE}]
@@ -89,3 +91,12 @@ def test_while_it_is_paused_its_follower_says_that_it_waits() -> None:
     _follow(_Manager(("executing_queue", OURS), *paused, ("idle", None)), announced.append)
     assert len(announced) == len(paused)
     assert all(4.5 < left <= 5.0 for left in announced)
+
+
+def test_a_manager_that_does_not_note_the_end_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when its Redis has died, to which it writes the history."""
+    monkeypatch.setattr(queueserver_item, "STUCK_S", 0.1)
+    manager = _Manager(("executing_queue", OURS))
+    manager.worker = "idle"
+    with pytest.raises(ManagerStuck, match="its Redis"):
+        _follow(manager)

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import closing
 
-from orchestrator.adapters.queueserver_client import NoAnswer, QueueserverClient, Refused
-from orchestrator.adapters.queueserver_documents import silence
-from orchestrator.adapters.queueserver_plans import allowed, misfits
-from orchestrator.adapters.queueserver_worker import OPENING
+from orchestrator.adapters.queueserver.client import NoAnswer, QueueserverClient, Refused
+from orchestrator.adapters.queueserver.documents import silence
+from orchestrator.adapters.queueserver.plans import allowed, misfits
+from orchestrator.adapters.queueserver.worker import OPENING
 from orchestrator.domain.errors import Problem, near
 from orchestrator.domain.spec import CampaignSpec, QueueserverSpec
 

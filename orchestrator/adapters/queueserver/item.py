@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from orchestrator.adapters.queueserver_client import NoAnswer, QueueserverClient, Refused
-from orchestrator.adapters.queueserver_intake import IDENTITY
-from orchestrator.adapters.queueserver_worker import DEAD_S, POLL_S, answers
+from orchestrator.adapters.queueserver.client import NoAnswer, QueueserverClient, Refused
+from orchestrator.adapters.queueserver.intake import IDENTITY
+from orchestrator.adapters.queueserver.worker import DEAD_S, POLL_S, answers
 from orchestrator.domain.errors import PlanFailed
 from orchestrator.domain.spec import QueueserverSpec
 
@@ -22,6 +22,8 @@ ASK_S = 1.0
 """Seconds between two questions to the RE worker while it sends no documents."""
 MANAGER_S = 60.0
 """How long the manager may stay silent while a plan runs; its watchdog restarts it in about 5."""
+STUCK_S = 30.0
+"""How long the RE worker may be idle while the manager says that it runs the plan."""
 RESULT_S = 10.0
 """How long the manager's history may take to have an item that has ended."""
 GONE = "device_disconnected"
@@ -30,6 +32,10 @@ GONE = "device_disconnected"
 
 class WorkerDied(PlanFailed):
     """The RE worker died while the plan ran."""
+
+
+class ManagerStuck(PlanFailed):
+    """The RE worker has done with the plan, and the manager takes no note of it."""
 
 
 def running_item(client: QueueserverClient) -> dict[str, Any] | None:
@@ -98,9 +104,10 @@ class Item:
 
         Raises:
             WorkerDied: the RE worker died.
+            ManagerStuck: the plan is over, and the manager does not get there.
             PlanFailed: the plan takes too long, or the manager stays away.
         """
-        before = seen = alive = asked = time.monotonic()
+        before = seen = alive = asked = busy = time.monotonic()
         deadline = before + deadline_s
         while True:
             now = time.monotonic()
@@ -110,6 +117,7 @@ class Item:
                 seen = now
                 if self._is_over(status):
                     return self._result()
+                busy = busy if status["worker_environment_state"] == "idle" else now
                 if status["manager_state"] == "paused":  # whoever has paused it has all the time
                     deadline += now - before
                     announce(deadline - now)
@@ -122,6 +130,11 @@ class Item:
                 raise PlanFailed(message, GONE)
             if seen - alive > DEAD_S:
                 raise WorkerDied("the RE worker of the queueserver died while the plan ran", GONE)
+            if seen - busy > STUCK_S:
+                message = (
+                    "the queueserver's worker is idle, but its manager says that the plan runs"
+                )
+                raise ManagerStuck(f"{message}: look at the manager and its Redis", GONE)
             if now > deadline:
                 raise PlanFailed(f"the plan took longer than {deadline_s:g} s", "deadline")
             obey()

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from orchestrator.adapters.queueserver_client import NoAnswer, QueueserverClient, Refused
+from orchestrator.adapters.queueserver.client import NoAnswer, QueueserverClient, Refused
 
 log = logging.getLogger(__name__)
 

@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.adapters.journal import Journal, accept, read_traces
-from orchestrator.adapters.queueserver_client import NoAnswer, QueueserverClient, Refused
-from orchestrator.adapters.queueserver_documents import DocumentListener, silence
-from orchestrator.adapters.queueserver_intake import IDENTITY, Intake
-from orchestrator.adapters.queueserver_item import (
+from orchestrator.adapters.queueserver.client import NoAnswer, QueueserverClient, Refused
+from orchestrator.adapters.queueserver.documents import DocumentListener, silence
+from orchestrator.adapters.queueserver.intake import IDENTITY, Intake
+from orchestrator.adapters.queueserver.item import (
     GONE,
     Item,
+    ManagerStuck,
     WorkerDied,
     identity_of,
     running_item,
 )
-from orchestrator.adapters.queueserver_plans import allowed, item_of
-from orchestrator.adapters.queueserver_worker import (
+from orchestrator.adapters.queueserver.plans import allowed, item_of
+from orchestrator.adapters.queueserver.worker import (
     OPENING,
     POLL_S,
     RENEWAL,
@@ -37,6 +38,7 @@ from orchestrator.domain.errors import (
     LedgerUnavailable,
     PlanAborted,
     PlanFailed,
+    PlanStopped,
     ReductionError,
 )
 from orchestrator.domain.spec import FILES_WAIT_S, InstrumentSpec, QueueserverSpec
@@ -281,6 +283,8 @@ class QueueserverExecutor:
         if isinstance(cause, WorkerDied):
             self._is_doubtful = True
             self._spoilt = self._where.restart_environment
+        elif isinstance(cause, ManagerStuck):
+            pass  # there is no plan any more that could be ended
         elif why := item.end(halt=isinstance(cause, _Halted), grace_s=self._abort_grace_s):
             self._spoilt = True
             cause.args = (f"{cause}, but it may RUN ON: {why}",)
@@ -289,16 +293,19 @@ class QueueserverExecutor:
         """Pass when the plan was completed and all its documents are here.
 
         Raises:
-            PlanFailed: it was not, or they are not.
+            PlanStopped: somebody has ended it.
+            PlanFailed: it was not completed, or documents are missing.
         """
         status = result["exit_status"]
+        if status == "failed" and "environment was destroyed" in str(result.get("msg")):
+            raise PlanStopped("somebody has destroyed the environment in which the plan ran")
         if status == "failed":
             raise PlanFailed(_told(result))
         if status == "unknown":
             message = "the queueserver was restarted meanwhile and knows not how the plan ended"
             raise PlanFailed(message, GONE)
         if status != "completed":
-            raise PlanFailed(f"somebody has ended the plan: {status}", "interrupted")
+            raise PlanStopped(f"somebody has ended the plan at the queueserver: {status}")
         give_up = time.monotonic() + DOCUMENTS_S
         while (lack := intake.lack(result["run_uids"])) and time.monotonic() < give_up:
             time.sleep(POLL_S)

@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.adapters.plain import encode
 from orchestrator.adapters.plan_catalog import bound, call_problems
-from orchestrator.adapters.queueserver_client import QueueserverClient
+from orchestrator.adapters.queueserver.client import QueueserverClient
 from orchestrator.domain.errors import PlanFailed, Problem, near
 from orchestrator.domain.queueserver_rules import PLANS
 from orchestrator.domain.spec import CampaignSpec

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.domain.errors import ReductionError
 from orchestrator.session import Campaign
 from tests.system.drifting_lab import build, realigned_by
 from tests.system.lab import (
@@ -118,6 +119,8 @@ def test_a_person_who_measures_by_hand_realigns_by_hand(
             assert mine.ingest(number, {"signal": (signal_there, 0.1)}) == "measured"
         trial = mine.suggest()
         assert (trial.trial_id, trial.realigns) == (6, True)
+        with pytest.raises(ReductionError, match=r"'signal'.* are no data: ingest\(6, \{\}\)"):
+            mine.ingest(6, {"signal": (9.0, 0.1)})
         assert mine.ingest(6, {}) == "invalid"
         assert mine.suggest().parameters == {"x": 1, "y": 2}
         assert mine.ingest(7, {"signal": (1.0, 0.1)}) == "measured"

@@ -28,7 +28,7 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.outage import SELF_FENCE
 from orchestrator.domain.ranking import Ranking, rank
-from orchestrator.domain.realignment import KEY, REALIGN, spec_of
+from orchestrator.domain.realignment import REALIGN, REALIGNMENT_KEY, spec_for
 from orchestrator.domain.rules import TAKES_TRIALS, after_failure
 from orchestrator.domain.sentinels import SENTINEL
 from orchestrator.domain.spec import CampaignSpec
@@ -136,7 +136,7 @@ def execute(lab: Lab, campaign_id: str, spec: CampaignSpec, beside: Beside) -> b
     )
     if lease is None:
         return False
-    attempt, spec = lease.attempts, spec_of(spec, lease.proposal.source)
+    attempt, spec = lease.attempts, spec_for(spec, lease.proposal.source)
     try:
         envelope_of(lab.instrument).check(device_settings(spec, lease.parameters))
         attempt = lab.ledger.start(lease)
@@ -288,7 +288,7 @@ def _request(lab: Lab, lease: Lease, spec: CampaignSpec, attempt: int) -> PlanRe
         "versions": dict(lab.versions),
     }
     if lease.proposal.source == REALIGN:
-        metadata[KEY] = True
+        metadata[REALIGNMENT_KEY] = True
     return PlanRequest(
         campaign=spec,
         settings=device_settings(spec, lease.parameters),

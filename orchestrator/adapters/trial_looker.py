@@ -32,7 +32,7 @@ from orchestrator.adapters.twin_in_process import TwinByInstrument, twin_in_proc
 from orchestrator.adapters.unknown_columns import asks_for_nothing_there
 from orchestrator.domain.envelope import device_settings, envelope_of, plan_arguments
 from orchestrator.domain.errors import LabError, PlanFailed, ReductionError, Unusable, told
-from orchestrator.domain.realignment import REALIGN, spec_of
+from orchestrator.domain.realignment import REALIGN, spec_for
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.ports import PlanRequest
 
@@ -130,7 +130,7 @@ class Looker:
         for path, value in (before or {}).items():
             self._fakes.place(self._fakes.at(path), value)
         walk = Walk(self._fakes)
-        campaign = spec_of(self._campaign, source)
+        campaign = spec_for(self._campaign, source)
         plan, guarded = self._plan(campaign, parameters, walk)
         walked = walk.walked if guarded is None else walk.go(guarded, plan)
         problems = [*walked.problems]

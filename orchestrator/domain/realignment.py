@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 REALIGN = "realign"
 """Source of a realignment."""
-KEY = "labwright_realignment"
+REALIGNMENT_KEY = "labwright_realignment"
 """Key of the start document that tells a realignment's runs from data."""
 NO_DATA = "a realignment gives no data"
 """Why a realignment that ran to its end is invalid."""
 
 
-def spec_of(spec: CampaignSpec, source: str) -> CampaignSpec:
+def spec_for(spec: CampaignSpec, source: str) -> CampaignSpec:
     """The campaign as a trial of this source is carried out.
 
     A realignment runs its own plan, at the settings of the sentinel. Parameters that are arguments

@@ -25,7 +25,7 @@ from orchestrator.domain.errors import (
     Unusable,
 )
 from orchestrator.domain.proposal import Knowledge, Suggestion
-from orchestrator.domain.realignment import KEY, NO_DATA, REALIGN
+from orchestrator.domain.realignment import NO_DATA, REALIGN, REALIGNMENT_KEY
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.trial import Outcome, TrialState
@@ -1091,9 +1091,9 @@ def test_a_realignment_is_a_trial_with_its_own_plan(
     own, other = requests[3], requests[2]
     assert (own.campaign.plan.name, own.settings, own.arguments) == ("align", {"x": 0.5}, {})
     assert own.metadata["parameters"] == {"x": 0.5, "seconds": 1.5}
-    assert own.metadata[KEY] is True
+    assert own.metadata[REALIGNMENT_KEY] is True
     assert (other.campaign.plan.name, other.arguments) == ("count", {"exposure_s": 1.5})
-    assert KEY not in other.metadata
+    assert REALIGNMENT_KEY not in other.metadata
 
 
 ALIGNED: dict[str, Any] = {

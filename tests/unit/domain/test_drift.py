@@ -7,7 +7,7 @@ import pytest
 from orchestrator.domain import events as ev
 from orchestrator.domain.drift import needs_person, needs_realignment
 from orchestrator.domain.proposal import knowledge
-from orchestrator.domain.realignment import NO_DATA, REALIGN, spec_of
+from orchestrator.domain.realignment import NO_DATA, REALIGN, spec_for
 from orchestrator.domain.recomputation import questions
 from orchestrator.domain.sentinels import is_due, judged
 from orchestrator.domain.spec import CampaignSpec
@@ -137,10 +137,10 @@ def test_a_realignment_has_its_own_plan_and_no_arguments_of_the_other():
     at = {"x": 5.0, "exposure": 1.0}
     told = {"at": at, "every": 2, "then": ALIGN}
     spec = campaign(parameters=parameters, sentinel=told, reduce={"where": "external"})
-    own = spec_of(spec, REALIGN)
+    own = spec_for(spec, REALIGN)
     assert (own.plan.name, own.plan.args) == ("lab.align", {"mirror": "heater"})
     assert (list(own.parameters), own.reduce.where) == (["x"], "local")
-    assert spec_of(spec, "model") is spec
+    assert spec_for(spec, "model") is spec
 
 
 def test_realignments_in_a_row_are_no_invalid_trials_in_a_row():

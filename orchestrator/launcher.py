@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import service
-from orchestrator.adapters import child, results
+from orchestrator.adapters import child, plan_catalog, results
 from orchestrator.adapters.embedded_server import prepare_folder, without_secret
 from orchestrator.adapters.redis_ledger import RedisLedger
 from orchestrator.adapters.room import is_full
@@ -97,8 +97,6 @@ def read_files(
         SpecError: with every problem found.
         Unusable: the campaign file is not there.
     """
-    from orchestrator.adapters import plan_catalog
-
     campaign_file = find_campaign(name)
     plan_catalog.refuse_shadows()
     try:
@@ -502,9 +500,7 @@ def opener(
 
     The callable raises Unusable when the id is taken, be it only by results in the data folder.
     """
-    from orchestrator.adapters.plan_catalog import reducer_identity
-
-    reducer, digest = reducer_identity(files.campaign)
+    reducer, digest = plan_catalog.reducer_identity(files.campaign)
     about = {**versions(), "reducer": reducer, "reducer_sha256": digest}
     opened = service.opened(files.campaign, files.instrument, campaign_id, about, step=step)
     outbox = data_dir / "outbox" / campaign_id

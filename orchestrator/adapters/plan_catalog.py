@@ -13,7 +13,7 @@ from typing import Any
 
 from orchestrator.adapters.lab_prints import prints_told
 from orchestrator.adapters.plan_annotations import annotation_problems
-from orchestrator.adapters.plan_lines import line_of_error
+from orchestrator.adapters.plan_lines import told_with_line
 from orchestrator.domain.errors import PlanFailed, Problem, Unusable, near
 from orchestrator.domain.queueserver_rules import PLANS
 from orchestrator.domain.realignment import REALIGN, spec_for
@@ -269,10 +269,7 @@ def _loaded(name: str, load: Callable[[], Any]) -> Callable[..., Any]:
     except Unusable:
         raise
     except Exception as error:  # a lab's module may raise anything when it is imported
-        line = line_of_error(error)
-        where = f" ({line})" if line else ""
-        text = f"{name!r} cannot be loaded: {type(error).__name__}: {error}{where}"
-        raise Unusable(text) from error
+        raise Unusable(f"{name!r} cannot be loaded: {told_with_line(error)}") from error
     if not callable(found):
         raise Unusable(f"{name!r} is a {type(found).__name__}, not a function")
     return found

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from orchestrator.domain import events as ev
-from orchestrator.domain.drift import needs_person
+from orchestrator.domain.drift_response import needs_person
 from orchestrator.domain.envelope import device_settings, envelope_of
 from orchestrator.domain.errors import (
     EnvelopeError,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.domain import events as ev
 from orchestrator.domain import lookahead
-from orchestrator.domain.drift import needs_realignment
+from orchestrator.domain.drift_response import needs_realignment
 from orchestrator.domain.envelope import admit, envelope_of
 from orchestrator.domain.errors import OptimizerError, SuggestionLate
 from orchestrator.domain.lookahead import Pace

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from orchestrator.domain import events as ev
-from orchestrator.domain.drift import needs_person
+from orchestrator.domain.drift_response import needs_person
 from orchestrator.domain.sentinels import is_due, judged
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.suspect_data import doubtful

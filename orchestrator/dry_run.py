@@ -87,8 +87,8 @@ def dry_run(
         Plain data, described in docs/how-to/check-before-you-start.md.
     """
     found = _Found()
-    doubtful = [*doubts(campaign), *misspelt_devices(campaign, instrument)]
-    found.warnings += [Finding(text, place=place) for place, text in doubtful]
+    in_the_files = (*doubts(campaign), *misspelt_devices(campaign, instrument))
+    found.warnings += [Finding(text, place=place) for place, text in in_the_files]
     chosen = _points(campaign, points)
     files = [one.model_dump_json(by_alias=True) for one in (campaign, instrument)]
     report: dict[str, Any] = {"trial_s": None, "campaign_s": None}
@@ -199,9 +199,12 @@ def _walk_realignment(child: AnsweringChild, campaign: CampaignSpec, found: _Fou
     if campaign.sentinel is None or campaign.sentinel.realignment is None:
         return
     answer = child.ask((campaign.sentinel.at, None, REALIGN), ANSWER_S)
-    for kind in ("problems", "warnings"):
-        told = [(f"the plan that realigns: {text}", line) for text, line in answer[kind]]
-        getattr(found, kind).extend(_findings(told))
+    for findings, told in (
+        (found.problems, answer["problems"]),
+        (found.warnings, answer["warnings"]),
+    ):
+        own = [(f"the plan that realigns: {text}", line) for text, line in told]
+        findings.extend(_findings(own))
 
 
 class _Grouped:

@@ -14,7 +14,7 @@ from orchestrator.domain.sentinels import SENTINEL
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.domain.stopping import best_trials
-from orchestrator.domain.suspect_data import doubtful, drifts
+from orchestrator.domain.suspect_data import drifts, suspect_data
 from orchestrator.domain.trial import Trial
 
 
@@ -46,7 +46,7 @@ def summary(log: Sequence[ev.Event]) -> dict[str, Any]:
         "budget_trials": spec.budget.trials,
         "trials": state.counts(),
         "best": _best(state, spec),
-        "suspect_data": sorted(doubtful(state, spec)),
+        "suspect_data": sorted(suspect_data(state, spec)),
         "idle_fraction": spent.idle_fraction,
         "idle_fraction_sequential": estimate[0],
         "instrument_busy_s": spent.instrument_busy_s,

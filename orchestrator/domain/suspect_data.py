@@ -92,7 +92,7 @@ def _between(
     return found
 
 
-def doubtful(state: CampaignState, spec: CampaignSpec) -> dict[int, str]:
+def suspect_data(state: CampaignState, spec: CampaignSpec) -> dict[int, str]:
     """Suspect data by trial number, each with the reason; sentinels are the measure, and none."""
     return {
         number: f"suspect data: {one.reason}"

@@ -10,7 +10,7 @@ from orchestrator.domain.recomputation import questions
 from orchestrator.domain.sentinels import judged
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.summary import rows, summary
-from orchestrator.domain.suspect_data import doubtful, drifts
+from orchestrator.domain.suspect_data import drifts, suspect_data
 from orchestrator.domain.trial import Outcome
 from tests.unit.domain.builders import campaign, log, opened, state_of
 from tests.unit.domain.drifting import ALIGN, drifting, realignment, sentinel, trial, watched
@@ -61,7 +61,7 @@ def test_a_realignment_ends_drift_at_once():
 def test_suspect_data_are_marked_and_stay_as_measured():
     spec = watched("correct")
     state = state_of(*drifting(spec))
-    assert set(doubtful(state, spec)) == {5, 6}
+    assert set(suspect_data(state, spec)) == {5, 6}
     assert summary(log(*enumerate(drifting(spec))))["suspect_data"] == [5, 6]
     table = rows(state, spec)
     assert [row["y"] for row in table[4:7]] == [7.0, 8.0, 3.0]

@@ -84,14 +84,14 @@ def read_files(
     name: str,
     *,
     on_twin: bool = False,
-    plan_problems: Callable[[CampaignSpec], Sequence[Problem]] | None = None,
+    plan_problems: Callable[[CampaignSpec], Sequence[Problem]] = plan_catalog.plan_problems,
 ) -> Files:
     """Read both files and compare them with each other and with the plan.
 
     Args:
         name: of the campaign file, or of a shipped twin.
         on_twin: True for a real instrument that is to run on its twin.
-        plan_problems: finds what does not fit the plan; None imports the plan here and now.
+        plan_problems: finds what does not fit the plan, for which the plan must be imported.
 
     Raises:
         SpecError: with every problem found.
@@ -105,14 +105,13 @@ def read_files(
         problems = [*error.problems, *unknown_names(campaign_file)]
         in_order = sorted(problems, key=lambda problem: problem.line or 0)
         raise SpecError(error.file, in_order) from None
-    look = plan_problems or plan_catalog.plan_problems
     try:
         instrument_file = find_instrument(campaign.instrument, campaign_file)
     except Unusable as error:
-        problems = [Problem("instrument", str(error)), *look(campaign)]
+        problems = [Problem("instrument", str(error)), *plan_problems(campaign)]
         raise SpecError(str(campaign_file), [_placed(one, lines) for one in problems]) from None
     instrument = _instrument(instrument_file, on_twin=on_twin)
-    problems = [*disagreements(campaign, instrument), *look(campaign)]
+    problems = [*disagreements(campaign, instrument), *plan_problems(campaign)]
     if problems:
         raise SpecError(str(campaign_file), [_placed(problem, lines) for problem in problems])
     return Files(campaign, instrument)

@@ -160,13 +160,17 @@ def plan_problems(campaign: CampaignSpec) -> list[Problem]:
 
 
 def _of_plan(campaign: CampaignSpec) -> list[Problem]:
+    """What does not fit the plan; nothing of one that cannot be looked up here."""
     if _elsewhere(campaign.plan.name):
         return []
     try:
         plan = find_plan(campaign.plan.name)
     except Unusable as error:
         return [Problem("plan.name", str(error))]
-    return list(_call_problems(campaign, plan))
+    return [
+        *call_problems(campaign, inspect.signature(plan)),
+        *annotation_problems(plan, campaign.plan.args, campaign.parameters),
+    ]
 
 
 def call_problems(campaign: CampaignSpec, signature: inspect.Signature) -> list[Problem]:
@@ -193,11 +197,6 @@ def refuse_shadows() -> None:
 def _elsewhere(name: str) -> str | None:
     """Where alone a plan of this name is known; None when it can be looked up."""
     return next((where for start, where in ELSEWHERE.items() if name.startswith(start)), None)
-
-
-def _call_problems(campaign: CampaignSpec, plan: Callable[..., Any]) -> Iterator[Problem]:
-    yield from _given_problems(campaign, inspect.signature(plan))
-    yield from annotation_problems(plan, campaign.plan.args, campaign.parameters)
 
 
 def _given_problems(campaign: CampaignSpec, signature: inspect.Signature) -> Iterator[Problem]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.domain.trial import Trial, TrialState
+
 if TYPE_CHECKING:
     from orchestrator.domain.spec import CampaignSpec
 
@@ -36,3 +38,8 @@ def spec_for(spec: CampaignSpec, source: str) -> CampaignSpec:
     settings = {name: one for name, one in spec.parameters.items() if one.device is not None}
     here = spec.reduce.model_copy(update={"where": "local"})
     return spec.model_copy(update={"plan": plan, "parameters": settings, "reduce": here})
+
+
+def has_run(trial: Trial) -> bool:
+    """True for a realignment whose plan ran to its end, also when its documents cannot be read."""
+    return trial.source == REALIGN and trial.state in (TrialState.INVALID, TrialState.UNREDUCED)

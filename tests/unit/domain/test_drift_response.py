@@ -53,6 +53,15 @@ def test_a_realignment_that_fails_calls_a_person():
     assert needs_person(again, spec) is None, "it has attempts left"
 
 
+def test_a_realignment_whose_documents_cannot_be_read_is_judged_by_its_sentinel():
+    spec = watched()
+    happened = [*drifting(spec), *realignment(8, ev.Unreduced(trial_id=8, reason="damaged"))]
+    assert needs_person(state_of(*happened), spec) is None, "it may have helped"
+    assert needs_person(state_of(*happened, *sentinel(9, 1.0)), spec) is None
+    why = needs_person(state_of(*happened, *sentinel(9, 3.0)), spec)
+    assert "its realignment, trial 8, has not brought it back" in str(why)
+
+
 def test_a_realignment_that_cannot_be_judged_calls_a_person():
     spec = watched()
     first, *rest = run(9, failed(9, "abandoned"))

@@ -28,7 +28,7 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.outage import SELF_FENCE
 from orchestrator.domain.ranking import Ranking, rank
-from orchestrator.domain.realignment import REALIGN, REALIGNMENT_KEY, spec_for
+from orchestrator.domain.realignment import REALIGNMENT, REALIGNMENT_KEY, spec_for
 from orchestrator.domain.rules import TAKES_TRIALS, after_failure
 from orchestrator.domain.sentinels import SENTINEL
 from orchestrator.domain.spec import CampaignSpec
@@ -287,7 +287,7 @@ def _request(lab: Lab, lease: Lease, spec: CampaignSpec, attempt: int) -> PlanRe
         "parameters": dict(lease.parameters),
         "versions": dict(lab.versions),
     }
-    if lease.proposal.source == REALIGN:
+    if lease.proposal.source == REALIGNMENT:
         metadata[REALIGNMENT_KEY] = True
     return PlanRequest(
         campaign=spec,

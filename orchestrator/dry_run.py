@@ -14,7 +14,7 @@ from orchestrator.adapters.sobol_optimizer import satisfies, space_filling_point
 from orchestrator.domain.errors import LedgerError
 from orchestrator.domain.foresight import MOST_CORNERS, Measured, corners, doubts
 from orchestrator.domain.misspelt import misspelt_devices
-from orchestrator.domain.realignment import REALIGN
+from orchestrator.domain.realignment import REALIGNMENT
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.dry_run_figures import (
@@ -156,7 +156,7 @@ def earlier_trials(
         if any(state.spec.get(key) != wanted[key] for key in ("plan", "parameters")):
             continue
         for trial in state.trials.values():
-            if trial.source == REALIGN:
+            if trial.source == REALIGNMENT:
                 continue
             if trial.measuring_s is not None and trial.attempts == 1:
                 found.append(Past(trial.parameters, trial.measuring_s, trial.source == "model"))
@@ -198,7 +198,7 @@ def _walk_realignment(child: AnsweringChild, campaign: CampaignSpec, found: _Fou
     """The plan that realigns, where the campaign names one: what is wrong with it."""
     if campaign.sentinel is None or campaign.sentinel.realignment is None:
         return
-    answer = child.ask((campaign.sentinel.at, None, REALIGN), ANSWER_S)
+    answer = child.ask((campaign.sentinel.at, None, REALIGNMENT), ANSWER_S)
     for findings, told in (
         (found.problems, answer["problems"]),
         (found.warnings, answer["warnings"]),

@@ -2,7 +2,7 @@
 
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import Unusable
-from orchestrator.domain.realignment import REALIGN
+from orchestrator.domain.realignment import REALIGNMENT
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.domain.trial import Trial, TrialState
@@ -16,7 +16,7 @@ def give_up_waiting(ledger: Ledger, state: CampaignState, now: float) -> None:
     timeout_s = state.spec["reduce"]["timeout_s"]
     for trial in state.in_state(TrialState.ACQUIRED):
         is_late = now - (trial.acquired_at or now) >= timeout_s
-        if is_late and trial.source != REALIGN:
+        if is_late and trial.source != REALIGNMENT:
             reason = f"no outcome was delivered within {timeout_s:g} s (reduce.timeout_s)"
             ledger.settle(state.campaign_id, ev.Unreduced(trial_id=trial.trial_id, reason=reason))
 
@@ -34,7 +34,7 @@ def waiting(state: CampaignState, trial_id: int) -> Trial:
     trial = state.trials.get(trial_id)
     if trial is None:
         raise Unusable(f"campaign {state.campaign_id!r} has no trial {trial_id}")
-    if trial.source == REALIGN:
+    if trial.source == REALIGNMENT:
         raise Unusable(
             f"trial {trial_id} of {state.campaign_id!r} is a realignment, which gives no data: "
             "'labwright reduce' finishes it"

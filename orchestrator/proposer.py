@@ -16,7 +16,7 @@ from orchestrator.domain.envelope import admit, envelope_of
 from orchestrator.domain.errors import OptimizerError, SuggestionLate
 from orchestrator.domain.lookahead import Pace
 from orchestrator.domain.proposal import Knowledge, Suggestion, knowledge, with_free_sample
-from orchestrator.domain.realignment import REALIGN
+from orchestrator.domain.realignment import REALIGNMENT
 from orchestrator.domain.sentinels import SENTINEL, is_due
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState
@@ -108,7 +108,7 @@ class Proposer:
         if sentinel is None:
             return None
         if (off := needs_realignment(state, self.spec)) is not None:
-            return Suggestion(sentinel.at, REALIGN, {"because": off})
+            return Suggestion(sentinel.at, REALIGNMENT, {"because": off})
         if lookahead.wants_trial(state, self.spec, depth) and is_due(state, self.spec):
             return Suggestion(sentinel.at, SENTINEL)
         return None
@@ -119,7 +119,7 @@ class Proposer:
         The answer to that serves a later trial. A realignment makes it void: it would come between
         the realignment and its sentinel.
         """
-        if suggestion.source == REALIGN:
+        if suggestion.source == REALIGNMENT:
             self.forget()
         if results := self._lab.outbox.results(state.campaign_id, state.next_trial):
             _tell_again(self._lab, state, results[0])

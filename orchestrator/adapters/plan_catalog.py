@@ -16,7 +16,7 @@ from orchestrator.adapters.plan_annotations import annotation_problems
 from orchestrator.adapters.plan_lines import told_with_line
 from orchestrator.domain.errors import PlanFailed, Problem, Unusable, near
 from orchestrator.domain.queueserver_rules import PLANS
-from orchestrator.domain.realignment import REALIGN, spec_for
+from orchestrator.domain.realignment import REALIGNMENT, spec_for
 from orchestrator.domain.spec import CampaignSpec
 
 GROUP = "labwright.plans"
@@ -153,7 +153,7 @@ def plan_problems(campaign: CampaignSpec) -> list[Problem]:
     if not any(one.place == "plan.name" for one in found):
         found += _outcome_problems(campaign)
     if campaign.sentinel is not None and campaign.sentinel.realignment is not None:
-        own = _of_plan(spec_for(campaign, REALIGN))
+        own = _of_plan(spec_for(campaign, REALIGNMENT))
         where = "sentinel.then.realign"
         found += [Problem(where + one.place.removeprefix("plan"), one.message) for one in own]
     return found

@@ -28,7 +28,7 @@ from orchestrator.adapters.trial_plan import plan_function, trial_plan
 from orchestrator.adapters.twin_in_process import TwinByInstrument, twin_in_process
 from orchestrator.domain.envelope import device_settings, envelope_of, plan_arguments
 from orchestrator.domain.errors import LabError, PlanFailed, ReductionError, Unusable, told
-from orchestrator.domain.realignment import REALIGN, spec_for
+from orchestrator.domain.realignment import REALIGNMENT, spec_for
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.ports import PlanRequest
 
@@ -132,7 +132,7 @@ class Looker:
         ]
         problems += self._refused(problems)
         untried: Told = []
-        if not problems and source != REALIGN:
+        if not problems and source != REALIGNMENT:
             problems, untried = self._tryout.reduce(walked, self._instrument)
         warnings = [] if problems else self._unobeyed()
         uses: dict[str, Any] = {}

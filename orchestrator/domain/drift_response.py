@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.realignment import REALIGN, has_run
+from orchestrator.domain.realignment import REALIGNMENT, has_run
 from orchestrator.domain.sentinels import SENTINEL, Judged, drift_words, judged, measured
 from orchestrator.domain.state import CampaignState, CampaignStatus
 from orchestrator.domain.trial import Trial, TrialState
@@ -67,7 +67,7 @@ def _last_good(state: CampaignState, spec: CampaignSpec) -> int:
 
 def _realigned(state: CampaignState, since: int) -> Trial | None:
     """The newest realignment after the trial of this number."""
-    return next((one for one in _newest_first(state, since) if one.source == REALIGN), None)
+    return next((one for one in _newest_first(state, since) if one.source == REALIGNMENT), None)
 
 
 def _became(state: CampaignState, tried: Trial | None, off: Trial) -> str | None:

@@ -13,7 +13,7 @@ from orchestrator.domain.trial import Trial, TrialState
 if TYPE_CHECKING:
     from orchestrator.domain.spec import CampaignSpec
 
-REALIGN = "realign"
+REALIGNMENT = "realignment"
 """Source of a realignment."""
 REALIGNMENT_KEY = "labwright_realignment"
 """Key of the start document that tells a realignment's runs from data."""
@@ -30,7 +30,7 @@ def spec_for(spec: CampaignSpec, source: str) -> CampaignSpec:
     Raises:
         ValueError: it is a realignment, and the campaign names no plan for it.
     """
-    if source != REALIGN:
+    if source != REALIGNMENT:
         return spec
     plan = spec.sentinel and spec.sentinel.realignment
     if plan is None:
@@ -42,4 +42,4 @@ def spec_for(spec: CampaignSpec, source: str) -> CampaignSpec:
 
 def has_run(trial: Trial) -> bool:
     """True for a realignment whose plan ran to its end, also when its documents cannot be read."""
-    return trial.source == REALIGN and trial.state in (TrialState.INVALID, TrialState.UNREDUCED)
+    return trial.source == REALIGNMENT and trial.state in (TrialState.INVALID, TrialState.UNREDUCED)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.realignment import REALIGN
+from orchestrator.domain.realignment import REALIGNMENT
 from orchestrator.domain.state import CampaignState
 from orchestrator.domain.trial import Outcome, Trial, TrialState
 
@@ -50,8 +50,8 @@ def is_due(state: CampaignState, spec: CampaignSpec) -> bool:
     """
     if spec.sentinel is None:
         return False
-    last = next((one for one in _backwards(state) if one.source in (SENTINEL, REALIGN)), None)
-    if last is None or last.source == REALIGN:
+    last = next((one for one in _backwards(state) if one.source in (SENTINEL, REALIGNMENT)), None)
+    if last is None or last.source == REALIGNMENT:
         return True
     if state.next_trial - last.trial_id > spec.sentinel.every:
         return True

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.domain.accounting import beam_seconds
 from orchestrator.domain.ranking import Ranking, is_feasible, rank
-from orchestrator.domain.realignment import REALIGN
+from orchestrator.domain.realignment import REALIGNMENT
 from orchestrator.domain.samples import left
 from orchestrator.domain.state import CampaignState, CampaignStatus
 from orchestrator.domain.trial import Trial, TrialState
@@ -111,7 +111,7 @@ def _in_a_row(state: CampaignState, *states: TrialState) -> int:
     """How many trials, counted back from the last one that came to rest, are in these states."""
     count = 0
     for trial in _newest_first(state):
-        is_skipped = trial.state is TrialState.CANCELLED or trial.source == REALIGN
+        is_skipped = trial.state is TrialState.CANCELLED or trial.source == REALIGNMENT
         if trial.state not in _RESTING or is_skipped:
             continue
         if trial.state not in states:

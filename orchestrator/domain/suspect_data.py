@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.realignment import REALIGN, has_run
+from orchestrator.domain.realignment import REALIGNMENT, has_run
 from orchestrator.domain.sentinels import SENTINEL, Judged, drift_words, measured, watched
 from orchestrator.domain.trial import Observation, TrialState
 
@@ -77,7 +77,7 @@ def _between(
     realigned = max((one.trial_id for one in inside if has_run(one)), default=None)
     found: dict[int, Drift] = {}
     for trial in inside:
-        if trial.state is not TrialState.MEASURED or trial.source in (SENTINEL, REALIGN):
+        if trial.state is not TrialState.MEASURED or trial.source in (SENTINEL, REALIGNMENT):
             continue
         if realigned is not None:
             part = float(trial.trial_id > realigned)

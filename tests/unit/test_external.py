@@ -7,7 +7,7 @@ import pytest
 from orchestrator.adapters.reducer import delivered
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import ReductionError, Unusable
-from orchestrator.domain.realignment import REALIGN
+from orchestrator.domain.realignment import REALIGNMENT
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.domain.trial import Outcome, TrialState
 from orchestrator.external import deliver, give_up_waiting, waiting
@@ -56,7 +56,7 @@ def test_one_that_is_late_leaves_the_trial_unreduced_and_may_still_come(acquired
 
 def test_a_realignment_takes_none_and_is_not_late(acquired: Lab) -> None:
     state = state_of(acquired)
-    realigns = replace(state.trials[1], source=REALIGN)
+    realigns = replace(state.trials[1], source=REALIGNMENT)
     state = replace(state, trials={1: realigns}, live={1: realigns})
     with pytest.raises(Unusable, match="trial 1 of .* is a realignment, which gives no data"):
         waiting(state, 1)

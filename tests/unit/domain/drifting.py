@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from orchestrator.domain import events as ev
-from orchestrator.domain.realignment import NO_DATA, REALIGN
+from orchestrator.domain.realignment import NO_DATA, REALIGNMENT
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.trial import Outcome
 from tests.unit.domain.builders import campaign, opened, run
@@ -28,7 +28,7 @@ def sentinel(number: int, y: float) -> list[ev.Event]:
 def realignment(number: int, last: ev.TrialEvent | None = None) -> list[ev.Event]:
     done = ev.Invalidated(trial_id=number, outcomes={}, reason=NO_DATA)
     first, *rest = run(number, last or done)
-    return [replace(first, source=REALIGN), *rest]
+    return [replace(first, source=REALIGNMENT), *rest]
 
 
 def drifting(spec: CampaignSpec) -> list[ev.Event]:

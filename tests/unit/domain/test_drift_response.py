@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from orchestrator.domain import events as ev
 from orchestrator.domain.drift_response import needs_person, needs_realignment
-from orchestrator.domain.realignment import REALIGN, spec_for
+from orchestrator.domain.realignment import REALIGNMENT, spec_for
 from orchestrator.domain.sentinels import is_due, judged
 from orchestrator.domain.stopping import StopRule, verdict
 from tests.unit.domain.builders import campaign, failed, opened, run, state_of
@@ -111,7 +111,7 @@ def test_a_realignment_has_its_own_plan_and_no_arguments_of_the_other():
     at = {"x": 5.0, "exposure": 1.0}
     told = {"at": at, "every": 2, "then": ALIGN}
     spec = campaign(parameters=parameters, sentinel=told, reduce={"where": "external"})
-    own = spec_for(spec, REALIGN)
+    own = spec_for(spec, REALIGNMENT)
     assert (own.plan.name, own.plan.args) == ("lab.align", {"mirror": "heater"})
     assert (list(own.parameters), own.reduce.where) == (["x"], "local")
     assert spec_for(spec, "model") is spec

@@ -67,7 +67,7 @@ def _last_good(state: CampaignState, spec: CampaignSpec) -> int:
 
 def _realigned(state: CampaignState, since: int) -> Trial | None:
     """The newest realignment after the trial of this number."""
-    return next((one for one in _newest_first(state, since) if one.source == REALIGNMENT), None)
+    return next((one for one in state.newest_first(since) if one.source == REALIGNMENT), None)
 
 
 def _became(state: CampaignState, tried: Trial | None, off: Trial) -> str | None:
@@ -78,7 +78,7 @@ def _became(state: CampaignState, tried: Trial | None, off: Trial) -> str | None
         return f"its realignment, trial {tried.trial_id}, was {tried.state} ({tried.reason})"
     if off.trial_id > tried.trial_id:
         return f"its realignment, trial {tried.trial_id}, has not brought it back"
-    later = _newest_first(state, tried.trial_id)
+    later = state.newest_first(tried.trial_id)
     check = next((one for one in later if one.source == SENTINEL), None)
     if check is None or not _is_at_rest(check):
         return None
@@ -88,8 +88,3 @@ def _became(state: CampaignState, tried: Trial | None, off: Trial) -> str | None
 def _is_at_rest(trial: Trial) -> bool:
     """True when nothing more happens to a trial by itself."""
     return trial.is_terminal or trial.state is TrialState.UNREDUCED
-
-
-def _newest_first(state: CampaignState, since: int) -> list[Trial]:
-    """The trials after the one of this number."""
-    return [state.trials[number] for number in range(len(state.trials), since, -1)]

@@ -50,7 +50,8 @@ def is_due(state: CampaignState, spec: CampaignSpec) -> bool:
     """
     if spec.sentinel is None:
         return False
-    last = next((one for one in _backwards(state) if one.source in (SENTINEL, REALIGNMENT)), None)
+    watches = (one for one in state.newest_first() if one.source in (SENTINEL, REALIGNMENT))
+    last = next(watches, None)
     if last is None or last.source == REALIGNMENT:
         return True
     if state.next_trial - last.trial_id > spec.sentinel.every:
@@ -59,10 +60,6 @@ def is_due(state: CampaignState, spec: CampaignSpec) -> bool:
         return False  # whatever has happened, it is measured after it
     since = last.started_at or last.proposed_at or 0.0
     return state.resumed_at is not None and state.resumed_at > since
-
-
-def _backwards(state: CampaignState) -> Sequence[Trial]:
-    return [state.trials[number] for number in range(len(state.trials), 0, -1)]
 
 
 def watched(sentinel: SentinelSpec, spec: CampaignSpec) -> str:

@@ -110,7 +110,7 @@ def _patience_s(state: CampaignState) -> float | None:
 def _in_a_row(state: CampaignState, *states: TrialState) -> int:
     """How many trials, counted back from the last one that came to rest, are in these states."""
     count = 0
-    for trial in _newest_first(state):
+    for trial in state.newest_first():
         is_skipped = trial.state is TrialState.CANCELLED or trial.source == REALIGNMENT
         if trial.state not in _RESTING or is_skipped:
             continue
@@ -118,10 +118,6 @@ def _in_a_row(state: CampaignState, *states: TrialState) -> int:
             break
         count += 1
     return count
-
-
-def _newest_first(state: CampaignState) -> Iterator[Trial]:
-    return (state.trials[number] for number in range(len(state.trials), 0, -1))
 
 
 def best_trials(state: CampaignState, spec: CampaignSpec) -> list[Trial]:
@@ -149,5 +145,5 @@ def _stalled(state: CampaignState, ranking: Ranking) -> int:
     if not ranking.best:
         return 0
     newest = ranking.best[-1].trial_id
-    later = takewhile(lambda trial: trial.trial_id > newest, _newest_first(state))
+    later = takewhile(lambda trial: trial.trial_id > newest, state.newest_first())
     return sum(trial.state is TrialState.MEASURED for trial in later)

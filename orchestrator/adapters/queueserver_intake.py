@@ -55,8 +55,7 @@ class Intake:
         for name, document in self._source.take():
             if self._is_ours(name, document):
                 came = True
-                named = {document[key] for key in _PARENTS if key in document}
-                self._lost |= named - self._known
+                self._lost |= {document[key] for key in _PARENTS if document.get(key)} - self._known
                 self._count(name, document)
                 self._recorder(name, document)
         return came

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from orchestrator.domain import events as ev
-from orchestrator.domain.drift import needs_person
+from orchestrator.domain.drift_response import needs_person
 from orchestrator.domain.envelope import device_settings, envelope_of
 from orchestrator.domain.errors import (
     EnvelopeError,
@@ -29,7 +29,7 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.outage import SELF_FENCE
 from orchestrator.domain.ranking import Ranking, rank
-from orchestrator.domain.realignment import KEY, REALIGN, spec_of
+from orchestrator.domain.realignment import REALIGNMENT, REALIGNMENT_KEY, spec_for
 from orchestrator.domain.rules import TAKES_TRIALS, after_failure
 from orchestrator.domain.sentinels import SENTINEL
 from orchestrator.domain.spec import CampaignSpec
@@ -137,7 +137,7 @@ def execute(lab: Lab, campaign_id: str, spec: CampaignSpec, beside: Beside) -> b
     )
     if lease is None:
         return False
-    attempt, spec = lease.attempts, spec_of(spec, lease.proposal.source)
+    attempt, spec = lease.attempts, spec_for(spec, lease.proposal.source)
     try:
         envelope_of(lab.instrument).check(device_settings(spec, lease.parameters))
         attempt = lab.ledger.start(lease)
@@ -288,8 +288,8 @@ def _request(lab: Lab, lease: Lease, spec: CampaignSpec, attempt: int) -> PlanRe
         "parameters": dict(lease.parameters),
         "versions": dict(lab.versions),
     }
-    if lease.proposal.source == REALIGN:
-        metadata[KEY] = True
+    if lease.proposal.source == REALIGNMENT:
+        metadata[REALIGNMENT_KEY] = True
     return PlanRequest(
         campaign=spec,
         settings=device_settings(spec, lease.parameters),

@@ -217,7 +217,7 @@ def _trial_note(event: ev.TrialEvent) -> str | None:
         case ev.Proposed(source="fallback"):
             reason = without_model(event.details)
             return f"trial {event.trial_id} is a space-filling point: {reason}".rstrip(": ")
-        case ev.Proposed(source="realign"):
+        case ev.Proposed(source="realignment"):
             return f"trial {event.trial_id} realigns: {without_model(event.details)}"
         case ev.Asked():
             return f"trial {event.trial_id} asks ({event.question}): {event.text}"

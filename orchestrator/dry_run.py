@@ -14,7 +14,7 @@ from orchestrator.adapters.sobol_optimizer import satisfies, space_filling_point
 from orchestrator.domain.errors import LedgerError
 from orchestrator.domain.foresight import MOST_CORNERS, Measured, corners, doubts
 from orchestrator.domain.misspelt import misspelt_devices
-from orchestrator.domain.realignment import REALIGN
+from orchestrator.domain.realignment import REALIGNMENT
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.dry_run_figures import (
@@ -87,8 +87,8 @@ def dry_run(
         Plain data, described in docs/how-to/check-before-you-start.md.
     """
     found = _Found()
-    doubtful = [*doubts(campaign), *misspelt_devices(campaign, instrument)]
-    found.warnings += [Finding(text, place=place) for place, text in doubtful]
+    in_the_files = (*doubts(campaign), *misspelt_devices(campaign, instrument))
+    found.warnings += [Finding(text, place=place) for place, text in in_the_files]
     chosen = _points(campaign, points)
     files = [one.model_dump_json(by_alias=True) for one in (campaign, instrument)]
     report: dict[str, Any] = {"trial_s": None, "campaign_s": None}
@@ -156,7 +156,7 @@ def earlier_trials(
         if any(state.spec.get(key) != wanted[key] for key in ("plan", "parameters")):
             continue
         for trial in state.trials.values():
-            if trial.source == REALIGN:
+            if trial.source == REALIGNMENT:
                 continue
             if trial.measuring_s is not None and trial.attempts == 1:
                 found.append(Past(trial.parameters, trial.measuring_s, trial.source == "model"))
@@ -198,10 +198,13 @@ def _walk_realignment(child: AnsweringChild, campaign: CampaignSpec, found: _Fou
     """The plan that realigns, where the campaign names one: what is wrong with it."""
     if campaign.sentinel is None or campaign.sentinel.realignment is None:
         return
-    answer = child.ask((campaign.sentinel.at, None, REALIGN), ANSWER_S)
-    for kind in ("problems", "warnings"):
-        told = [(f"the plan that realigns: {text}", line) for text, line in answer[kind]]
-        getattr(found, kind).extend(_findings(told))
+    answer = child.ask((campaign.sentinel.at, None, REALIGNMENT), ANSWER_S)
+    for findings, told in (
+        (found.problems, answer["problems"]),
+        (found.warnings, answer["warnings"]),
+    ):
+        own = [(f"the plan that realigns: {text}", line) for text, line in told]
+        findings.extend(_findings(own))
 
 
 class _Grouped:

@@ -88,10 +88,10 @@ def late(campaign: CampaignSpec, report: Answer, plan_deadline_s: float) -> Iter
 
 def lagging(report: Answer, answers: Sequence[Answer]) -> Iterator[Finding]:
     """A reducer that takes longer than the trial whose outcomes it gives."""
-    times = [one["reduce_s"] for one in answers if one["reduce_s"] is not None]
-    if report["trial_s"] is None or not times:
+    taken = [one["reduce_s"] for one in answers if one["reduce_s"] is not None]
+    if report["trial_s"] is None or not taken:
         return
-    takes, trial = min(times), report["trial_s"]["mean"]
+    takes, trial = min(taken), report["trial_s"]["mean"]
     if takes > max(trial, SLOW_REDUCER_S):
         yield Finding(
             f"the reducer takes {takes:.1f} s on made-up readings and a trial {trial:.1f} s: "

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from orchestrator.campaign import Beside, reduce_beside
 from orchestrator.domain import events as ev
-from orchestrator.domain.realignment import spec_of
+from orchestrator.domain.realignment import spec_for
 from orchestrator.domain.rules import TAKES_TRIALS, after_failure
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import fold
@@ -85,4 +85,4 @@ def _reduce_left_over(
         reason = "its documents are not on this machine, or damaged"
         lab.ledger.settle(campaign_id, ev.Unreduced(trial_id=trial.trial_id, reason=reason))
         return
-    reduce_beside(lab, campaign_id, spec_of(spec, trial.source), found.acquired, beside)
+    reduce_beside(lab, campaign_id, spec_for(spec, trial.source), found.acquired, beside)

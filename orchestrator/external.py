@@ -2,6 +2,7 @@
 
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import Unusable
+from orchestrator.domain.realignment import REALIGNMENT
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.domain.trial import Trial, TrialState
@@ -14,7 +15,8 @@ def give_up_waiting(ledger: Ledger, state: CampaignState, now: float) -> None:
         return
     timeout_s = state.spec["reduce"]["timeout_s"]
     for trial in state.in_state(TrialState.ACQUIRED):
-        if now - (trial.acquired_at or now) >= timeout_s:
+        is_late = now - (trial.acquired_at or now) >= timeout_s
+        if is_late and trial.source != REALIGNMENT:
             reason = f"no outcome was delivered within {timeout_s:g} s (reduce.timeout_s)"
             ledger.settle(state.campaign_id, ev.Unreduced(trial_id=trial.trial_id, reason=reason))
 
@@ -23,7 +25,8 @@ def waiting(state: CampaignState, trial_id: int) -> Trial:
     """The trial for which an outcome may be delivered.
 
     Raises:
-        Unusable: there is none of this number, its campaign reduces here, or it waits for none.
+        Unusable: there is none of this number, its campaign reduces here, or it waits for none, as
+            a realignment never does.
     """
     if CampaignSpec.from_data(state.spec).reduce.where != "external":
         text = "its reducer runs here; 'labwright reduce' finishes what that could not"
@@ -31,6 +34,11 @@ def waiting(state: CampaignState, trial_id: int) -> Trial:
     trial = state.trials.get(trial_id)
     if trial is None:
         raise Unusable(f"campaign {state.campaign_id!r} has no trial {trial_id}")
+    if trial.source == REALIGNMENT:
+        raise Unusable(
+            f"trial {trial_id} of {state.campaign_id!r} is a realignment, which gives no data: "
+            "'labwright reduce' finishes it"
+        )
     if trial.state not in (TrialState.ACQUIRED, TrialState.UNREDUCED):
         raise Unusable(
             f"trial {trial_id} of {state.campaign_id!r} is {trial.state}: no outcome is waited for"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import LogWentBack
-from orchestrator.domain.realignment import REALIGN
+from orchestrator.domain.realignment import REALIGNMENT
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.domain.trial import Trial
 from orchestrator.ports import Ledger, Result
@@ -83,9 +83,9 @@ def delivered(results: Sequence[Result], wanted: ev.Proposed | Trial) -> ev.Acqu
 
     A sentinel and a realignment have the same parameters, and are not taken for each other.
     """
-    realigns = wanted.source == REALIGN
+    realigns = wanted.source == REALIGNMENT
     for result in results:
         found = result.proposal
-        if found.parameters == wanted.parameters and (found.source == REALIGN) == realigns:
+        if found.parameters == wanted.parameters and (found.source == REALIGNMENT) == realigns:
             return result.acquired
     return None

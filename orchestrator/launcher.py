@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import service
-from orchestrator.adapters import child, results
+from orchestrator.adapters import child, plan_catalog, results
 from orchestrator.adapters.embedded_server import prepare_folder, without_secret
 from orchestrator.adapters.redis_ledger import RedisLedger
 from orchestrator.adapters.room import is_full
@@ -84,21 +84,19 @@ def read_files(
     name: str,
     *,
     on_twin: bool = False,
-    plan_problems: Callable[[CampaignSpec], Sequence[Problem]] | None = None,
+    plan_problems: Callable[[CampaignSpec], Sequence[Problem]] = plan_catalog.plan_problems,
 ) -> Files:
     """Read both files and compare them with each other and with the plan.
 
     Args:
         name: of the campaign file, or of a shipped twin.
         on_twin: True for a real instrument that is to run on its twin.
-        plan_problems: finds what does not fit the plan; None imports the plan here and now.
+        plan_problems: finds what does not fit the plan, for which the plan must be imported.
 
     Raises:
         SpecError: with every problem found.
         Unusable: the campaign file is not there.
     """
-    from orchestrator.adapters import plan_catalog
-
     campaign_file = find_campaign(name)
     plan_catalog.refuse_shadows()
     try:
@@ -107,14 +105,13 @@ def read_files(
         problems = [*error.problems, *unknown_names(campaign_file)]
         in_order = sorted(problems, key=lambda problem: problem.line or 0)
         raise SpecError(error.file, in_order) from None
-    look = plan_problems or plan_catalog.plan_problems
     try:
         instrument_file = find_instrument(campaign.instrument, campaign_file)
     except Unusable as error:
-        problems = [Problem("instrument", str(error)), *look(campaign)]
+        problems = [Problem("instrument", str(error)), *plan_problems(campaign)]
         raise SpecError(str(campaign_file), [_placed(one, lines) for one in problems]) from None
     instrument = _instrument(instrument_file, on_twin=on_twin)
-    problems = [*disagreements(campaign, instrument), *look(campaign)]
+    problems = [*disagreements(campaign, instrument), *plan_problems(campaign)]
     if problems:
         raise SpecError(str(campaign_file), [_placed(problem, lines) for problem in problems])
     return Files(campaign, instrument)
@@ -502,9 +499,7 @@ def opener(
 
     The callable raises Unusable when the id is taken, be it only by results in the data folder.
     """
-    from orchestrator.adapters.plan_catalog import reducer_identity
-
-    reducer, digest = reducer_identity(files.campaign)
+    reducer, digest = plan_catalog.reducer_identity(files.campaign)
     about = {**versions(), "reducer": reducer, "reducer_sha256": digest}
     opened = service.opened(files.campaign, files.instrument, campaign_id, about, step=step)
     outbox = data_dir / "outbox" / campaign_id

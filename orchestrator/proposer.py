@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 
 from orchestrator.domain import events as ev
 from orchestrator.domain import lookahead
-from orchestrator.domain.drift import needs_realignment
+from orchestrator.domain.drift_response import needs_realignment
 from orchestrator.domain.envelope import admit, envelope_of
 from orchestrator.domain.errors import OptimizerError, SuggestionLate
 from orchestrator.domain.lookahead import Pace
 from orchestrator.domain.proposal import Knowledge, Suggestion, knowledge, with_free_sample
-from orchestrator.domain.realignment import REALIGN
+from orchestrator.domain.realignment import REALIGNMENT
 from orchestrator.domain.sentinels import SENTINEL, is_due
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState
@@ -71,7 +71,8 @@ class Proposer:
         """
         pace = lookahead.pace(state)
         depth = lookahead.depth(state, self.spec, pace)
-        if self._propose_at_sentinel(state, depth):
+        if (suggestion := self._due_at_sentinel(state, depth)) is not None:
+            self._propose_at_once(state, suggestion)
             return 0.0
         if self._question is None or self._question.is_void(state):
             self._question = None
@@ -101,27 +102,31 @@ class Proposer:
             self._put(state, now)
         return 0.0
 
-    def _propose_at_sentinel(self, state: CampaignState, depth: int) -> bool:
-        """Propose a realignment or a sentinel; False when none is due.
+    def _due_at_sentinel(self, state: CampaignState, depth: int) -> Suggestion | None:
+        """The realignment or the sentinel that is due; None when neither is."""
+        sentinel = self.spec.sentinel
+        if sentinel is None:
+            return None
+        if (off := needs_realignment(state, self.spec)) is not None:
+            return Suggestion(sentinel.at, REALIGNMENT, {"because": off})
+        if lookahead.wants_trial(state, self.spec, depth) and is_due(state, self.spec):
+            return Suggestion(sentinel.at, SENTINEL)
+        return None
 
-        Neither needs a thought, so neither waits for one that is under way: its answer serves a
-        later trial. Only a realignment makes it void, since a sentinel has to follow at once.
+    def _propose_at_once(self, state: CampaignState, suggestion: Suggestion) -> None:
+        """Propose what needs no thought, and waits for none that is under way.
+
+        The answer to that serves a later trial. A realignment makes it void: it would come between
+        the realignment and its sentinel.
         """
-        sentinel, off = self.spec.sentinel, needs_realignment(state, self.spec)
-        wants_one = lookahead.wants_trial(state, self.spec, depth) and is_due(state, self.spec)
-        if sentinel is None or not (off or wants_one):
-            return False
-        suggestion = Suggestion(sentinel.at, SENTINEL)
-        if off is not None:
+        if suggestion.source == REALIGNMENT:
             self.forget()
-            suggestion = Suggestion(sentinel.at, REALIGN, {"because": off})
         if results := self._lab.outbox.results(state.campaign_id, state.next_trial):
             _tell_again(self._lab, state, results[0])
-            return True
+            return
         told = state.count(TrialState.MEASURED)
         proposed = self._proposed(knowledge(state, self.spec), told, suggestion, 0.0)
         self._lab.ledger.propose(state.campaign_id, proposed)
-        return True
 
     def _put(self, state: CampaignState, now: float, old: Trial | None = None) -> None:
         """The question for the next trial, or for better parameters of one that waits."""

@@ -17,7 +17,7 @@ from orchestrator.domain.rules import CLEARED, TAKES_TRIALS
 from orchestrator.domain.samples import free, left
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
-from orchestrator.domain.suspect_data import doubtful
+from orchestrator.domain.suspect_data import suspect_data
 from orchestrator.domain.trial import TERMINAL, Trial, TrialState, without_model
 from orchestrator.ports import InstrumentState, Ledger
 
@@ -333,7 +333,7 @@ def why(ledger: Ledger, campaign_id: str, trial_id: int) -> dict[str, Any]:
         "proposed_by": trial.source,
         "basis": trial.basis,
         "sentence": sentence(trial),
-        "suspect_data": doubtful(state, CampaignSpec.from_data(state.spec)).get(trial_id),
+        "suspect_data": suspect_data(state, CampaignSpec.from_data(state.spec)).get(trial_id),
         "history": history,
     }
 

@@ -18,8 +18,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from orchestrator import launcher, service
 from orchestrator.adapters.embedded_server import prepare_folder
 from orchestrator.adapters.reducer import checked
-from orchestrator.domain.errors import LabError, LedgerUnavailable, PlanFailed, Unusable
-from orchestrator.domain.realignment import KEY
+from orchestrator.domain.errors import (
+    LabError,
+    LedgerUnavailable,
+    PlanFailed,
+    ReductionError,
+    Unusable,
+)
+from orchestrator.domain.realignment import REALIGNMENT_KEY
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus
 from orchestrator.domain.stopping import best_trials
@@ -204,8 +210,8 @@ class Campaign:
             self._refuse_idle()
             raise Unusable(f"there was no trial within {timeout_s} s")
         about = request.metadata
-        trial = (about["trial_id"], about["parameters"], KEY in about)
-        self._to_measure = ToMeasure(*trial)
+        realigns = REALIGNMENT_KEY in about
+        self._to_measure = ToMeasure(about["trial_id"], about["parameters"], realigns)
         return self._to_measure
 
     def ingest(self, trial_id: int, outcomes: Mapping[str, Any]) -> str:
@@ -220,9 +226,13 @@ class Campaign:
             ReductionError: they cannot be used; nothing was recorded, so hand them in again.
             Unusable: this trial was not suggested here, or came to an end meanwhile.
         """
-        self._refuse_other(trial_id)
-        is_data = self._to_measure is None or not self._to_measure.realigns
-        self._end_hand(checked(self.spec, outcomes, "a person", {}) if is_data else {})
+        trial = self._refuse_other(trial_id)
+        if trial.realigns and outcomes:
+            raise ReductionError(
+                f"trial {trial_id} realigns the instrument, so its outcomes {[*outcomes]} are no "
+                f"data: ingest({trial_id}, {{}})"
+            )
+        self._end_hand({} if trial.realigns else checked(self.spec, outcomes, "a person", {}))
         return str(self.state.trials[trial_id].state)
 
     def give_up(self, trial_id: int, reason: str) -> str:
@@ -237,13 +247,15 @@ class Campaign:
         self._end_hand(PlanFailed(reason, "given_up"))
         return str(self.state.trials[trial_id].state)
 
-    def _refuse_other(self, trial_id: int) -> None:
+    def _refuse_other(self, trial_id: int) -> ToMeasure:
+        """The trial that is being measured by hand, when it is this one."""
         if self._to_measure is None or self._to_measure.trial_id != trial_id:
             now = f"trial {self._to_measure.trial_id} is" if self._to_measure else "none is"
             raise Unusable(f"trial {trial_id} is not being measured by hand; {now}")
         if self._hand is None or self._hand.executor.request is None:
             self._to_measure = None
             raise Unusable(f"trial {trial_id} is {self.state.trials[trial_id].state} already")
+        return self._to_measure
 
     def _end_hand(self, answer: Any) -> None:
         hand, self._hand, self._to_measure = self._hand, None, None

@@ -12,7 +12,7 @@ from orchestrator.adapters.run_documents import read_runs
 from orchestrator.campaign import documents_of, reduce_trial
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import ReductionError, Unusable
-from orchestrator.domain.realignment import spec_of
+from orchestrator.domain.realignment import spec_for
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import fold
 from orchestrator.domain.trial import Trial, TrialState
@@ -39,7 +39,7 @@ def reduce_again(
         if not waiting:
             raise Unusable(f"trial {trial_id} of {campaign_id!r} has nothing to reduce")
     spec, outbox = CampaignSpec.from_data(state.spec), FileOutbox(settings.data_dir)
-    elsewhere = [one for one in waiting if spec_of(spec, one.source).reduce.where == "external"]
+    elsewhere = [one for one in waiting if spec_for(spec, one.source).reduce.where == "external"]
     if elsewhere:
         raise Unusable(
             f"trial {elsewhere[0].trial_id} of {campaign_id!r} is reduced elsewhere; what comes "
@@ -53,7 +53,7 @@ def reduce_again(
                     f"the documents of trial {trial.trial_id} are not in {settings.data_dir}"
                 )
             documents = found.acquired.documents
-            own = spec_of(spec, trial.source)
+            own = spec_for(spec, trial.source)
             reduce_trial(ledger, reducer, campaign_id, own, trial.trial_id, documents)
     after = fold(ledger.events(campaign_id, state.last_id), state)
     return [after.trials[one.trial_id] for one in waiting]
@@ -118,7 +118,7 @@ def count_as_measured(
     text = f"{by} counts the documents of trial {trial_id}: {reason}"
     note = ev.Noted(by=by, text=text, key=f"trial {trial_id} counted")
     ledger.remark(campaign_id, note)
-    spec = spec_of(CampaignSpec.from_data(state.spec), trial.source)
+    spec = spec_for(CampaignSpec.from_data(state.spec), trial.source)
     if spec.reduce.where != "external":
         with contextlib.closing(ReducerProcess(settings.data_dir)) as reducer:
             reduce_trial(ledger, reducer, campaign_id, spec, trial_id, documents)

@@ -16,7 +16,10 @@ class Severity(IntEnum):
 
 
 class Status(IntEnum):
-    """What an alarm is about, in the numbers of EPICS; those that the twins have, and below."""
+    """What an alarm is about, in the numbers of EPICS: its list up to the last that a twin gives.
+
+    The list has no gaps, for clients read a status as a place in it.
+    """
 
     NO_ALARM = 0
     READ = 1

@@ -23,7 +23,7 @@ from orchestrator.adapters.device_sources import (
 )
 from orchestrator.adapters.engine import new_engine, read_beside
 from orchestrator.adapters.instrument_lines import with_line
-from orchestrator.adapters.plan_lines import line_of_error
+from orchestrator.adapters.plan_lines import told_with_line
 from orchestrator.adapters.startup import Startup, StartupFailed, limited
 from orchestrator.domain.errors import DeviceUnavailable, PlanFailed, near
 from orchestrator.domain.spec import CALL_S, DeviceSpec, InstrumentSpec, SourceSpec
@@ -176,9 +176,7 @@ class Adopted:
         except Exception as error:  # the lab's code may raise anything
             log.exception("%s of the instrument file", place)
             is_ours = isinstance(error, (StartupFailed, NoSuchDevice))
-            line = line_of_error(error)
-            where = f" ({line})" if line else ""
-            text = str(error) if is_ours else f"{type(error).__name__}: {error}{where}"
+            text = str(error) if is_ours else told_with_line(error)
         raise DeviceUnavailable(f"{with_line(self._instrument, place)}: {text}")
 
 

@@ -31,9 +31,10 @@ class Budgets:
 
     def __init__(self, data_dir: Path, instrument: InstrumentSpec) -> None:
         self._path = data_dir / "budgets" / f"{instrument.name}-{instrument.mode}.jsonl"
-        self._specs = specs = instrument.budgets
-        self._spent = dict.fromkeys(specs, 0.0)
-        self._needed = dict.fromkeys(specs, 0.0)
+        self._instrument = instrument.name
+        self._specs = instrument.budgets
+        self._spent = dict.fromkeys(self._specs, 0.0)
+        self._needed = dict.fromkeys(self._specs, 0.0)
         self._size = 0
         """Of the file when it was read, or written here, last."""
         self._look()
@@ -76,12 +77,18 @@ class Budgets:
     def refill(self, name: str, by: str) -> str:
         """Begin the count of a budget anew; gives the sentence to say.
 
+        Args:
+            name: of the budget.
+            by: who says that it is there again.
+
         Raises:
             Unusable: there is no such budget.
             PlanFailed: it cannot be written.
         """
         if name not in self._specs:
-            raise Unusable(f"the instrument has no budget {name!r}{near(name, self._specs)}")
+            raise Unusable(
+                f"instrument {self._instrument!r} has no budget {name!r}{near(name, self._specs)}"
+            )
         before = self._part(name)
         self._write({"budget": name, "refilled": True, "by": by})
         return f"budget {name} is refilled; {before} was left"

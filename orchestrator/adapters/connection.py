@@ -75,10 +75,13 @@ def connect(
     )
     compare(devices.all, instrument, envelope)
     budgets = Budgets(data_dir, instrument)
-    beside = map(devices.present, (instrument.baseline, instrument.monitors))
+    baseline, monitors = map(devices.present, (instrument.baseline, instrument.monitors))
+    engine: EngineThread | HostedEngine
     if session is None:
-        record(lab.engine, *beside)
-        return Connection(instrument, devices, EngineThread(lab.engine), lab, suspensions, budgets)
-    session.record(*beside)
-    session.made.update(devices.all)
-    return Connection(instrument, devices, session, lab, suspensions, budgets)
+        record(lab.engine, baseline, monitors)
+        engine = EngineThread(lab.engine)
+    else:
+        session.record(baseline, monitors)
+        session.made.update(devices.all)
+        engine = session
+    return Connection(instrument, devices, engine, lab, suspensions, budgets)

@@ -85,9 +85,9 @@ class Walk:
             "create": self._create,
             "save": self._save,
             "drop": lambda message: self._bundles.pop(message.run, None),
-            "collect": self._streams_on,
-            "monitor": self._streams_on,
-            "declare_stream": self._streams_on,
+            "collect": self._opens_streams,
+            "monitor": self._opens_streams,
+            "declare_stream": self._opens_streams,
             "RE_class": lambda _: RunEngine,
         }
 
@@ -166,7 +166,7 @@ class Walk:
         self._takes(message, self._fakes.paths.path(message.obj) or message.obj.name, None)
         return Done()
 
-    def _streams_on(self, _: Msg) -> None:
+    def _opens_streams(self, _: Msg) -> None:
         self.walked.hides_streams = True
 
     def _takes(self, message: Msg, path: str, seconds: float | None) -> None:

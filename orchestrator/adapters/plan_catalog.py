@@ -13,10 +13,10 @@ from typing import Any
 
 from orchestrator.adapters.lab_prints import prints_told
 from orchestrator.adapters.plan_annotations import annotation_problems
-from orchestrator.adapters.plan_lines import line_of_error
+from orchestrator.adapters.plan_lines import told_with_line
 from orchestrator.domain.errors import PlanFailed, Problem, Unusable, near
 from orchestrator.domain.queueserver_rules import PLANS
-from orchestrator.domain.realignment import REALIGN, spec_of
+from orchestrator.domain.realignment import REALIGNMENT, spec_for
 from orchestrator.domain.spec import CampaignSpec
 
 GROUP = "labwright.plans"
@@ -153,20 +153,24 @@ def plan_problems(campaign: CampaignSpec) -> list[Problem]:
     if not any(one.place == "plan.name" for one in found):
         found += _outcome_problems(campaign)
     if campaign.sentinel is not None and campaign.sentinel.realignment is not None:
-        own = _of_plan(spec_of(campaign, REALIGN))
+        own = _of_plan(spec_for(campaign, REALIGNMENT))
         where = "sentinel.then.realign"
         found += [Problem(where + one.place.removeprefix("plan"), one.message) for one in own]
     return found
 
 
 def _of_plan(campaign: CampaignSpec) -> list[Problem]:
+    """What does not fit the plan; nothing of one that cannot be looked up here."""
     if _elsewhere(campaign.plan.name):
         return []
     try:
         plan = find_plan(campaign.plan.name)
     except Unusable as error:
         return [Problem("plan.name", str(error))]
-    return list(_call_problems(campaign, plan))
+    return [
+        *call_problems(campaign, inspect.signature(plan)),
+        *annotation_problems(plan, campaign.plan.args, campaign.parameters),
+    ]
 
 
 def call_problems(campaign: CampaignSpec, signature: inspect.Signature) -> list[Problem]:
@@ -193,11 +197,6 @@ def refuse_shadows() -> None:
 def _elsewhere(name: str) -> str | None:
     """Where alone a plan of this name is known; None when it can be looked up."""
     return next((where for start, where in ELSEWHERE.items() if name.startswith(start)), None)
-
-
-def _call_problems(campaign: CampaignSpec, plan: Callable[..., Any]) -> Iterator[Problem]:
-    yield from _given_problems(campaign, inspect.signature(plan))
-    yield from annotation_problems(plan, campaign.plan.args, campaign.parameters)
 
 
 def _given_problems(campaign: CampaignSpec, signature: inspect.Signature) -> Iterator[Problem]:
@@ -269,10 +268,7 @@ def _loaded(name: str, load: Callable[[], Any]) -> Callable[..., Any]:
     except Unusable:
         raise
     except Exception as error:  # a lab's module may raise anything when it is imported
-        line = line_of_error(error)
-        where = f" ({line})" if line else ""
-        text = f"{name!r} cannot be loaded: {type(error).__name__}: {error}{where}"
-        raise Unusable(text) from error
+        raise Unusable(f"{name!r} cannot be loaded: {told_with_line(error)}") from error
     if not callable(found):
         raise Unusable(f"{name!r} is a {type(found).__name__}, not a function")
     return found

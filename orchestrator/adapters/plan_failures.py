@@ -23,8 +23,8 @@ def with_misspelt(error: LabError, campaign: CampaignSpec, instrument: Instrumen
     """The same failure, with the device that may be meant when a plan took a text for a device."""
     if not isinstance(error, PlanFailed) or "'str' object" not in str(error):
         return error
-    near = "; ".join(text for _, text in misspelt_devices(campaign, instrument))
-    return PlanFailed(f"{error}; {near}", error.reason) if near else error
+    meant = "; ".join(text for _, text in misspelt_devices(campaign, instrument))
+    return PlanFailed(f"{error}; {meant}", error.reason) if meant else error
 
 
 def disconnected(devices: Mapping[str, Any]) -> list[str]:

@@ -34,6 +34,12 @@ def line_of_error(error: BaseException) -> str | None:
     return None
 
 
+def told_with_line(error: BaseException) -> str:
+    """An error of a lab's code in words, with ``(file:line)`` where one of its lines is known."""
+    line = line_of_error(error)
+    return f"{type(error).__name__}: {error}" + (f" ({line})" if line else "")
+
+
 def line_now() -> str | None:
     """``file:line`` of the plan's innermost line that is being executed; None when none is."""
     return _line_of(sys._getframe(1))  # noqa: SLF001 - the stack has no public name

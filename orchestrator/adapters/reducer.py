@@ -12,7 +12,7 @@ from orchestrator.adapters.plan_catalog import declared_outcomes, find_reducer
 from orchestrator.adapters.run_documents import Run, read_runs
 from orchestrator.domain.errors import ReductionError, Unusable, near
 from orchestrator.domain.expressions import inequality
-from orchestrator.domain.realignment import KEY, NO_DATA
+from orchestrator.domain.realignment import NO_DATA, REALIGNMENT_KEY
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.trial import Outcome
 from orchestrator.ports import Reduction
@@ -39,17 +39,17 @@ class DocumentReducer:
 def reduced(campaign: CampaignSpec, runs: Callable[[], Sequence[Run]]) -> Reduction:
     """What the campaign's reducer and validity rules make of a trial.
 
+    A realignment, as its start document says, has no outcomes and is invalid.
+
     Args:
         campaign: names both.
         runs: gives the trial's runs; called again for validity rules on their streams.
-
-    A realignment, which its start document tells, has no outcomes and is invalid.
 
     Raises:
         ReductionError: as DocumentReducer.reduce.
     """
     made = runs()
-    if any(run.start.get(KEY) for run in made):
+    if any(run.start.get(REALIGNMENT_KEY) for run in made):
         return Reduction({}, NO_DATA)
     outcomes = _outcomes(campaign, made)
     return Reduction(outcomes, broken_rule(campaign.valid, outcomes, runs))

@@ -4,7 +4,6 @@ A reducer is a lab's own code. In here it cannot hold up the worker, and it cann
 also waits for a Dask cluster, where one reduces: so that has its time, too, and no more.
 """
 
-import platform
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +14,9 @@ from orchestrator.adapters.answering_child import (
     ChildDied,
     answer_questions,
 )
-from orchestrator.adapters.dask_cluster import on_cluster
+from orchestrator.adapters.dask_reducer import reduce_on_cluster
 from orchestrator.adapters.reducer import DocumentReducer
-from orchestrator.domain.errors import ReductionError, Unusable
+from orchestrator.domain.errors import ReductionError
 from orchestrator.domain.events import LONGEST_TEXT
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.ports import Reduction
@@ -115,38 +114,11 @@ def _loaded(data_dir: str) -> Callable[[_Question], Reduction | str]:
 
     def reduce(question: _Question) -> Reduction | str:
         campaign, documents = question
-        if (address := campaign.reduce.cluster) is not None:
-            return _on_cluster(address, (campaign, data_dir, documents))
         try:
+            if campaign.reduce.cluster is not None:
+                return reduce_on_cluster(campaign.reduce.cluster, campaign, data_dir, documents)
             return reducer.reduce(campaign, documents)
         except ReductionError as error:
             return str(error)
 
     return reduce
-
-
-_Errand = tuple[CampaignSpec, str, str]
-"""A campaign, the data folder and a file of documents in it, as a Dask worker is told."""
-
-
-def _on_cluster(address: str, errand: _Errand) -> Reduction | str:
-    """What a worker of the cluster makes of the documents, or in words why there is nothing."""
-    try:
-        ((_, found),) = on_cluster(address, [errand], reduce_there)
-    except Unusable as error:
-        return str(error)
-    return found
-
-
-def reduce_there(errand: _Errand) -> Reduction | str:
-    """What a Dask worker does."""
-    campaign, data_dir, documents = errand
-    if not (Path(data_dir) / documents).is_file():
-        return (
-            f"the Dask worker on {platform.node()} does not see {data_dir}/{documents}: the data "
-            "folder must be there, too, by the same name"
-        )
-    try:
-        return DocumentReducer(Path(data_dir)).reduce(campaign, documents)
-    except ReductionError as error:
-        return str(error)

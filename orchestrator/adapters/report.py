@@ -9,7 +9,7 @@ from orchestrator.domain.ranking import is_feasible
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState
 from orchestrator.domain.stopping import best_so_far, best_trials
-from orchestrator.domain.suspect_data import doubtful
+from orchestrator.domain.suspect_data import suspect_data
 from orchestrator.domain.time_words import time_lines
 from orchestrator.domain.trial import TrialState
 
@@ -44,11 +44,11 @@ def write_plot(path: Path, state: CampaignState, spec: CampaignSpec) -> None:
                 label=label,
                 markersize=5,
             )
-    suspect = doubtful(state, spec)
-    if doubted := [trial for trial in measured if trial.trial_id in suspect]:
+    known = suspect_data(state, spec)
+    if suspect := [trial for trial in measured if trial.trial_id in known]:
         axes.plot(
-            [trial.trial_id for trial in doubted],
-            [trial.outcomes[name].mean for trial in doubted],
+            [trial.trial_id for trial in suspect],
+            [trial.outcomes[name].mean for trial in suspect],
             "o",
             markersize=10,
             markerfacecolor="none",

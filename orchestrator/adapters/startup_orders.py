@@ -14,7 +14,7 @@ from orchestrator.adapters.plan_lines import line_now
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One order."""
+    """One order that the lab's code has given by itself."""
 
     text: str
     """What is called, and of what."""
@@ -26,15 +26,24 @@ class Order:
 
 @contextmanager
 def noting_orders() -> Iterator[Collection[Order]]:
-    """All orders to fakes of ophyd's devices, and all plans, from here on; none is carried out."""
+    """All orders to ophyd's devices, and all plans, that are given inside, each once.
+
+    Nothing moves and no plan runs; a signal that is written to reads the new value.
+    """
     import ophyd
     from bluesky.run_engine import RunEngine
     from ophyd.pseudopos import PseudoSingle
     from ophyd.sim import FakeEpicsSignal
 
     orders: dict[Order, None] = {}
-    axes = (ophyd.positioner.PositionerBase, ophyd.SoftPositioner, ophyd.EpicsMotor)
-    axes += (ophyd.PVPositioner, ophyd.PseudoPositioner, PseudoSingle)
+    axes = (
+        ophyd.positioner.PositionerBase,
+        ophyd.SoftPositioner,
+        ophyd.EpicsMotor,
+        ophyd.PVPositioner,
+        ophyd.PseudoPositioner,
+        PseudoSingle,
+    )
 
     def note(text: str, *, may_move: bool = True) -> None:
         orders[Order(text, line_now(), may_move)] = None
@@ -48,8 +57,8 @@ def noting_orders() -> Iterator[Collection[Order]]:
 
     def write(order: str) -> Callable[..., Any]:
         def ordered(self: Any, value: Any, *_: Any, **__: Any) -> Done:
-            axis = self if self.parent is None else self.parent
-            note(f"{order}() of {self.name}", may_move=hasattr(axis, "set"))
+            owner = self if self.parent is None else self.parent
+            note(f"{order}() of {self.name}", may_move=hasattr(owner, "set"))
             self.sim_put(value)
             return Done()
 

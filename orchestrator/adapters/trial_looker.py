@@ -4,7 +4,6 @@ To be imported in a sealed process, once fakes are in the place of all signals: 
 ``dry_run_process``.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
@@ -16,30 +15,23 @@ from orchestrator.adapters.desk import Presumed
 from orchestrator.adapters.fake_epics import watch_epics
 from orchestrator.adapters.fake_instrument import FakeInstrument
 from orchestrator.adapters.forgotten_stubs import watch_stubs
-from orchestrator.adapters.message_walk import Endless, Walk, Walked, at_most
-from orchestrator.adapters.plan_catalog import find_reducer
-from orchestrator.adapters.plan_lines import line_now, line_of_error, line_of_plan
+from orchestrator.adapters.message_walk import Walk
+from orchestrator.adapters.plan_lines import line_now, line_of_error
 from orchestrator.adapters.plan_uses import plan_uses
 from orchestrator.adapters.preprocessors import Guard
-from orchestrator.adapters.reducer import reduced
-from orchestrator.adapters.run_documents import NoSuchStream
+from orchestrator.adapters.reducer_tryout import ReducerTryout, Told
 from orchestrator.adapters.sealed import Tried
 from orchestrator.adapters.shared_pvs import shared_pvs
 from orchestrator.adapters.startup_orders import Order, noting_orders
 from orchestrator.adapters.travel import Terms
 from orchestrator.adapters.trial_plan import plan_function, trial_plan
 from orchestrator.adapters.twin_in_process import TwinByInstrument, twin_in_process
-from orchestrator.adapters.unknown_columns import asks_for_nothing_there
 from orchestrator.domain.envelope import device_settings, envelope_of, plan_arguments
 from orchestrator.domain.errors import LabError, PlanFailed, ReductionError, Unusable, told
-from orchestrator.domain.realignment import REALIGN, spec_of
+from orchestrator.domain.realignment import REALIGNMENT, spec_for
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.ports import PlanRequest
 
-REDUCTIONS = 3
-"""Trials that the reducer is tried on: a table of data takes longer than a plan."""
-REDUCE_S = 20.0
-"""Seconds of this computer for one of them; less than the whole answer may take."""
 TWIN_TRIALS = 5
 """Trials that the twin carries out, where there is one: for their time and for the reducer."""
 
@@ -74,8 +66,7 @@ class Looker:
         self._tried = tried
         self._outside: dict[tuple[str, str, str | None], None] = {}
         self._forgotten: dict[str, str] = {}
-        self._reductions = 0
-        self._reduce_s: float | None = None
+        self._tryout = ReducerTryout(campaign)
         self._tally = Tally()
         watch_stubs(lambda name, line: self._forgotten.update({line: name}))
 
@@ -83,14 +74,15 @@ class Looker:
         """Make the fakes: what is wrong with them, and lab seconds in one second."""
         watch_epics(self._report)
         with noting_orders() as orders:
-            problems: list[tuple[str, str | None]] = [(one, None) for one in self._make_fakes()]
-        by_pv = [Order(f"{how}() of {pv}", line, True) for pv, how, line in self._outside]
-        given = [(f"{one.text} {_EACH_START}", one.line, one.may_move) for one in orders]
-        given += [(f"{one.text} {_EACH_START}", one.line, True) for one in by_pv]
-        problems += [(text, line) for text, line, may_move in given if may_move]
+            problems: Told = [(one, None) for one in self._make_fakes()]
+        warnings: Told = []
+        puts = [Order(f"{how}() of {pv}", line, may_move=True) for pv, how, line in self._outside]
+        for one in (*orders, *puts):
+            found = problems if one.may_move else warnings
+            found.append((f"{one.text} {_EACH_START}", one.line))
         return {
             "problems": [*problems, *self._refused(problems)],
-            "warnings": [(text, line) for text, line, may_move in given if not may_move],
+            "warnings": warnings,
             "time_scale": self._scale,
             "is_ready": self._fakes is not None,
         }
@@ -130,7 +122,7 @@ class Looker:
         for path, value in (before or {}).items():
             self._fakes.place(self._fakes.at(path), value)
         walk = Walk(self._fakes)
-        campaign = spec_of(self._campaign, source)
+        campaign = spec_for(self._campaign, source)
         plan, guarded = self._plan(campaign, parameters, walk)
         walked = walk.walked if guarded is None else walk.go(guarded, plan)
         problems = [*walked.problems]
@@ -139,14 +131,13 @@ class Looker:
             for path, order, line in self._outside
         ]
         problems += self._refused(problems)
-        untried: list[tuple[str, str | None]] = []
-        reduces = self._campaign.reduce.where != "external" and source != REALIGN
-        if reduces and not problems and self._reductions < REDUCTIONS:
-            self._reductions += 1
-            self._reduce(walked, problems, untried)
+        untried: Told = []
+        if not problems and source != REALIGNMENT:
+            problems, untried = self._tryout.reduce(walked, self._instrument)
         warnings = [] if problems else self._unobeyed()
-        uses = self._uses(campaign, parameters, plan, problems) if not problems else {}
-        uses |= {} if problems else self._spent()
+        uses: dict[str, Any] = {}
+        if not problems:
+            uses = {**self._uses(campaign, parameters, plan, problems), **self._spent()}
         return {
             "problems": problems,
             "untried": untried,
@@ -158,7 +149,7 @@ class Looker:
             "lab_s": walked.lab_s,
             "moves_s": walked.moves_s,
             "uses": uses,
-            "reduce_s": self._reduce_s,
+            "reduce_s": self._tryout.shortest_s,
             "unknown": sorted(walked.unknown),
         }
 
@@ -240,40 +231,6 @@ class Looker:
         guard.desk = Presumed()
         return function, guard.guarded(plan)
 
-    def _reduce(self, walked: Walked, problems: list[Any], untried: list[Any]) -> None:
-        """Try the reducer on what the fakes read."""
-        runs = walked.runs
-        reducer = find_reducer(self._campaign)
-        before = _content(runs)
-        began = time.monotonic()
-        try:
-            with at_most(REDUCE_S):
-                reduced(self._campaign, lambda: runs)
-            self._reduce_s = min(time.monotonic() - began, self._reduce_s or REDUCE_S)
-        except Endless as error:
-            self._reductions = REDUCTIONS  # each further one would take as long
-            text = f"{reducer.__name__} has not ended after {REDUCE_S:g} s"
-            untried.append((text, line_of_error(error) or line_of_plan(reducer)))
-        except ReductionError as error:
-            line = line_of_error(error) if error.__cause__ else line_of_plan(reducer)
-            if (asked := self._asked_in_vain(error.__cause__, walked)) is not None:
-                problems.append((f"{reducer.__name__} asks for what is not there: {asked}", line))
-            elif "raised" in str(error) or "not finite" in str(error) or "no mean" in str(error):
-                untried.append((str(error), line or line_of_plan(reducer)))
-            else:
-                problems.append((str(error), line))
-        if _content(runs) != before:
-            text = "changes the runs that it is given; it must give outcomes and leave them alone"
-            problems.append((f"{reducer.__name__} {text}", line_of_plan(reducer)))
-
-    def _asked_in_vain(self, error: BaseException | None, walked: Walked) -> str | None:
-        """What no run of this plan has and the reducer asks for; None when that is not certain."""
-        beside = self._instrument.baseline or self._instrument.monitors
-        hides_streams = walked.hides_streams or beside or self._instrument.has_lab_engine
-        if hides_streams if isinstance(error, NoSuchStream) else walked.hides_columns:
-            return None
-        return asks_for_nothing_there(error, walked.runs)
-
     def _report(self, path: str, order: str) -> None:
         self._outside[path, order, line_now()] = None
 
@@ -283,13 +240,3 @@ class Looker:
         found = [(text, line) for text, line in self._tried if line and line not in lines]
         self._tried.clear()
         return found
-
-
-def _content(runs: Any) -> str:
-    """All that a reducer could change in its runs, as a text: in one, NaN equals itself."""
-    return repr(
-        [
-            (run.start, run.stop, [(name, run[name].to_dict("list")) for name in run.streams])
-            for run in runs
-        ]
-    )

@@ -1,4 +1,7 @@
-"""Tells a reducer that asks for what no run of its plan has from one that made-up values upset."""
+"""Tells a reducer that asks for what no run of its plan has from one that made-up values upset.
+
+A column or a stream that is misspelt fails in every trial; a fit to made-up values may fail alone.
+"""
 
 import traceback
 from collections.abc import Sequence
@@ -9,7 +12,7 @@ from orchestrator.adapters.run_documents import NoSuchStream, Run
 from orchestrator.domain.errors import near
 
 
-def asks_for_nothing_there(error: BaseException | None, runs: Sequence[Run]) -> str | None:
+def asked_in_vain(error: BaseException | None, runs: Sequence[Run]) -> str | None:
     """What a reducer asked its runs for in vain, and what there is; None when it did not.
 
     Args:
@@ -31,10 +34,12 @@ def _column(error: BaseException | None) -> str | None:
     """The column that a table was asked for; None when the error is about something else."""
     if isinstance(error, AttributeError):
         return error.name if type(error.obj).__name__ == "DataFrame" else None
-    name = error.args[0] if isinstance(error, KeyError) and error.args else None
+    if not isinstance(error, KeyError) or not error.args:
+        return None
+    name = error.args[0]
     return name if isinstance(name, str) and _is_of_a_table(error) else None
 
 
-def _is_of_a_table(error: BaseException | None) -> bool:
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__ if error else None)
+def _is_of_a_table(error: BaseException) -> bool:
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return not {"pandas", "xarray"}.isdisjoint(Path(frame.f_code.co_filename).parts)

@@ -201,11 +201,9 @@ def check(
         return ExitCode.WRONG
     spec, instrument = files.campaign, files.instrument
     if files_only:
-        varied = (
-            "1 parameter" if len(spec.parameters) == 1 else f"{len(spec.parameters)} parameters"
-        )
+        count = len(spec.parameters)
         text = (
-            f"{spec.name} is sound: {varied}, "
+            f"{spec.name} is sound: {count} parameter{'s' * (count > 1)}, "
             f"{spec.budget.trials} trials on {instrument.name} ({instrument.mode.upper()})"
         )
         about = {"campaign": spec.name, "instrument": instrument.name, "mode": instrument.mode}
@@ -219,7 +217,7 @@ def check(
 def _ask_queueserver(common: Common, spec: Any, instrument: Any) -> int:
     """Say whether the queueserver would take the trials; their plans cannot be walked from here."""
     from orchestrator.adapters.queueserver.look import look
-    from orchestrator.domain.queueserver_rules import HELD, NOT_HELD, envelope_lines
+    from orchestrator.domain.queueserver_rules import ENVELOPE, envelope_lines
 
     problems, warnings = look(spec, instrument.queueserver)
     lines = [f"WRONG: {one.place}: {one.message}" for one in problems]
@@ -235,7 +233,7 @@ def _ask_queueserver(common: Common, spec: Any, instrument: Any) -> int:
         "mode": instrument.mode,
         "problems": [{"place": one.place, "message": one.message} for one in problems],
         "warnings": [{"place": one.place, "message": one.message} for one in warnings],
-        "envelope": {"held": HELD, "not_held": NOT_HELD},
+        "envelope": ENVELOPE,
     }
     common.say(told, "\n".join([*lines, *envelope_lines()]))
     return ExitCode.FAILED if problems else ExitCode.DONE

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.cli.common import Common, app, ledger_of, live_processes
 from orchestrator.domain.errors import ExitCode, LabError
-from orchestrator.domain.queueserver_rules import HELD, NOT_HELD, envelope_lines
+from orchestrator.domain.queueserver_rules import ENVELOPE, envelope_lines
 
 
 @app.command(name="list")
@@ -83,9 +83,11 @@ def _status(common: Common, campaign_id: str | None) -> int:
     roles = {process["role"] for process in processes if process["instrument"] in served}
     stands = full or standing(state, record, roles, time.time())
     account = summary(log)
+    is_queueservers = bool(state.instrument_spec.get("queueserver"))
     if common.json:
         told = {"sentence": stands.sentence, "alarm": stands.is_alarm, "question": _asked(state)}
-        print(json.dumps({**account, **told, **_of_envelope(state), "processes": processes}))
+        envelope = {"envelope": ENVELOPE} if is_queueservers else {}
+        print(json.dumps({**account, **told, **envelope, "processes": processes}))
     else:
         _print_states(common, [state], {})
         print(f"\n{_red(stands.sentence) if stands.is_alarm else stands.sentence}\n")
@@ -93,17 +95,10 @@ def _status(common: Common, campaign_id: str | None) -> int:
             print("".join(f"  {line}\n" for line in lines))
         for process in processes:
             print(f"  {process['role']:8} pid {process['pid']}  {process['instrument'] or ''}")
-        if _of_envelope(state):
+        if is_queueservers:
             print("\n".join(["", *envelope_lines()]))
     needs_person = state.status is CampaignStatus.NEEDS_PERSON or state.asking is not None
     return ExitCode.NEEDS_PERSON if needs_person else 0
-
-
-def _of_envelope(state: Any) -> dict[str, Any]:
-    """What of the safety envelope holds, where it is not all of it."""
-    if not state.instrument_spec.get("queueserver"):
-        return {}
-    return {"envelope": {"held": HELD, "not_held": NOT_HELD}}
 
 
 def _asked(state: Any) -> dict[str, Any] | None:

@@ -19,13 +19,7 @@ from orchestrator.domain.findings import (
     as_rule,
     is_mapping,
 )
-
-RESULT_COLUMNS = frozenset(
-    "trial_id state attempts source run_uid proposed_at started_at measured_at".split()
-)
-"""Columns of the results table that no parameter or outcome may be called."""
-SENTINEL_COLUMNS = frozenset({"suspect_data", "drift"})
-"""Further ones, of a campaign that has sentinels."""
+from orchestrator.domain.result_columns import FIRST, after_outcomes
 
 
 def campaign_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
@@ -83,7 +77,7 @@ def _one_of(place: Place, given: Mapping[str, Any], one: str, other: str) -> Ite
 
 def _column_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
     """Parameters and outcomes that would share a column of the results table."""
-    own = RESULT_COLUMNS if data.get("sentinel") is None else RESULT_COLUMNS | SENTINEL_COLUMNS
+    own = (*FIRST, *after_outcomes(has_sentinel=data.get("sentinel") is not None))
     taken: dict[str, str] = dict.fromkeys(own, "the table itself")
     for name in as_mapping(data.get("parameters")):
         if name in taken:

@@ -68,7 +68,7 @@ class Proposal(TrialEvent):
 
     parameters: Mapping[str, ParameterValue]
     source: str
-    """initial, model, fallback, sentinel, realign, person or agent."""
+    """initial, model, fallback, sentinel, realignment, person or agent."""
     basis: str
     """Id of the last event that was known."""
     seed: int

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from orchestrator.domain.realignment import REALIGN
+from orchestrator.domain.realignment import REALIGNMENT
 from orchestrator.domain.samples import free
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState
@@ -69,10 +69,10 @@ def knowledge(state: CampaignState, spec: CampaignSpec, trial_id: int | None = N
         if trial.trial_id >= number and may_improve(trial)
     }
     known = {one: trial for one, trial in state.trials.items() if one not in behind}
-    measured = (trial.observation for trial in known.values() if trial.source != REALIGN)
+    observed = (trial.observation for trial in known.values() if trial.source != REALIGNMENT)
     return Knowledge(
         spec=spec,
-        observations=tuple(as_told(measured, state, spec)),
+        observations=tuple(as_told(observed, state, spec)),
         trial_id=number,
         seed=seed_for(spec.optimizer.seed, number),
         basis=state.last_id,

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.domain.trial import Trial, TrialState
+
 if TYPE_CHECKING:
     from orchestrator.domain.spec import CampaignSpec
 
-REALIGN = "realign"
+REALIGNMENT = "realignment"
 """Source of a realignment."""
-KEY = "labwright_realignment"
+REALIGNMENT_KEY = "labwright_realignment"
 """Key of the start document that tells a realignment's runs from data."""
 NO_DATA = "a realignment gives no data"
 """Why a realignment that ran to its end is invalid."""
 
 
-def spec_of(spec: CampaignSpec, source: str) -> CampaignSpec:
+def spec_for(spec: CampaignSpec, source: str) -> CampaignSpec:
     """The campaign as a trial of this source is carried out.
 
     A realignment runs its own plan, at the settings of the sentinel. Parameters that are arguments
@@ -28,7 +30,7 @@ def spec_of(spec: CampaignSpec, source: str) -> CampaignSpec:
     Raises:
         ValueError: it is a realignment, and the campaign names no plan for it.
     """
-    if source != REALIGN:
+    if source != REALIGNMENT:
         return spec
     plan = spec.sentinel and spec.sentinel.realignment
     if plan is None:
@@ -36,3 +38,8 @@ def spec_of(spec: CampaignSpec, source: str) -> CampaignSpec:
     settings = {name: one for name, one in spec.parameters.items() if one.device is not None}
     here = spec.reduce.model_copy(update={"where": "local"})
     return spec.model_copy(update={"plan": plan, "parameters": settings, "reduce": here})
+
+
+def has_run(trial: Trial) -> bool:
+    """True for a realignment whose plan ran to its end, also when its documents cannot be read."""
+    return trial.source == REALIGNMENT and trial.state in (TrialState.INVALID, TrialState.UNREDUCED)

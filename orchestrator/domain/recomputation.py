@@ -13,7 +13,7 @@ from typing import Any
 
 from orchestrator.domain import events as ev
 from orchestrator.domain.proposal import Knowledge, knowledge
-from orchestrator.domain.realignment import REALIGN
+from orchestrator.domain.realignment import REALIGNMENT
 from orchestrator.domain.sentinels import SENTINEL
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, fold
@@ -67,7 +67,7 @@ class Question:
     @property
     def is_given(self) -> bool:
         """True when nothing computed it."""
-        return self.event.source in ("person", "agent", SENTINEL, REALIGN)
+        return self.event.source in ("person", "agent", SENTINEL, REALIGNMENT)
 
 
 @dataclass(frozen=True, slots=True)

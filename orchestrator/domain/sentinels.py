@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.realignment import REALIGN
+from orchestrator.domain.realignment import REALIGNMENT
 from orchestrator.domain.state import CampaignState
 from orchestrator.domain.trial import Outcome, Trial, TrialState
 
@@ -50,8 +50,9 @@ def is_due(state: CampaignState, spec: CampaignSpec) -> bool:
     """
     if spec.sentinel is None:
         return False
-    last = next((one for one in _backwards(state) if one.source in (SENTINEL, REALIGN)), None)
-    if last is None or last.source == REALIGN:
+    watches = (one for one in state.newest_first() if one.source in (SENTINEL, REALIGNMENT))
+    last = next(watches, None)
+    if last is None or last.source == REALIGNMENT:
         return True
     if state.next_trial - last.trial_id > spec.sentinel.every:
         return True
@@ -59,10 +60,6 @@ def is_due(state: CampaignState, spec: CampaignSpec) -> bool:
         return False  # whatever has happened, it is measured after it
     since = last.started_at or last.proposed_at or 0.0
     return state.resumed_at is not None and state.resumed_at > since
-
-
-def _backwards(state: CampaignState) -> Sequence[Trial]:
-    return [state.trials[number] for number in range(len(state.trials), 0, -1)]
 
 
 def watched(sentinel: SentinelSpec, spec: CampaignSpec) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -93,6 +93,10 @@ class CampaignState:
     def next_trial(self) -> int:
         """Number of the next trial, from 1."""
         return len(self.trials) + 1
+
+    def newest_first(self, since: int = 0) -> Iterator[Trial]:
+        """The trials after the one of this number, from the newest on; 0 for all."""
+        return (self.trials[number] for number in range(len(self.trials), since, -1))
 
     @property
     def asking(self) -> Trial | None:

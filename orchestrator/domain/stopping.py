@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.domain.accounting import beam_seconds
 from orchestrator.domain.ranking import Ranking, is_feasible, rank
-from orchestrator.domain.realignment import REALIGN
+from orchestrator.domain.realignment import REALIGNMENT
 from orchestrator.domain.samples import left
 from orchestrator.domain.state import CampaignState, CampaignStatus
 from orchestrator.domain.trial import Trial, TrialState
@@ -110,18 +110,14 @@ def _patience_s(state: CampaignState) -> float | None:
 def _in_a_row(state: CampaignState, *states: TrialState) -> int:
     """How many trials, counted back from the last one that came to rest, are in these states."""
     count = 0
-    for trial in _newest_first(state):
-        is_skipped = trial.state is TrialState.CANCELLED or trial.source == REALIGN
+    for trial in state.newest_first():
+        is_skipped = trial.state is TrialState.CANCELLED or trial.source == REALIGNMENT
         if trial.state not in _RESTING or is_skipped:
             continue
         if trial.state not in states:
             break
         count += 1
     return count
-
-
-def _newest_first(state: CampaignState) -> Iterator[Trial]:
-    return (state.trials[number] for number in range(len(state.trials), 0, -1))
 
 
 def best_trials(state: CampaignState, spec: CampaignSpec) -> list[Trial]:
@@ -149,5 +145,5 @@ def _stalled(state: CampaignState, ranking: Ranking) -> int:
     if not ranking.best:
         return 0
     newest = ranking.best[-1].trial_id
-    later = takewhile(lambda trial: trial.trial_id > newest, _newest_first(state))
+    later = takewhile(lambda trial: trial.trial_id > newest, state.newest_first())
     return sum(trial.state is TrialState.MEASURED for trial in later)

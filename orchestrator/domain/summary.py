@@ -9,17 +9,13 @@ from orchestrator.domain.accounting import PARTS, times
 from orchestrator.domain.events import iso
 from orchestrator.domain.honesty import honesty
 from orchestrator.domain.overlap import overlap, sequential
+from orchestrator.domain.result_columns import FIRST, after_outcomes
 from orchestrator.domain.sentinels import SENTINEL
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.domain.stopping import best_trials
-from orchestrator.domain.suspect_data import doubtful, drifts
+from orchestrator.domain.suspect_data import drifts, suspect_data
 from orchestrator.domain.trial import Trial
-
-_HEAD = ("trial_id", "state", "attempts", "source")
-_TAIL = ("run_uid", "proposed_at", "started_at", "measured_at")
-_WITH_SENTINELS = ("suspect_data", "drift")
-"""Columns of a campaign that has sentinels."""
 
 
 def summary(log: Sequence[ev.Event]) -> dict[str, Any]:
@@ -50,7 +46,7 @@ def summary(log: Sequence[ev.Event]) -> dict[str, Any]:
         "budget_trials": spec.budget.trials,
         "trials": state.counts(),
         "best": _best(state, spec),
-        "suspect_data": sorted(doubtful(state, spec)),
+        "suspect_data": sorted(suspect_data(state, spec)),
         "idle_fraction": spent.idle_fraction,
         "idle_fraction_sequential": estimate[0],
         "instrument_busy_s": spent.instrument_busy_s,
@@ -91,11 +87,8 @@ def _point(trial: Trial) -> dict[str, Any]:
 def columns(state: CampaignState, spec: CampaignSpec) -> list[str]:
     """Columns of the results table, in order."""
     outcomes = [column for name in _outcomes(state, spec) for column in (name, f"{name}_sem")]
-    return [*_HEAD, *spec.parameters, *outcomes, *_tail(spec)]
-
-
-def _tail(spec: CampaignSpec) -> tuple[str, ...]:
-    return _TAIL if spec.sentinel is None else (*_TAIL, *_WITH_SENTINELS)
+    last = after_outcomes(has_sentinel=spec.sentinel is not None)
+    return [*FIRST, *spec.parameters, *outcomes, *last]
 
 
 def _outcomes(state: CampaignState, spec: CampaignSpec) -> list[str]:
@@ -104,7 +97,8 @@ def _outcomes(state: CampaignState, spec: CampaignSpec) -> list[str]:
     What else a reducer gave is left out when its name is taken by another column.
     """
     measured = [name for trial in state.trials.values() for name in trial.outcomes]
-    taken = {*_HEAD, *spec.parameters, *_tail(spec)}
+    last = after_outcomes(has_sentinel=spec.sentinel is not None)
+    taken = {*FIRST, *spec.parameters, *last}
     names: list[str] = []
     for name in dict.fromkeys([*spec.outcome_names, *measured]):
         if taken.isdisjoint(own := {name, f"{name}_sem"}):

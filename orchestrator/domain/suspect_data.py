@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.realignment import REALIGN
+from orchestrator.domain.realignment import REALIGNMENT, has_run
 from orchestrator.domain.sentinels import SENTINEL, Judged, drift_words, measured, watched
 from orchestrator.domain.trial import Observation, TrialState
 
@@ -74,11 +74,10 @@ def _between(
     """The drift of what was measured between two sentinels, or after the last one (None)."""
     end = after or _Mark(state.next_trial, 0.0, 0.0, None)
     inside = [state.trials[number] for number in range(before.number + 1, end.number)]
-    done = (one for one in inside if one.source == REALIGN and one.state is TrialState.INVALID)
-    realigned = max((one.trial_id for one in done), default=None)
+    realigned = max((one.trial_id for one in inside if has_run(one)), default=None)
     found: dict[int, Drift] = {}
     for trial in inside:
-        if trial.state is not TrialState.MEASURED or trial.source in (SENTINEL, REALIGN):
+        if trial.state is not TrialState.MEASURED or trial.source in (SENTINEL, REALIGNMENT):
             continue
         if realigned is not None:
             part = float(trial.trial_id > realigned)
@@ -92,7 +91,7 @@ def _between(
     return found
 
 
-def doubtful(state: CampaignState, spec: CampaignSpec) -> dict[int, str]:
+def suspect_data(state: CampaignState, spec: CampaignSpec) -> dict[int, str]:
     """Suspect data by trial number, each with the reason; sentinels are the measure, and none."""
     return {
         number: f"suspect data: {one.reason}"

@@ -33,7 +33,7 @@ def time_lines(summary: Mapping[str, Any]) -> list[str]:
     if summary["honesty"] is not None:
         told.append(f"optimizer: {summary['honesty']['sentence']}")
     if summary["suspect_data"]:
-        told.append(_doubted(summary))
+        told.append(_suspect_words(summary))
     return [_spent(summary), _idle(summary), *told]
 
 
@@ -72,9 +72,9 @@ def _percent(value: float) -> str:
     return "< 0.1 %" if 0 < value < 0.001 else f"{100 * value:.1f} %"
 
 
-def _doubted(summary: Mapping[str, Any]) -> str:
-    doubted: list[int] = summary["suspect_data"]
-    named = ", ".join(map(str, doubted[:MOST_NAMED])) + ", ..." * (len(doubted) > MOST_NAMED)
+def _suspect_words(summary: Mapping[str, Any]) -> str:
+    suspect: list[int] = summary["suspect_data"]
+    named = ", ".join(map(str, suspect[:MOST_NAMED])) + ", ..." * (len(suspect) > MOST_NAMED)
     points: list[Any] = [summary["best"]] if isinstance(summary["best"], dict) else summary["best"]
-    among = "; the best is among them" * any(one["trial_id"] in doubted for one in points or ())
+    among = "; the best is among them" * any(one["trial_id"] in suspect for one in points or ())
     return f"suspect data, measured while a sentinel was off: trial {named}{among}"

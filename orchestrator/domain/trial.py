@@ -112,7 +112,7 @@ class Trial:
     state: TrialState
     parameters: Mapping[str, ParameterValue]
     source: str
-    """Who proposed it: initial, model, fallback, sentinel, realign, person or agent."""
+    """Who proposed it: initial, model, fallback, sentinel, realignment, person or agent."""
     basis: str
     """Id of the last ledger event that the proposal knew; ``0`` when it knew none."""
     seed: int

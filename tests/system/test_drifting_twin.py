@@ -75,7 +75,7 @@ def build(folder: Path, plan: str, every: int = 2) -> tuple[str, dict[str, str]]
 
 def is_realigned(state: CampaignState) -> bool:
     """True once a sentinel was measured after a realignment."""
-    done = [one.trial_id for one in state.trials.values() if one.source == "realign"]
+    done = [one.trial_id for one in state.trials.values() if one.source == "realignment"]
     return bool(done) and any(one > done[0] for one in sentinels(state))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.domain.errors import ReductionError
 from orchestrator.session import Campaign
 from tests.system.drifting_lab import build, realigned_by
 from tests.system.lab import (
@@ -40,7 +41,7 @@ def test_a_plan_realigns_the_instrument_and_the_campaign_goes_on(
         "1": "sentinel",
         "5": "sentinel",
         "9": "sentinel",
-        "10": "realign",
+        "10": "realignment",
         "11": "sentinel",
     }
     assert [row["signal"] for row in table if row["source"] == "sentinel"] == [
@@ -62,7 +63,7 @@ def test_a_plan_that_does_nothing_ends_with_a_call_for_a_person(
     outcome = answer("run", file, "--id", "a", "--data-dir", str(data_dir), code=3, **lab)
     assert outcome["status"] == "needs_person"
     assert "its realignment, trial 10, has not brought it back" in outcome["waiting_for"]
-    assert [row["source"] for row in results(data_dir, "a")][9:] == ["realign", "sentinel"]
+    assert [row["source"] for row in results(data_dir, "a")][9:] == ["realignment", "sentinel"]
     assert verified(data_dir, lab) == "bitwise"
 
 
@@ -79,11 +80,11 @@ def test_a_worker_that_is_killed_in_a_realignment_is_followed_by_one_that_does_i
     assert code == 0, said + complained
     table = results(data_dir, "a")
     assert (table[9]["source"], table[9]["state"], table[9]["attempts"]) == (
-        "realign",
+        "realignment",
         "invalid",
         "2",
     )
-    assert [row["source"] for row in table].count("realign") == 1
+    assert [row["source"] for row in table].count("realignment") == 1
     assert table[10]["signal"] == "1.0", "the sentinel after it is good"
     assert verified(data_dir, lab) == "bitwise"
 
@@ -118,6 +119,8 @@ def test_a_person_who_measures_by_hand_realigns_by_hand(
             assert mine.ingest(number, {"signal": (signal_there, 0.1)}) == "measured"
         trial = mine.suggest()
         assert (trial.trial_id, trial.realigns) == (6, True)
+        with pytest.raises(ReductionError, match=r"'signal'.* are no data: ingest\(6, \{\}\)"):
+            mine.ingest(6, {"signal": (9.0, 0.1)})
         assert mine.ingest(6, {}) == "invalid"
         assert mine.suggest().parameters == {"x": 1, "y": 2}
         assert mine.ingest(7, {"signal": (1.0, 0.1)}) == "measured"

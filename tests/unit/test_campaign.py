@@ -25,7 +25,7 @@ from orchestrator.domain.errors import (
     Unusable,
 )
 from orchestrator.domain.proposal import Knowledge, Suggestion
-from orchestrator.domain.realignment import KEY, NO_DATA, REALIGN
+from orchestrator.domain.realignment import NO_DATA, REALIGNMENT, REALIGNMENT_KEY
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.trial import Outcome, TrialState
@@ -1069,7 +1069,7 @@ def test_a_realignment_is_a_trial_with_its_own_plan(
 
     def deliver() -> None:
         state = fold(lab.ledger.events(ID))
-        is_aligned = any(one.source == REALIGN for one in state.trials.values())
+        is_aligned = any(one.source == REALIGNMENT for one in state.trials.values())
         for one in state.in_state(TrialState.ACQUIRED):
             y = Outcome(1.0 if is_aligned or one.trial_id < 3 else 9.0, 0.1)
             lab.ledger.settle(ID, ev.Measured(trial_id=one.trial_id, outcomes={"y": y}))
@@ -1084,16 +1084,16 @@ def test_a_realignment_is_a_trial_with_its_own_plan(
         deliver()
     state = fold(lab.ledger.events(ID))
     trials = state.trials.values()
-    sources = ["sentinel", "initial", "sentinel", "realign", "sentinel", "fallback", "sentinel"]
+    sources = ["sentinel", "initial", "sentinel", "realignment", "sentinel", "fallback", "sentinel"]
     assert [one.source for one in trials] == sources
     assert (state.status, state.trials[4].state) == (CampaignStatus.DONE, TrialState.INVALID)
     assert state.trials[4].reason == NO_DATA
     own, other = requests[3], requests[2]
     assert (own.campaign.plan.name, own.settings, own.arguments) == ("align", {"x": 0.5}, {})
     assert own.metadata["parameters"] == {"x": 0.5, "seconds": 1.5}
-    assert own.metadata[KEY] is True
+    assert own.metadata[REALIGNMENT_KEY] is True
     assert (other.campaign.plan.name, other.arguments) == ("count", {"exposure_s": 1.5})
-    assert KEY not in other.metadata
+    assert REALIGNMENT_KEY not in other.metadata
 
 
 ALIGNED: dict[str, Any] = {
@@ -1108,7 +1108,7 @@ def test_a_realignment_that_was_left_acquired_waits_for_no_reducer_elsewhere(
     campaign = spec(**ALIGNED)
     monkeypatch.setattr(lab.reducer, "reduce", lambda *_: Reduction({}, NO_DATA))
     open_campaign(lab, campaign)
-    for number, source in ((1, "sentinel"), (2, REALIGN)):
+    for number, source in ((1, "sentinel"), (2, REALIGNMENT)):
         lab.ledger.propose(
             ID,
             ev.Proposed(trial_id=number, parameters={"x": 0.5}, source=source, basis="0", seed=0),
@@ -1127,4 +1127,4 @@ def test_a_sentinel_on_disk_is_not_taken_for_a_realignment_at_the_same_point() -
     kept = [Result(proposed("sentinel"), acquired, 1)]
     assert delivered(kept, proposed("sentinel")) is acquired
     assert delivered(kept, proposed("model")) is acquired
-    assert delivered(kept, proposed(REALIGN)) is None
+    assert delivered(kept, proposed(REALIGNMENT)) is None

@@ -1,10 +1,13 @@
 """Outcomes that are delivered from elsewhere: held to the same rules, waited for so long."""
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.adapters.reducer import delivered
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import ReductionError, Unusable
+from orchestrator.domain.realignment import REALIGNMENT
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.domain.trial import Outcome, TrialState
 from orchestrator.external import deliver, give_up_waiting, waiting
@@ -49,6 +52,16 @@ def test_one_that_is_late_leaves_the_trial_unreduced_and_may_still_come(acquired
     broken = Reduction({"y": Outcome(-1.0)}, "y >= 0 (-1)")
     after = deliver(acquired.ledger, ID, waiting(state_of(acquired), 1).trial_id, broken, by="c")
     assert (after.state, after.reason) == (TrialState.INVALID, "y >= 0 (-1)")
+
+
+def test_a_realignment_takes_none_and_is_not_late(acquired: Lab) -> None:
+    state = state_of(acquired)
+    realigns = replace(state.trials[1], source=REALIGNMENT)
+    state = replace(state, trials={1: realigns}, live={1: realigns})
+    with pytest.raises(Unusable, match="trial 1 of .* is a realignment, which gives no data"):
+        waiting(state, 1)
+    give_up_waiting(acquired.ledger, state, 1e12)
+    assert state_of(acquired).trials[1].state is TrialState.ACQUIRED
 
 
 def test_a_campaign_that_reduces_here_takes_none(lab: Lab) -> None:

@@ -452,7 +452,7 @@ def test_a_realignment_comes_before_a_thought_that_is_under_way(
     assert thinker.asked[-1].trial_id == 5, "asked for, and not answered"
     one.steps()
     realigns = one.trial(5)
-    assert (realigns.source, realigns.parameters) == ("realign", {"x": 0.5})
+    assert (realigns.source, realigns.parameters) == ("realignment", {"x": 0.5})
     assert "sentinel trial 4 gave 5" in str(realigns.details["because"])
     one.lease()
     one.steps()

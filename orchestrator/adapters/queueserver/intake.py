@@ -34,6 +34,8 @@ class Intake:
         self._recorder = recorder
         self._identity = {name: metadata[name] for name in IDENTITY if name in metadata}.items()
         self._known: set[str] = set()
+        self._lost: set[str] = set()
+        """Documents that came documents name, and that did not come before them as they should."""
         self._streams: dict[str, tuple[str, str]] = {}
         """Run and name of a stream, by the uid of its descriptor."""
         self._events: Counter[tuple[str, str]] = Counter()
@@ -53,6 +55,7 @@ class Intake:
         for name, document in self._source.take():
             if self._is_ours(name, document):
                 came = True
+                self._lost |= {document[key] for key in _PARENTS if document.get(key)} - self._known
                 self._count(name, document)
                 self._recorder(name, document)
         return came
@@ -61,6 +64,8 @@ class Intake:
         """What did not come of these runs, in a few words; None when all did."""
         if missing := [uid for uid in runs if uid not in self._ends]:
             return f"documents of {len(missing)} of {len(runs)} runs did not arrive"
+        if self._lost:
+            return f"{len(self._lost)} documents that others name did not arrive"
         for uid in runs:
             for stream, count in self._ends[uid].items():
                 if (came := self._events[uid, stream]) < count:
@@ -86,7 +91,8 @@ class Intake:
         elif name == "event_page":
             self._events[self._streams[document["descriptor"]]] += len(document["seq_num"])
         elif name == "stream_datum":  # a flyer may tell of its frames without any event
-            stream = self._streams[document["descriptor"]]
-            self._events[stream] = max(self._events[stream], document["seq_nums"]["stop"] - 1)
+            # It is known by its resource, too: its descriptor may be what was lost.
+            if stream := self._streams.get(document["descriptor"]):
+                self._events[stream] = max(self._events[stream], document["seq_nums"]["stop"] - 1)
         elif name == "stop":
             self._ends[document["run_start"]] = document.get("num_events", {})

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.adapters.reducer import DocumentReducer
 from orchestrator.domain.errors import ReductionError
-from orchestrator.domain.realignment import KEY, NO_DATA
+from orchestrator.domain.realignment import NO_DATA, REALIGNMENT_KEY
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.trial import Outcome
 from orchestrator.ports import Reduction
@@ -198,5 +198,11 @@ def test_same_documents_give_the_same_outcomes(reduce):
 
 def test_a_realignment_is_no_data_whatever_it_measured(reduce, tmp_path):
     (tmp_path / "1.jsonl").unlink()
-    written(tmp_path / "1.jsonl", ("start", {**START[1], KEY: True}), DESCRIPTOR, event(), STOP)
+    written(
+        tmp_path / "1.jsonl",
+        ("start", {**START[1], REALIGNMENT_KEY: True}),
+        DESCRIPTOR,
+        event(),
+        STOP,
+    )
     assert reduce(GOOD, valid=["depth >= 100"]) == Reduction({}, NO_DATA)

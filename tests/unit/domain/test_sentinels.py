@@ -4,10 +4,10 @@ import pytest
 from pydantic import ValidationError
 
 from orchestrator.domain import events as ev
-from orchestrator.domain.drift import needs_person
+from orchestrator.domain.drift_response import needs_person
 from orchestrator.domain.sentinels import is_due, judged
 from orchestrator.domain.spec import CampaignSpec
-from orchestrator.domain.suspect_data import doubtful
+from orchestrator.domain.suspect_data import suspect_data
 from orchestrator.domain.trial import Outcome
 from tests.unit.domain.builders import campaign, opened, proposed, run, state_of
 
@@ -82,11 +82,11 @@ def test_equal_readings_are_good_whatever_their_mean_is_rounded_to():
 
 def test_drift_doubts_what_was_measured_since_the_last_good_sentinel():
     state = state_of(*course(1.0, 9, 9, 1.0, 9, 9, 2.0, sem=0.1))
-    assert sorted(doubtful(state, watched())) == [5, 6]
+    assert sorted(suspect_data(state, watched())) == [5, 6]
     why = needs_person(state, watched())
     assert why is not None
     assert why.startswith("sentinel trial 7 gave 2, 8.2 sigma from its reference 1; 2 trials")
-    assert why.endswith("measured since the last good one, trial 4 are suspect data")
+    assert why.endswith("measured since the last good one, trial 4, are suspect data")
 
 
 def test_what_a_person_has_looked_at_is_not_told_again():

@@ -3,7 +3,7 @@
 import json
 from functools import partial
 
-from orchestrator.adapters import message_walk, trial_looker
+from orchestrator.adapters import message_walk, reducer_tryout
 from orchestrator.adapters.answering_child import answer_questions
 from orchestrator.adapters.fake_epics import put_fakes_in_place
 from orchestrator.adapters.sealed import seal
@@ -19,7 +19,7 @@ def load():
     tried = seal()
     put_fakes_in_place({})
     message_walk.PLAN_S = 0.4
-    trial_looker.REDUCE_S = 2.0  # time to import pandas
+    reducer_tryout.REDUCE_S = 2.0  # time to import pandas
     message_walk.MOST_MESSAGES = 300
     return partial(answer, tried)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.realignment import REALIGN
+from orchestrator.domain.realignment import REALIGNMENT, has_run
 from orchestrator.domain.sentinels import SENTINEL, Judged, drift_words, judged, measured
 from orchestrator.domain.state import CampaignState, CampaignStatus
 from orchestrator.domain.trial import Trial, TrialState
@@ -19,11 +19,12 @@ def needs_realignment(state: CampaignState, spec: CampaignSpec) -> str | None:
 
     There is one after a good sentinel, at most, and none once the budget of trials is spent.
     """
-    off = _newest_off(state, spec)
-    if off is None or spec.sentinel is None or spec.sentinel.realignment is None:
+    if spec.sentinel is None or spec.sentinel.realignment is None:
         return None
-    is_spent = len(state.trials) >= spec.budget.trials
-    return None if is_spent or _realigned(state, last_good(state, spec)) else drift_words(off)
+    off = _newest_off(state, spec)
+    if off is None or len(state.trials) >= spec.budget.trials:
+        return None
+    return None if _realigned(state, _last_good(state, spec)) else drift_words(off)
 
 
 def needs_person(state: CampaignState, spec: CampaignSpec) -> str | None:
@@ -32,25 +33,21 @@ def needs_person(state: CampaignState, spec: CampaignSpec) -> str | None:
     What a person has looked at is not told again: the next sentinel is. While a realignment may
     still help nobody is called, and where outcomes are corrected instead nobody ever is.
     """
-    newest = _newest_off(state, spec)
-    if newest is None or spec.sentinel is None or spec.sentinel.then == "correct":
+    if spec.sentinel is None or spec.sentinel.then == "correct":
         return None
-    good, said = last_good(state, spec), drift_words(newest)
+    off = _newest_off(state, spec)
+    if off is None:
+        return None
+    good, said = _last_good(state, spec), drift_words(off)
     if spec.sentinel.realignment is not None:
-        became = _became(state, _realigned(state, good), newest.trial)
+        became = _became(state, _realigned(state, good), off.trial)
         if became is None:
             return None
         said += f"; {became}"
     later = [one for one in state.measured if one.trial_id > good and one.source != SENTINEL]
     some, are = ("trial", "is") if len(later) == 1 else ("trials", "are")
-    count = f"{len(later)} {some} measured since the last good one, trial {good} {are} suspect data"
-    return f"{said}; {count}"
-
-
-def last_good(state: CampaignState, spec: CampaignSpec) -> int:
-    """Number of the newest sentinel that is good or makes the reference; 0 for none."""
-    known = reversed(measured(state, spec))
-    return next((t.trial_id for t, verdict in known if verdict is None or verdict.is_good), 0)
+    since = f"measured since the last good one, trial {good}"
+    return f"{said}; {len(later)} {some} {since}, {are} suspect data"
 
 
 def _newest_off(state: CampaignState, spec: CampaignSpec) -> Judged | None:
@@ -62,26 +59,32 @@ def _newest_off(state: CampaignState, spec: CampaignSpec) -> Judged | None:
     return None if looked_at >= (verdicts[-1].trial.measured_at or 0.0) else verdicts[-1]
 
 
+def _last_good(state: CampaignState, spec: CampaignSpec) -> int:
+    """Number of the newest sentinel that is good or makes the reference; 0 for none."""
+    known = reversed(measured(state, spec))
+    return next((t.trial_id for t, verdict in known if verdict is None or verdict.is_good), 0)
+
+
 def _realigned(state: CampaignState, since: int) -> Trial | None:
     """The newest realignment after the trial of this number."""
-    return next((one for one in _newest_first(state, since) if one.source == REALIGN), None)
+    return next((one for one in state.newest_first(since) if one.source == REALIGNMENT), None)
 
 
 def _became(state: CampaignState, tried: Trial | None, off: Trial) -> str | None:
     """What became of a realignment, in words; None while it may still help."""
-    if tried is None or not tried.is_terminal:
+    if tried is None or not _is_at_rest(tried):
         return None
-    if tried.state is not TrialState.INVALID:
+    if not has_run(tried):
         return f"its realignment, trial {tried.trial_id}, was {tried.state} ({tried.reason})"
     if off.trial_id > tried.trial_id:
         return f"its realignment, trial {tried.trial_id}, has not brought it back"
-    later = _newest_first(state, tried.trial_id)
+    later = state.newest_first(tried.trial_id)
     check = next((one for one in later if one.source == SENTINEL), None)
-    if check is None or not (check.is_terminal or check.state is TrialState.UNREDUCED):
+    if check is None or not _is_at_rest(check):
         return None
     return f"the sentinel after its realignment, trial {check.trial_id}, is {check.state}"
 
 
-def _newest_first(state: CampaignState, since: int) -> list[Trial]:
-    """The trials after the one of this number."""
-    return [state.trials[number] for number in range(len(state.trials), since, -1)]
+def _is_at_rest(trial: Trial) -> bool:
+    """True when nothing more happens to a trial by itself."""
+    return trial.is_terminal or trial.state is TrialState.UNREDUCED

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.adapters.journal import journal_file
 from orchestrator.adapters.plan_failures import disconnected, failure, with_misspelt
 from orchestrator.adapters.plan_lines import line_in_thread, located
 from orchestrator.adapters.room import FileRoom
@@ -324,8 +325,7 @@ class BlueskyExecutor:
 
     @property
     def _journal_file(self) -> Path:
-        name = f"{self._instrument.name}-{self._instrument.mode}.jsonl"
-        return self._data_dir / "journal" / name
+        return journal_file(self._data_dir, self._instrument)
 
     def _new_journal(self, request: PlanRequest) -> "Journal":
         from orchestrator.adapters.journal import Journal

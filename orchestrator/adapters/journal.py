@@ -15,7 +15,13 @@ from typing import Any
 from orchestrator.adapters.durable import make_folder, sync_folder
 from orchestrator.adapters.plain import to_json
 from orchestrator.domain.errors import PlanFailed
+from orchestrator.domain.spec import InstrumentSpec
 from orchestrator.ports import Traces
+
+
+def journal_file(data_dir: Path, instrument: InstrumentSpec) -> Path:
+    """The journal of an instrument: that of the hardware and that of its twin are two."""
+    return data_dir / "journal" / f"{instrument.name}-{instrument.mode}.jsonl"
 
 
 class Journal:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import zmq
 
-from orchestrator.adapters.queueserver import item, worker
+from orchestrator.adapters.queueserver import watch, worker
 from orchestrator.adapters.queueserver.client import QueueserverClient
 from orchestrator.adapters.queueserver.documents import decoded
 from orchestrator.adapters.queueserver.intake import Intake
@@ -41,7 +41,7 @@ def rig(lab: Beamline, tmp_path: Path) -> Iterator[Rig]:
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker counts as dead after less time, so that the tests are over sooner."""
-    for module in (item, worker):
+    for module in (watch, worker):
         monkeypatch.setattr(module, "DEAD_S", 3.0)
 
 
@@ -115,33 +115,41 @@ def test_somebody_in_the_kernel_of_the_worker_is_told(
     assert rig.executor.tripped() == "the queueserver is busy: somebody works in its IPython kernel"
 
 
-def test_what_others_publish_is_not_taken_for_ours(rig: Rig, lab: Beamline) -> None:
-    attempt = Attempt(rig, args={"dwell": 1.0})
+def test_what_others_publish_is_not_taken_for_ours(
+    rig: Rig, lab: Beamline, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    start = {"uid": "theirs", "time": 0.0}
+    stop = {"uid": "end", "run_start": "theirs", "exit_status": "fail", "time": 0.0}
+    attempt = Attempt(rig, args={"dwell": 5.0})
     lab.await_command(2)
     with zmq.Context() as context, context.socket(zmq.PUB) as publisher:
         publisher.connect(f"tcp://{lab.inward}")
-        time.sleep(0.3)  # a publisher cannot know that it is connected
-        for name, document in (
-            ("start", {"uid": "theirs", "time": 0.0}),
-            ("stop", {"uid": "end", "run_start": "theirs", "exit_status": "fail", "time": 0.0}),
-        ):
-            publisher.send(b" ".join([b"", name.encode(), pickle.dumps(document)]))
-        publisher.send(b"no message at all")
-        publisher.send(b" event " + pickle.dumps(_Evil()))
+        while "no plain data" not in caplog.text:  # a publisher is not told when it is connected
+            assert attempt.is_alive(), "nothing of it arrived"
+            publisher.send(b" start " + pickle.dumps(start))
+            publisher.send(b" stop " + pickle.dumps(stop))
+            publisher.send(b"no message at all")
+            publisher.send(b" event " + pickle.dumps(_Evil(tmp_path / "evil")))
+            time.sleep(0.05)
     attempt.join()
     assert attempt.evidence is not None
     assert [name for name, _ in rig.documents()] == ["start", "descriptor", "event", "stop"]
-    assert not Path("evil").exists()
+    assert not (tmp_path / "evil").exists()
 
 
 class _Evil:
+    """Calls a program when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self._trace = trace
+
     def __reduce__(self) -> Any:
-        return (os.system, ("touch evil",))
+        return (os.system, (f"touch {self._trace}",))
 
 
 def test_a_pickle_that_calls_something_is_refused() -> None:
     with pytest.raises(ValueError, match="system is no plain data"):
-        decoded(b" event " + pickle.dumps(_Evil()))
+        decoded(b" event " + pickle.dumps(_Evil(Path("evil"))))
 
 
 def test_numbers_of_numpy_and_json_are_taken() -> None:

@@ -92,6 +92,7 @@ class DocumentListener:
         self._socket.setsockopt(zmq.RCVHWM, 0)  # without limit: a lost document costs the trial
         self._socket.setsockopt(zmq.SUBSCRIBE, b"")
         self._socket.connect(address)
+        self.address = address
         self._is_heard = threading.Event()
         self._is_over = threading.Event()
         self.refused: str | None = None

@@ -1,29 +1,21 @@
 """Has the trials of an instrument run by a bluesky-queueserver, one item at a time."""
 
 import logging
-import re
-import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from orchestrator.adapters.journal import Journal, accept, read_traces
+from orchestrator.adapters.journal import Journal, accept, journal_file, read_traces
 from orchestrator.adapters.queueserver.client import NoAnswer, QueueserverClient, Refused
 from orchestrator.adapters.queueserver.documents import DocumentListener, silence
 from orchestrator.adapters.queueserver.intake import IDENTITY, Intake
-from orchestrator.adapters.queueserver.item import (
-    GONE,
-    Item,
-    ManagerStuck,
-    WorkerDied,
-    identity_of,
-    running_item,
-)
+from orchestrator.adapters.queueserver.item import Item, identity_of, running_item
 from orchestrator.adapters.queueserver.plans import allowed, item_of
+from orchestrator.adapters.queueserver.verdict import judge
+from orchestrator.adapters.queueserver.watch import GONE, ManagerStuck, WorkerDied
 from orchestrator.adapters.queueserver.worker import (
     OPENING,
-    POLL_S,
     RENEWAL,
     answers,
     await_status,
@@ -35,19 +27,16 @@ from orchestrator.adapters.room import FileRoom
 from orchestrator.domain.envelope import Envelope
 from orchestrator.domain.errors import (
     DeviceUnavailable,
+    ExecutionError,
     LedgerUnavailable,
     PlanAborted,
     PlanFailed,
-    PlanStopped,
     ReductionError,
 )
 from orchestrator.domain.spec import FILES_WAIT_S, InstrumentSpec, QueueserverSpec
 from orchestrator.ports import Ask, Evidence, PlanRequest, Traces
 
 log = logging.getLogger(__name__)
-
-DOCUMENTS_S = 5.0
-"""How long the last documents may take after the manager says that the plan has ended."""
 
 
 class QueueserverExecutor:
@@ -87,6 +76,8 @@ class QueueserverExecutor:
         self._client = QueueserverClient(where)
         self._listener: DocumentListener | None = None
         self._plans: Mapping[str, Any] = {}
+        """Those that are allowed, as the manager described them when it had this ``_plans_uid``."""
+        self._plans_uid: str | None = None
         self._is_doubtful = False
         """True once the RE worker has died; the next one is asked before it is used."""
         self._spoilt = False
@@ -111,7 +102,7 @@ class QueueserverExecutor:
                 raise DeviceUnavailable(f"{named} has no RE worker environment; {OPENING}")
             if is_dead(self._client):
                 raise DeviceUnavailable(f"the RE worker of {named} does not answer; {RENEWAL}")
-            self._plans = allowed(self._client, "plans", self._where.user_group)
+            self._look_at_plans()
         except (NoAnswer, Refused) as error:
             raise DeviceUnavailable(f"{named}: {error}") from error
         if (why := silence(self._where.documents)) is not None:
@@ -137,6 +128,10 @@ class QueueserverExecutor:
         self._envelope.check(request.settings)
         if self._listener is None:
             raise PlanFailed("the queueserver is not connected", GONE)
+        try:
+            self._look_at_plans()
+        except (NoAnswer, Refused) as error:
+            raise PlanFailed(str(error), GONE) from error
         made = item_of(request, self._plans)
         with (
             closing(
@@ -153,10 +148,12 @@ class QueueserverExecutor:
                     request.deadline_s, intake.take, lambda: _obey(order), self._announce
                 )
             except BaseException as cause:
-                self._leave(item, cause)
+                why = self._leave(item, cause)
                 intake.take()  # for people: what came until the plan had ended
+                if why is not None and isinstance(cause, ExecutionError):
+                    raise _runs_on(cause, why) from cause
                 raise
-            self._judge(result, intake, self._listener)
+            judge(result, intake, self._listener)
             return recorder.evidence()
 
     def tripped(self) -> str | None:
@@ -238,7 +235,6 @@ class QueueserverExecutor:
             if silence(self._where.documents) is not None:
                 return False
             if not self._client.status()["worker_environment_exists"]:
-                self._spoilt |= self._where.restart_environment  # the next worker opens one
                 return False
             if self._is_doubtful:
                 self._is_doubtful = not answers(self._client)
@@ -248,8 +244,8 @@ class QueueserverExecutor:
 
     @property
     def is_reusable(self) -> bool:
-        """False after an odd end: the next worker looks anew, and may restart the environment."""
-        return not self._spoilt
+        """False after an odd end, and when the next worker is to open an environment."""
+        return not (self._spoilt or (self._where.restart_environment and self._has_closed()))
 
     def close(self) -> None:
         """Leave the queueserver to itself."""
@@ -257,10 +253,22 @@ class QueueserverExecutor:
         if self._listener is not None:
             self._listener.close()
 
+    def _look_at_plans(self) -> None:
+        """Have the manager describe its plans, unless they are what they were."""
+        uid = self._client.status()["plans_allowed_uid"]
+        if uid != self._plans_uid:
+            self._plans = allowed(self._client, "plans", self._where.user_group)
+            self._plans_uid = uid
+
+    def _has_closed(self) -> bool:
+        try:
+            return not self._client.status()["worker_environment_exists"]
+        except NoAnswer:
+            return False
+
     @property
     def _journal_file(self) -> Path:
-        name = f"{self._instrument.name}-{self._instrument.mode}.jsonl"
-        return self._data_dir / "journal" / name
+        return journal_file(self._data_dir, self._instrument)
 
     def _new_journal(self, request: PlanRequest) -> Journal:
         about = {name: request.metadata.get(name) for name in IDENTITY}
@@ -278,46 +286,22 @@ class QueueserverExecutor:
         is_own = identity_of(item) == {name: getattr(last, name) for name in IDENTITY}
         return item if is_own else None
 
-    def _leave(self, item: Item, cause: BaseException) -> None:
-        """End an item that is not waited for any more."""
+    def _leave(self, item: Item, cause: BaseException) -> str | None:
+        """End an item that is not waited for any more; why it runs on, None when it does not."""
+        if isinstance(cause, ManagerStuck):
+            return None
         if isinstance(cause, WorkerDied):
             self._is_doubtful = True
             self._spoilt = self._where.restart_environment
-        elif isinstance(cause, ManagerStuck):
-            pass  # there is no plan any more that could be ended
-        elif why := item.end(halt=isinstance(cause, _Halted), grace_s=self._abort_grace_s):
-            self._spoilt = True
-            cause.args = (f"{cause}, but it may RUN ON: {why}",)
+            return None
+        why = item.end(halt=isinstance(cause, _Halted), grace_s=self._abort_grace_s)
+        self._spoilt = why is not None
+        return why
 
-    def _judge(self, result: Mapping[str, Any], intake: Intake, listener: DocumentListener) -> None:
-        """Pass when the plan was completed and all its documents are here.
 
-        Raises:
-            PlanStopped: somebody has ended it.
-            PlanFailed: it was not completed, or documents are missing.
-        """
-        status = result["exit_status"]
-        if status == "failed" and "environment was destroyed" in str(result.get("msg")):
-            raise PlanStopped("somebody has destroyed the environment in which the plan ran")
-        if status == "failed":
-            raise PlanFailed(_told(result))
-        if status == "unknown":
-            message = "the queueserver was restarted meanwhile and knows not how the plan ended"
-            raise PlanFailed(message, GONE)
-        if status != "completed":
-            raise PlanStopped(f"somebody has ended the plan at the queueserver: {status}")
-        give_up = time.monotonic() + DOCUMENTS_S
-        while (lack := intake.lack(result["run_uids"])) and time.monotonic() < give_up:
-            time.sleep(POLL_S)
-            intake.take()
-        if lack:
-            message = f"{lack} from {self._where.documents}; "
-            if listener.refused is not None:
-                message += f"a message that came was thrown away: {listener.refused}"
-            else:
-                message += "does the queueserver's startup publish them there with "
-                message += "RE.subscribe(Publisher(...))?"
-            raise PlanFailed(message, "documents_not_received")
+def _runs_on(cause: ExecutionError, why: str) -> ExecutionError:
+    text = f"{cause}, but it may RUN ON: {why}"
+    return PlanAborted(text) if isinstance(cause, PlanAborted) else PlanFailed(text, cause.reason)
 
 
 def _obey(order: Callable[[], str | None]) -> None:
@@ -335,14 +319,6 @@ def _obey(order: Callable[[], str | None]) -> None:
         raise PlanAborted("the plan was aborted")
     if asked == "halting":
         raise _Halted("the plan was halted")
-
-
-def _told(result: Mapping[str, Any]) -> str:
-    """Why a plan failed, with the last line of the lab's own code that its traceback names."""
-    message = str(result.get("msg") or "it does not say why").removeprefix("Plan failed: ")
-    lines = re.findall(r'File "([^"]+)", line (\d+)', str(result.get("traceback", "")))
-    own = [(file, line) for file, line in lines if "site-packages" not in file]
-    return f"{message} ({own[-1][0]}:{own[-1][1]})" if own else message
 
 
 class _Halted(PlanAborted):

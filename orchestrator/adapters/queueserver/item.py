@@ -12,30 +12,15 @@ from typing import Any
 
 from orchestrator.adapters.queueserver.client import NoAnswer, QueueserverClient, Refused
 from orchestrator.adapters.queueserver.intake import IDENTITY
-from orchestrator.adapters.queueserver.worker import DEAD_S, POLL_S, answers
+from orchestrator.adapters.queueserver.watch import GONE, MANAGER_S, Watch
+from orchestrator.adapters.queueserver.worker import POLL_S
 from orchestrator.domain.errors import PlanFailed
 from orchestrator.domain.spec import QueueserverSpec
 
 log = logging.getLogger(__name__)
 
-ASK_S = 1.0
-"""Seconds between two questions to the RE worker while it sends no documents."""
-MANAGER_S = 60.0
-"""How long the manager may stay silent while a plan runs; its watchdog restarts it in about 5."""
-STUCK_S = 30.0
-"""How long the RE worker may be idle while the manager says that it runs the plan."""
 RESULT_S = 10.0
 """How long the manager's history may take to have an item that has ended."""
-GONE = "device_disconnected"
-"""The reason of an attempt that ended because something was out of reach."""
-
-
-class WorkerDied(PlanFailed):
-    """The RE worker died while the plan ran."""
-
-
-class ManagerStuck(PlanFailed):
-    """The RE worker has done with the plan, and the manager takes no note of it."""
 
 
 def running_item(client: QueueserverClient) -> dict[str, Any] | None:
@@ -107,34 +92,22 @@ class Item:
             ManagerStuck: the plan is over, and the manager does not get there.
             PlanFailed: the plan takes too long, or the manager stays away.
         """
-        before = seen = alive = asked = busy = time.monotonic()
+        watch = Watch(self._client)
+        before = time.monotonic()
         deadline = before + deadline_s
         while True:
-            now = time.monotonic()
-            alive = now if look() else alive
-            status = self._status()
+            if look():
+                watch.hear_documents()
+            now, status = time.monotonic(), self._status()
             if status is not None:
-                seen = now
                 if self._is_over(status):
                     return self._result()
-                busy = busy if status["worker_environment_state"] == "idle" else now
+                watch.hear_status(status["worker_environment_state"])
                 if status["manager_state"] == "paused":  # whoever has paused it has all the time
                     deadline += now - before
                     announce(deadline - now)
-                if now - max(alive, asked) > ASK_S:
-                    asked = now
-                    alive = now if self._worker_answers() else alive
             before = now
-            if now - seen > MANAGER_S:
-                message = f"the queueserver has not answered for {MANAGER_S:g} s while a plan ran"
-                raise PlanFailed(message, GONE)
-            if seen - alive > DEAD_S:
-                raise WorkerDied("the RE worker of the queueserver died while the plan ran", GONE)
-            if seen - busy > STUCK_S:
-                message = (
-                    "the queueserver's worker is idle, but its manager says that the plan runs"
-                )
-                raise ManagerStuck(f"{message}: look at the manager and its Redis", GONE)
+            watch.look()
             if now > deadline:
                 raise PlanFailed(f"the plan took longer than {deadline_s:g} s", "deadline")
             obey()
@@ -179,12 +152,6 @@ class Item:
         except NoAnswer as error:
             log.warning("%s", error)
             return None
-
-    def _worker_answers(self) -> bool:
-        try:
-            return answers(self._client)
-        except NoAnswer:
-            return False
 
     def _result(self) -> dict[str, Any]:
         give_up = time.monotonic() + RESULT_S

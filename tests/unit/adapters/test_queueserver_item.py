@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from orchestrator.adapters.queueserver import item as queueserver_item
+from orchestrator.adapters.queueserver import watch
 from orchestrator.adapters.queueserver.client import Refused
-from orchestrator.adapters.queueserver.item import Item, ManagerStuck
+from orchestrator.adapters.queueserver.item import Item
+from orchestrator.adapters.queueserver.watch import ManagerStuck
 
 OURS, THEIRS = "ours", "theirs"
 DONE = {"exit_status": "completed", "run_uids": []}
@@ -95,7 +97,7 @@ def test_while_it_is_paused_its_follower_says_that_it_waits() -> None:
 
 def test_a_manager_that_does_not_note_the_end_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """As when its Redis has died, to which it writes the history."""
-    monkeypatch.setattr(queueserver_item, "STUCK_S", 0.1)
+    monkeypatch.setattr(watch, "STUCK_S", 0.1)
     manager = _Manager(("executing_queue", OURS))
     manager.worker = "idle"
     with pytest.raises(ManagerStuck, match="its Redis"):

@@ -43,8 +43,8 @@ def needs_person(state: CampaignState, spec: CampaignSpec) -> str | None:
         said += f"; {became}"
     later = [one for one in state.measured if one.trial_id > good and one.source != SENTINEL]
     some, are = ("trial", "is") if len(later) == 1 else ("trials", "are")
-    count = f"{len(later)} {some} measured since the last good one, trial {good} {are} suspect data"
-    return f"{said}; {count}"
+    since = f"measured since the last good one, trial {good}"
+    return f"{said}; {len(later)} {some} {since}, {are} suspect data"
 
 
 def last_good(state: CampaignState, spec: CampaignSpec) -> int:

@@ -40,7 +40,7 @@ def test_drift_stops_the_campaign_for_a_person(data_dir: Path, tmp_path: Path, m
     answer("run", file, "--id", "a", *where, code=3, **lab)
     said = labwright("status", "a", *where, code=3).stdout
     assert "sentinel trial 9 gave 4, 24.5 sigma from its reference 1" in said
-    assert "3 trials measured since the last good one, trial 5 are suspect data" in said
+    assert "3 trials measured since the last good one, trial 5, are suspect data" in said
     sources = [row["source"] for row in results(data_dir, "a")]
     assert [n for n, one in enumerate(sources, 1) if one == "sentinel"] == [1, 5, 9]
     assert answer("why", "7", "--campaign", "a", *where)["suspect_data"]

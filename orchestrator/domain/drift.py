@@ -44,7 +44,8 @@ def needs_person(state: CampaignState, spec: CampaignSpec) -> str | None:
     later = [one for one in state.measured if one.trial_id > good and one.source != SENTINEL]
     some, are = ("trial", "is") if len(later) == 1 else ("trials", "are")
     since = f"measured since the last good one, trial {good}"
-    return f"{said}; {len(later)} {some} {since}, {are} suspect data"
+    count = f"{len(later)} {some} {since}, {are} suspect data"
+    return f"{said}; {count}; 'labwright resume' lets the campaign go on"
 
 
 def last_good(state: CampaignState, spec: CampaignSpec) -> int:

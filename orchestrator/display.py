@@ -226,7 +226,8 @@ def _trial_note(event: ev.TrialEvent) -> str | None:
         case ev.Answered():
             return f"{event.by} answers trial {event.trial_id}: {event.text}"
         case ev.Failed():
-            return f"trial {event.trial_id} failed ({event.reason}): {_cut(event.message)}"
+            gone = "; the trial is abandoned" * (event.then == TrialState.ABANDONED)
+            return f"trial {event.trial_id} failed ({event.reason}): {_cut(event.message)}{gone}"
         case ev.Invalidated():
             return f"trial {event.trial_id} is invalid: {event.reason}"
         case ev.Corrected():

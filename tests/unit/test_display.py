@@ -52,3 +52,9 @@ def test_a_failure_keeps_the_line_of_the_plan(
     assert said.endswith(f"{LINE}\n")
     assert said.startswith("trial 1 failed (plan_failed): ")
     assert len(said) < 300
+
+
+def test_a_failure_that_is_the_last_one_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    failed = ev.Failed(trial_id=1, reason="stopped", message="hot", crash=False, then="abandoned")
+    display.plain(fold(log_of()), [failed])
+    assert capsys.readouterr().err == "trial 1 failed (stopped): hot; the trial is abandoned\n"

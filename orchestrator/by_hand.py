@@ -204,8 +204,10 @@ def _only_twin(ledger: RedisLedger) -> str:
         for pid, about in ledger.processes().items()
         if about["role"] == "twin" and child.is_same_process(pid, about["started"])
     )
+    if not names:
+        raise Unusable("no twin runs here: start a campaign on one, or 'labwright twin NAME'")
     if len(names) != 1:
-        raise Unusable(f"say --instrument: twins run of {', '.join(names) or 'no instrument'}")
+        raise Unusable(f"say --instrument: twins run of {', '.join(names)}")
     return names[0]
 
 

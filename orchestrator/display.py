@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 BARS = "▁▂▃▄▅▆▇█"
 TRACE_WIDTH = 60
+LONGEST_NOTE = 245
+"""Characters of an error that are shown; ``labwright why`` has all of them."""
 BANNER = {"twin": "bold white on dark_cyan", "real": "bold white on dark_red"}
 STATUS = {
     CampaignStatus.RUNNING: "green",
@@ -145,7 +147,7 @@ class Display:
             table.add_row("", Text(settings_of(trial, spec), style="dim"))
         if not ranking.best:
             table.add_row("best", "none yet that keeps every constraint")
-        table.add_row("now", self._now(state, spec))
+        table.add_row("now", Text(self._now(state, spec)))
         if self.reading:
             table.add_row("reading", Text(self.reading, style="dim"))
         if trace := ranking.trace:
@@ -224,17 +226,24 @@ def _trial_note(event: ev.TrialEvent) -> str | None:
         case ev.Answered():
             return f"{event.by} answers trial {event.trial_id}: {event.text}"
         case ev.Failed():
-            return f"trial {event.trial_id} failed ({event.reason}): {event.message[:120]}"
+            gone = "; the trial is abandoned" * (event.then == TrialState.ABANDONED)
+            return f"trial {event.trial_id} failed ({event.reason}): {_cut(event.message)}{gone}"
         case ev.Invalidated():
             return f"trial {event.trial_id} is invalid: {event.reason}"
         case ev.Corrected():
             return f"trial {event.trial_id} was corrected by {event.reducer}: {event.reason}"
         case ev.Unreduced():
-            return f"trial {event.trial_id} could not be reduced: {event.reason[:120]}"
+            return f"trial {event.trial_id} could not be reduced: {_cut(event.reason)}"
         case ev.LeaseExpired():
             return f"the worker of trial {event.trial_id} died"
         case _:
             return None
+
+
+def _cut(text: str) -> str:
+    """What is too long for a line or two without its middle: the line of the plan is at the end."""
+    spare = (LONGEST_NOTE - 5) // 2
+    return text if len(text) <= LONGEST_NOTE else f"{text[:spare]} ... {text[-spare:]}"
 
 
 def plain(state: CampaignState, news: list[ev.Event]) -> None:
@@ -293,15 +302,16 @@ def _reading(document: Mapping[str, Any]) -> str:
 def final_words(console: Console, summary: Mapping[str, Any], state: CampaignState) -> None:
     """The end of a run: the best trial and where the results lie."""
     spec = _spec_of(state)
-    reason = f": {summary['stop_reason']}" if summary["stop_reason"] else ""
-    console.print(f"\n[bold]{summary['status']}[/bold]{reason}")
+    status = "needs a person" if summary["status"] == "needs_person" else summary["status"]
+    why = summary["stop_reason"] or summary["waiting_for"]
+    console.print(Text.assemble("\n", (status, "bold"), f": {why}" if why else ""))
     for trial in best_trials(state, spec):
         console.print(f"best trial {trial.trial_id}", style="bold")
         for name, outcome in trial.outcomes.items():
-            console.print(f"  {name} = {quantity(outcome)}")
+            console.print(f"  {name} = {quantity(outcome)}", markup=False)
         for name, value in trial.parameters.items():
             shown = number(value) if isinstance(value, float) else value
-            console.print(f"  {name} = {shown} {spec.parameters[name].unit}".rstrip())
+            console.print(f"  {name} = {shown} {spec.parameters[name].unit}".rstrip(), markup=False)
     if not summary["best"]:
         console.print("no feasible trial was measured")
     for line in time_lines(summary):

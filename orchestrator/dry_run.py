@@ -93,6 +93,7 @@ def dry_run(
     files = [one.model_dump_json(by_alias=True) for one in (campaign, instrument)]
     report: dict[str, Any] = {"trial_s": None, "campaign_s": None}
     has_devices = True
+    realigns: dict[str, Any] = {}
     child = AnsweringChild("orchestrator.adapters.dry_run_process", *files, environment=ENVIRONMENT)
     try:
         child.load(LOAD_S)
@@ -102,7 +103,7 @@ def dry_run(
         has_devices = begun["is_ready"]
         if begun["is_ready"]:
             _walk_all(child, chosen, found)
-            _walk_realignment(child, campaign, found)
+            realigns = _walk_realignment(child, campaign, found)
         if found.answers and not found.problems:
             scale = begun["time_scale"]
             if time_compression is not None and instrument.mode == "twin":
@@ -117,7 +118,7 @@ def dry_run(
         child.end()
     found.warnings += late(campaign, report, plan_deadline_s)
     found.warnings += lagging(report, found.answers)
-    sums = totals(campaign, instrument, found.answers)
+    sums = totals(campaign, instrument, found.answers, realigns)
     found.warnings += overspent(campaign, instrument, sums["uses"])
     return {
         "ok": not found.problems,
@@ -194,10 +195,16 @@ def _walk_all(child: AnsweringChild, chosen: Sequence[Parameters], found: _Found
     found.untried += untried.findings()
 
 
-def _walk_realignment(child: AnsweringChild, campaign: CampaignSpec, found: _Found) -> None:
-    """The plan that realigns, where the campaign names one: what is wrong with it."""
+def _walk_realignment(
+    child: AnsweringChild, campaign: CampaignSpec, found: _Found
+) -> dict[str, Any]:
+    """The plan that realigns, where the campaign names one: what is wrong with it, what it moves.
+
+    Returns:
+        Lowest and highest setting by device.
+    """
     if campaign.sentinel is None or campaign.sentinel.realignment is None:
-        return
+        return {}
     answer = child.ask((campaign.sentinel.at, None, REALIGNMENT), ANSWER_S)
     for findings, told in (
         (found.problems, answer["problems"]),
@@ -205,6 +212,7 @@ def _walk_realignment(child: AnsweringChild, campaign: CampaignSpec, found: _Fou
     ):
         own = [(f"the plan that realigns: {text}", line) for text, line in told]
         findings.extend(_findings(own))
+    return {} if answer["problems"] else dict(answer["moves"])
 
 
 class _Grouped:

@@ -111,12 +111,16 @@ def overspent(
 
 
 def totals(
-    campaign: CampaignSpec, instrument: InstrumentSpec, answers: Sequence[Answer]
+    campaign: CampaignSpec,
+    instrument: InstrumentSpec,
+    answers: Sequence[Answer],
+    realigns: Mapping[str, tuple[float, float]],
 ) -> dict[str, Any]:
-    """What moves, and what a trial is made of."""
+    """What moves, in trials and in the realignment, and what a trial is made of."""
     moves: dict[str, dict[str, Any]] = {}
-    for path in dict.fromkeys(path for answer in answers for path in answer["moves"]):
-        ranges = [answer["moves"][path] for answer in answers if path in answer["moves"]]
+    sets = [*(answer["moves"] for answer in answers), realigns]
+    for path in dict.fromkeys(path for one in sets for path in one):
+        ranges = [one[path] for one in sets if path in one]
         moves[path] = {
             "low": min(low for low, _ in ranges),
             "high": max(high for _, high in ranges),

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from orchestrator.domain.outage import NOT_STARTING
+from orchestrator.domain.realignment import REALIGNMENT
 from orchestrator.domain.state import CampaignState, CampaignStatus
 from orchestrator.domain.trial import Trial, TrialState
 from orchestrator.ports import InstrumentRecord, InstrumentState
@@ -43,7 +44,7 @@ def standing(
     if state.status is CampaignStatus.NEEDS_PERSON:
         then = f"; labwright approve {state.campaign_id}" if state.awaits_approval else ""
         text = f"needs a person for {_span(state.held_since, now)}: {state.waiting_for}{then}"
-        return Standing(text, True)
+        return Standing(text + _still_running(state, roles), True)
     working = _of_instrument(state, instrument, roles, now)
     if state.status is CampaignStatus.FINISHING:
         return Standing(f"finishing ({state.stop_reason}): {working.sentence}", working.is_alarm)
@@ -73,7 +74,9 @@ def _driven(
         return Standing(f"{lost}: {_RESTART}", True)
     if trial is not None and trial.question is not None:
         return Standing(_question(state, trial, now), True)
-    what = f"trial {instrument.trial_id} is being measured"
+    is_data = trial is None or trial.source != REALIGNMENT
+    does = "is being measured" if is_data else "realigns the instrument"
+    what = f"trial {instrument.trial_id} {does}"
     if trial is not None and trial.state is TrialState.RUNNING:
         what += f", attempt {trial.attempts}, for {_span(trial.started_at, now)}"
     if instrument.seen is not None and now - instrument.seen > SILENT_S:
@@ -153,7 +156,13 @@ def _held(state: CampaignState, roles: Collection[str], now: float) -> Standing:
         is_alarm |= state.status is CampaignStatus.SUSPENDED
         then.append(f"nothing runs it at present: {_RESTART}")
     text = f"{state.status} for {_span(state.held_since, now)}: {why}; {'; '.join(then)}"
-    return Standing(text, is_alarm)
+    return Standing(text + _still_running(state, roles), is_alarm)
+
+
+def _still_running(state: CampaignState, roles: Collection[str]) -> str:
+    """A held campaign starts no trial, and lets the one that runs go on: who reads it may go in."""
+    running = state.in_state(TrialState.RUNNING) if "worker" in roles else []
+    return "".join(f"; trial {one.trial_id} still runs" for one in running)
 
 
 def _fault(state: CampaignState, instrument: InstrumentRecord) -> Standing:

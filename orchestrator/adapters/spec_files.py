@@ -215,10 +215,10 @@ def _problems(error: ValidationError, model: type[Model], document: Document) ->
     refused = [
         one for one in error.errors() if one["type"] != INCONSISTENT and not is_consequence(one)
     ]
-    found = [
-        *(finding_of(one, model, document.data) for one in refused),
-        *_FINDINGS[model](document.data),
-    ]
+    said = [finding_of(one, model, document.data) for one in refused]
+    # Where one of several forms is meant, what is wrong inside it is enough.
+    said = [one for one in said if not any(one[0] == at[: len(one[0])] != at for at, _ in said)]
+    found = [*said, *_FINDINGS[model](document.data)]
     for place, message in dict.fromkeys(found):
         above = [place[:length] for length in range(len(place) + 1)]
         if document.unread.isdisjoint(above):

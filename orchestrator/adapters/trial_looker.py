@@ -213,7 +213,9 @@ class Looker:
         """The plan and its messages as the guard of a real run lets them pass; None for neither."""
         settings = device_settings(campaign, parameters)
         arguments = plan_arguments(campaign, parameters)
-        about = {"campaign_id": "dry-run", "trial_id": 1, "attempt": 1}
+        about = {"campaign_id": "dry-run", "trial_id": 1, "attempt": 1, "fence": 1}
+        about |= {"mode": self._instrument.mode, "instrument": self._instrument.name}
+        about |= {"parameters": dict(parameters), "versions": {}}
         request = PlanRequest(campaign, settings, arguments, about, "", 1e9)
         envelope = envelope_of(self._instrument)
         try:
@@ -236,7 +238,11 @@ class Looker:
 
     def _refused(self, known: Sequence[Tried]) -> Sequence[Tried]:
         """What a lab's line tried and the seal refused, unless it is known as the error it was."""
-        lines = {line for _, line in known}
-        found = [(text, line) for text, line in self._tried if line and line not in lines]
+        lines, texts = {line for _, line in known}, [text for text, _ in known]
+        found = [
+            (text, line)
+            for text, line in self._tried
+            if line and line not in lines and not any(text in one for one in texts)
+        ]
         self._tried.clear()
         return found

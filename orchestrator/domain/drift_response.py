@@ -47,7 +47,8 @@ def needs_person(state: CampaignState, spec: CampaignSpec) -> str | None:
     later = [one for one in state.measured if one.trial_id > good and one.source != SENTINEL]
     some, are = ("trial", "is") if len(later) == 1 else ("trials", "are")
     since = f"measured since the last good one, trial {good}"
-    return f"{said}; {len(later)} {some} {since}, {are} suspect data"
+    count = f"{len(later)} {some} {since}, {are} suspect data"
+    return f"{said}; {count}; 'labwright resume' lets the campaign go on"
 
 
 def _newest_off(state: CampaignState, spec: CampaignSpec) -> Judged | None:

@@ -1,5 +1,6 @@
 """One line for each case an operator may meet at 3 a.m."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,6 +66,34 @@ CASES = [
     ([ev.Suspended(by="c", reason="p is 9")], READY, ALL, False, "p is 9; it goes on by itself"),
     ([ev.NeedsPerson(by="w", reason="look")], READY, ALL, True, "needs a person for 50 s: look"),
     (
+        [PROPOSED, LEASED, STARTED, ev.Paused(by="me", reason="lunch")],
+        driven(),
+        ALL,
+        False,
+        "lets it go on; trial 1 still runs",
+    ),
+    (
+        [PROPOSED, LEASED, STARTED, ev.Paused(by="me", reason="lunch")],
+        driven(),
+        set(),
+        False,
+        "services start one$",
+    ),
+    (
+        [PROPOSED, LEASED, STARTED, ev.NeedsPerson(by="w", reason="look")],
+        driven(),
+        ALL,
+        True,
+        "look; trial 1 still runs",
+    ),
+    (
+        [replace(PROPOSED, source="realignment"), LEASED, STARTED],
+        driven(),
+        ALL,
+        False,
+        "trial 1 realigns the instrument, attempt 2, for 50 s",
+    ),
+    (
         [ev.FinishRequested(by="me", reason="enough", ending="stopped")],
         READY,
         ALL,
@@ -85,8 +114,6 @@ CASES = [
 def test_a_line_says_what_it_waits_for_and_what_happens_next(
     log: list[ev.Event], instrument: InstrumentRecord, roles: set[str], is_alarm: bool, words: str
 ) -> None:
-    from dataclasses import replace
-
     events = [replace(event, id=f"{n}-0", at=NOW - 50) for n, event in enumerate([OPENED, *log], 1)]
     found = standing(fold(events), instrument, roles, NOW)
     import re

@@ -331,6 +331,15 @@ def test_a_wrong_key_of_a_campaign(tmp_path, old, new, told, monkeypatch):
     assert any(line.startswith(told) for line in found)
 
 
+def test_a_realignment_is_told_what_is_wrong_inside_it_and_nothing_else(tmp_path):
+    sentinel = "sentinel: {at: {x: 1}, every: 3, then: {realign: {plan: m.align}}}\nbudget:"
+    found = _campaign(tmp_path, CAMPAIGN.replace("budget:", sentinel))
+    assert found == [
+        ":11: sentinel.then.realign.name: key 'name' is missing",
+        ":11: sentinel.then.realign.plan: unknown key 'plan'; there are ['args', 'name']",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

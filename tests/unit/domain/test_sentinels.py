@@ -86,7 +86,7 @@ def test_drift_doubts_what_was_measured_since_the_last_good_sentinel():
     why = needs_person(state, watched())
     assert why is not None
     assert why.startswith("sentinel trial 7 gave 2, 8.2 sigma from its reference 1; 2 trials")
-    assert why.endswith("measured since the last good one, trial 4, are suspect data")
+    assert "measured since the last good one, trial 4, are suspect data; 'labwright resume'" in why
 
 
 def test_what_a_person_has_looked_at_is_not_told_again():

@@ -251,5 +251,9 @@ def reduce_by_metadata(runs):
     return {"branin": runs[0].start["dose"]}
 
 
+def reduce_by_parameters(runs):
+    return {"branin": runs[0].start["parameters"]["x"] / runs[0].start["fence"]}
+
+
 def reduce_slowly(runs):
     time.sleep(60.0)

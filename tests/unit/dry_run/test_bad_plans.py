@@ -127,6 +127,14 @@ def test_what_a_startup_orders_is_found_at_its_line(look, tmp_path):
     assert (text.partition(" is")[0], line) == ("put() of camera_exposure", f"{script}:11")
 
 
+def test_a_program_that_a_startup_starts_is_told_once(look, tmp_path):
+    script = tmp_path / "startup.py"
+    script.write_text("import subprocess\nsubprocess.run(['git', '--version'])\n")
+    sources = [{"startup": str(script), "use": ["axis"]}]
+    ((text, _),) = look("good", sources=sources, devices={"axis": {}})["problems"]
+    assert f"{script}:2: Sealed: 'git --version' was to be started" in text
+
+
 def test_a_put_to_a_part_of_a_device_is_found(look):
     args = {"detector": "bench.det", "motor": "m"}
     (found,) = look("puts_by_itself", args, devices={"m": MOTOR})["problems"]
@@ -220,6 +228,11 @@ def test_a_key_that_made_up_values_lack_is_no_problem(look, reducer):
     ((text, line),) = found["untried"]
     assert "raised" in text
     assert line == line_with(reducer, "return")
+
+
+def test_a_reducer_finds_the_metadata_of_a_trial(look):
+    found = look("good", reducer="reduce_by_parameters")
+    assert (found["problems"], found["untried"]) == ([], [])
 
 
 def test_columns_of_a_detector_that_writes_files_are_not_known(look):

@@ -26,6 +26,13 @@ def doubts(campaign: CampaignSpec) -> Iterator[tuple[str, str]]:
     """Choices that are allowed and rarely meant: the key in the file, and a sentence."""
     trials, initial = campaign.budget.trials, campaign.initial_trials
     optimizer = campaign.optimizer
+    uses = sum(campaign.samples.uses.values()) if campaign.samples else trials
+    if uses < trials:
+        yield (
+            "samples",
+            f"the list has {uses} uses left, and the budget {trials} trials: the campaign ends when "
+            "the samples are used up",
+        )
     if optimizer.method == "sobol":
         return
     if trials <= initial:

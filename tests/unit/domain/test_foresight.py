@@ -4,9 +4,10 @@ from orchestrator.domain.foresight import Measured, Pace, corners, doubts, learn
 from orchestrator.domain.spec import CampaignSpec
 
 
-def campaign(trials=40, parameters=None, **optimizer):
+def campaign(trials=40, parameters=None, samples=None, **optimizer):
     return CampaignSpec.from_data(
         {
+            "samples": samples,
             "name": "c",
             "instrument": "soft",
             "plan": {"name": "p"},
@@ -43,6 +44,16 @@ def test_doubtful_choices_are_told(trials, optimizer, place, says):
 )
 def test_sensible_choices_are_not(trials, optimizer):
     assert list(doubts(campaign(trials, **optimizer))) == []
+
+
+@pytest.mark.parametrize(("trials", "is_told"), [(4, True), (3, False)])
+def test_too_few_samples_are_told(trials, is_told):
+    bound = {"s": {"arg": "sample", "choices": ["A1", "A2"]}}
+    listed = [{"position": "A1", "uses": 1}, {"position": "A2", "uses": 2}]
+    samples = {"file": "samples.csv", "parameter": "s", "list": listed}
+    told = list(doubts(campaign(trials, bound, samples, method="sobol")))
+    assert bool(told) == is_told
+    assert all("3 uses left" in text for _, text in told)
 
 
 def test_corners_of_ranges_and_choices():

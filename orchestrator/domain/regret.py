@@ -13,8 +13,9 @@ WORST_DECADES = 12.0
 class Level:
     """How regret is measured on a twin, and what counts as near its optimum."""
 
-    scale: Literal["relative", "log10"] = "relative"
-    """``relative``: the distance over the optimum; ``log10``: the ratio in decades."""
+    scale: Literal["relative", "log10", "decades"] = "relative"
+    """``relative``: the distance over the optimum; ``log10``: the ratio in decades; ``decades``: the
+    distance, of an objective that is a decimal logarithm itself."""
     near: float = 0.05
     """Largest regret that counts as near."""
     words: str = "within 5 %"
@@ -22,7 +23,7 @@ class Level:
 
 LEVELS: Mapping[str, Level] = {
     "kb-mirrors": Level("log10", 1.0, "within a factor 10"),
-    "transmon": Level("log10", math.log10(2.0), "within a factor 2"),
+    "transmon": Level("decades", math.log10(2.0), "within a factor 2"),
 }
 """Twins whose objective spans decades, so that 5 % is out of reach; others have ``Level()``."""
 
@@ -49,6 +50,8 @@ def _regret(value: float, best: float, goal: str, level: Level) -> float:
     lacking = best - value if goal == "maximize" else value - best
     if level.scale == "relative":
         return max(0.0, lacking / abs(best))
+    if level.scale == "decades":
+        return min(max(0.0, lacking), WORST_DECADES)
     if value / best <= 0:
         return WORST_DECADES
     decades = math.log10(best / value) if goal == "maximize" else math.log10(value / best)

@@ -11,6 +11,8 @@ from typing import Any
 
 from orchestrator.challenge import challenge
 
+RESULTS = Path(__file__).with_name("twins.jsonl")
+"""Finished campaigns, which the next run continues."""
 SEEDS = 16
 PRACTICE = "soft"
 """A test function and no instrument: it does not count."""

@@ -3,6 +3,7 @@ import math
 import pytest
 
 from orchestrator.domain.regret import (
+    LEVELS,
     WORST_DECADES,
     Level,
     beaten,
@@ -53,3 +54,11 @@ def test_quartiles_lie_between_neighbours_in_proportion():
 
 def test_only_common_seeds_are_compared_and_equal_is_not_beaten():
     assert [*beaten({0: 1.0, 1: 2.0, 2: 0.0}, {0: 2.0, 1: 2.0, 3: 9.0})] == [0]
+
+
+def test_of_an_objective_in_decades_the_distance_counts():
+    """Such as the logarithm of a gate's error, where both values are negative."""
+    level = LEVELS["transmon"]
+    found = regrets([-3.5, -3.4, -3.8, -4.1], -4.0, "minimize", level)
+    assert found == pytest.approx([0.5, 0.5, 0.2, 0.0])
+    assert first_near(found, level) == 3

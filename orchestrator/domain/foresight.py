@@ -30,8 +30,8 @@ def doubts(campaign: CampaignSpec) -> Iterator[tuple[str, str]]:
     if uses < trials:
         yield (
             "samples",
-            f"the list has {uses} uses left, and the budget {trials} trials: the campaign ends when "
-            "the samples are used up",
+            f"the list has {uses} uses left, and the budget {trials} trials: the campaign ends "
+            "when the samples are used up",
         )
     if optimizer.method == "sobol":
         return

@@ -14,8 +14,8 @@ class Level:
     """How regret is measured on a twin, and what counts as near its optimum."""
 
     scale: Literal["relative", "log10", "decades"] = "relative"
-    """``relative``: the distance over the optimum; ``log10``: the ratio in decades; ``decades``: the
-    distance, of an objective that is a decimal logarithm itself."""
+    """``relative``: the distance over the optimum; ``log10``: the ratio in decades; ``decades``:
+    the distance, of an objective that is a decimal logarithm itself."""
     near: float = 0.05
     """Largest regret that counts as near."""
     words: str = "within 5 %"

@@ -26,6 +26,7 @@ from tests.system.lab import (
 from tests.system.test_documentation import blocks, fits
 
 pytestmark = pytest.mark.system
+ROOT = Path(__file__).parents[2]
 PAGE = "how-to/run-on-a-queueserver.md"
 REAL = ("--hardware", "--step", "0")
 
@@ -41,6 +42,13 @@ objectives: {distance: {goal: minimize}}
 budget: {trials: 3}
 optimizer: {method: sobol, lookahead: 0}
 """
+
+
+@pytest.fixture(autouse=True)
+def reducers_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lab's reducers are in this repository, and labwright is installed anywhere."""
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", path)
 
 
 @pytest.fixture

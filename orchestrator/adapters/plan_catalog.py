@@ -62,7 +62,7 @@ def unknown_plan(name: str) -> str | None:
     if not rest:
         return f"{name!r} is no registered plan{near(name, _registered().names)}"
     is_there = module in sys.modules or importlib.util.find_spec(module) is not None
-    return None if is_there else f"{name!r}: there is no module {module!r}"
+    return None if is_there else _absent(name, module)
 
 
 def find_reducer(campaign: CampaignSpec) -> Callable[..., Any]:
@@ -281,13 +281,23 @@ def _by_path(path: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise  # the module is there; something that it imports is not
-        raise Unusable(f"{path!r}: there is no module {error.name!r}") from error
+        raise Unusable(_absent(path, error.name)) from error
     if not hasattr(module, attribute):
         names = [name for name in vars(module) if not name.startswith("_")]
         raise Unusable(
             f"{module_name} has no {attribute!r}{near(attribute, _few(attribute, names))}"
         )
     return getattr(module, attribute)
+
+
+def _absent(path: str, module: str) -> str:
+    """Why a module is not found, and what makes Python find one of a lab's own."""
+    text = f"{path!r}: there is no module {module!r}"
+    if "." in module:  # the package is found, and it has no such part
+        return text
+    if Path(module).is_dir() or Path(f"{module}.py").is_file():
+        return f"{text} where Python looks, but one in this folder: export PYTHONPATH=$PWD"
+    return f"{text}; install it, or name its folder in PYTHONPATH"
 
 
 def _few(name: str, names: Sequence[str]) -> list[str]:

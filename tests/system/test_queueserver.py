@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -173,11 +172,9 @@ def test_an_interrupted_run_leaves_nothing_running(lab: Beamline, tmp_path: Path
 def test_without_a_queueserver_the_run_says_so_and_nothing_moves(tmp_path: Path) -> None:
     lab = Beamline(tmp_path / "queueserver")  # never started
     campaign, data = files(tmp_path, lab), tmp_path / "data"
-    begun = time.monotonic()
     done = labwright("run", campaign, *REAL, "--data-dir", str(data), code=None)
     assert done.returncode not in (0, 130)
     assert "does not answer" in done.stderr + done.stdout
-    assert time.monotonic() - begun < 80
     found = answer("check", campaign, code=1)
     assert [one["place"] for one in found["problems"]] == ["queueserver", "queueserver.documents"]
 

@@ -22,7 +22,7 @@ from orchestrator.adapters.queueserver.worker import (
     is_dead,
     renew,
 )
-from orchestrator.adapters.recorder import Publisher, Recorder, evidence_in
+from orchestrator.adapters.recorder import Publisher, Recorder, has_evidence
 from orchestrator.adapters.room import FileRoom
 from orchestrator.domain.envelope import Envelope
 from orchestrator.domain.errors import (
@@ -31,7 +31,6 @@ from orchestrator.domain.errors import (
     LedgerUnavailable,
     PlanAborted,
     PlanFailed,
-    ReductionError,
 )
 from orchestrator.domain.spec import FILES_WAIT_S, InstrumentSpec, QueueserverSpec
 from orchestrator.ports import Ask, Evidence, PlanRequest, Traces
@@ -209,11 +208,7 @@ class QueueserverExecutor:
 
     def is_whole(self, traces: Traces) -> bool:
         """See ports.Executor."""
-        try:
-            evidence_in(self._data_dir, traces.documents)
-        except ReductionError:
-            return False
-        return True
+        return has_evidence(self._data_dir, traces.documents)
 
     def restore(self, traces: Traces) -> list[str]:
         """Nothing: what a plan stages, the queueserver's own RunEngine puts back."""

@@ -6,9 +6,11 @@ measured; the figures are in docs/explanations/performance.md.
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from ax.adapter.registry import MBM_X_trans, Y_trans
+from ax.adapter.transforms.bilog_y import BilogY
 from ax.api.utils.generation_strategy_dispatch import choose_generation_strategy
 from ax.api.utils.structs import GenerationStrategyDispatchStruct
 from ax.generation_strategy.generation_strategy import GenerationStrategy
@@ -20,12 +22,19 @@ from gpytorch.kernels import MaternKernel
 from gpytorch.likelihoods import GaussianLikelihood
 from gpytorch.priors import GammaPrior, LogNormalPrior
 
+from orchestrator.adapters.ax_restoration import LessViolation
 from orchestrator.domain.spec import CampaignSpec
 
 SHORT_WALK = {"n_burnin": 1000, "n_thinning": 4}
 """Steps before and between the points at which the search for a proposal starts, when parameter
 constraints have them found by a random walk. BoTorch's 10,000 and 32 take seven seconds."""
-ACQUISITIONS = {"qLogNEI": qLogNoisyExpectedImprovement}
+MOST_STEPS = 200
+"""Steps of one search for the best value of the acquisition function, as in Ax; BoTorch's 2000
+let a search under constraints go on for a minute."""
+TRANSFORMS = [one for one in (*MBM_X_trans, *Y_trans) if one is not BilogY]
+"""Ax's own but one, which bends constrained outcomes by their numbers, so that a change of unit
+would change the proposals."""
+ACQUISITIONS = {"qLogNEI": qLogNoisyExpectedImprovement, "less violation": LessViolation}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +44,7 @@ class ModelChoice:
     model: str
     """matern, or ax for the default of Ax."""
     acquisition: str
-    """qLogNEI, or ax for what Ax dispatches to."""
+    """qLogNEI, less violation, or ax for what Ax dispatches to."""
     restarts: int
     """Places from which the best of the acquisition function is sought by gradient."""
     raw_samples: int
@@ -44,8 +53,13 @@ class ModelChoice:
     """Whether as many points again are drawn around the best that was measured."""
 
 
-def model_choice(spec: CampaignSpec) -> ModelChoice:
-    """What serves this kind of campaign."""
+def model_choice(spec: CampaignSpec, *, has_feasible: bool) -> ModelChoice:
+    """What serves this kind of campaign, with a feasible result to improve upon or without."""
+    choice = _by_kind(spec)
+    return choice if has_feasible else replace(choice, acquisition="less violation")
+
+
+def _by_kind(spec: CampaignSpec) -> ModelChoice:
     if not is_continuous(spec):
         return ModelChoice("ax", "ax", 20, 1024, around_best=False)
     if len(spec.objectives) > 1:
@@ -72,6 +86,7 @@ def generation_strategy(
         vague, known = (_matern(len(spec.parameters), is_noise_known=one) for one in (False, True))
         strategy = choose_generation_strategy(struct, vague, acquisition)
         (node,) = strategy.nodes_by_name.values()
+        node.generator_spec.generator_kwargs["transforms"] = TRANSFORMS
         node.generator_spec.generator_kwargs["surrogate_spec"] = SurrogateSpec(
             model_configs=[vague],
             metric_to_model_configs={key: [known] for key in exact},
@@ -83,7 +98,7 @@ def generation_strategy(
     options: dict[str, Any] = {"num_restarts": choice.restarts, "raw_samples": choice.raw_samples}
     if is_continuous(spec):
         around_best = choice.around_best and not spec.parameter_constraints
-        options["options"] = {"sample_around_best": around_best}
+        options["options"] = {"sample_around_best": around_best, "maxiter": MOST_STEPS}
         if spec.parameter_constraints:
             options["options"] |= SHORT_WALK
     node.generator_spec.generator_gen_kwargs["model_gen_options"] = {"optimizer_kwargs": options}

@@ -14,11 +14,13 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, cast
 
 from orchestrator.adapters.ax_problem import AxProblem
+from orchestrator.adapters.ax_ranges import narrowed
 from orchestrator.adapters.rounding import inside
 from orchestrator.adapters.sobol_optimizer import SobolOptimizer, satisfies
 from orchestrator.adapters.thinning import thinned
 from orchestrator.domain.errors import OptimizerError
 from orchestrator.domain.proposal import Knowledge, Observation, Suggestion
+from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.trial import ParameterValue
 
 if TYPE_CHECKING:
@@ -48,7 +50,8 @@ class AxOptimizer:
         if known.trial_id <= known.spec.initial_trials or told < FEWEST_TOLD:
             return SobolOptimizer().suggest(known)
         with _calm():
-            answer = _answer(known, kept := thinned(known.spec, usable))
+            kept = thinned(known.spec, usable)
+            answer = _answer(narrowed(known.spec), known.seed, kept)
             if answer is None:
                 spread = SobolOptimizer().suggest(known)
                 because = {"because": "Ax finds nothing untried"}
@@ -112,17 +115,17 @@ class _Answer:
     details: Mapping[str, object]
 
 
-def _answer(known: Knowledge, usable: Sequence[Observation]) -> _Answer | None:
+def _answer(spec: CampaignSpec, seed: int, usable: Sequence[Observation]) -> _Answer | None:
     """What Ax proposes; None when it finds nothing untried."""
-    if known.spec.parameter_constraints:
+    if spec.parameter_constraints:
         # Searching under constraints is ten times slower. The best point of the whole box is
         # the best under the constraints as well, when it keeps them.
-        rules = known.spec.constraints.model_copy(update={"parameters": ()})
-        free = known.spec.model_copy(update={"constraints": rules})
-        anywhere = _asked(AxProblem(free), known.seed, usable)
-        if anywhere is not None and satisfies(known.spec, anywhere.parameters):
+        rules = spec.constraints.model_copy(update={"parameters": ()})
+        free = spec.model_copy(update={"constraints": rules})
+        anywhere = _asked(AxProblem(free), seed, usable)
+        if anywhere is not None and satisfies(spec, anywhere.parameters):
             return anywhere
-    return _asked(AxProblem(known.spec), known.seed, usable)
+    return _asked(AxProblem(spec), seed, usable)
 
 
 def _asked(problem: AxProblem, seed: int, usable: Sequence[Observation]) -> _Answer | None:
@@ -131,7 +134,7 @@ def _asked(problem: AxProblem, seed: int, usable: Sequence[Observation]) -> _Ans
     from orchestrator.adapters.ax_client import told_client
     from orchestrator.adapters.ax_models import generation_strategy, model_choice
 
-    choice = model_choice(problem.spec)
+    choice = model_choice(problem.spec, has_feasible=problem.has_feasible(usable))
     strategy = generation_strategy(problem.spec, choice, problem.exact(usable))
     try:
         client = told_client(problem, strategy, seed, usable)

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from ax.api.configs import ChoiceParameterConfig, RangeParameterConfig
 
 
+Place = tuple[str, bool]
+"""An outcome and a side of it: True for a bound from below."""
+
+
 class AxProblem:
     """The campaign in Ax's terms.
 
@@ -50,32 +54,45 @@ class AxProblem:
     def outcome_constraints(self) -> list[str]:
         """Of several bounds on one side of an outcome only the tightest, as Ax wants it."""
         keys = {**self._y, **self._z}
-        good_sides = {(name, one.goal == "maximize") for name, one in self.spec.objectives.items()}
-        bounds = self._bounds()
-        if len(good_sides) == 1:  # to pursue the only objective is to pursue this bound on it
-            bounds = {place: bound for place, bound in bounds.items() if place not in good_sides}
-        has_thresholds = good_sides <= bounds.keys()
+        pursued = self._pursued()
         texts: list[str] = []
-        for (name, is_lower), bound in bounds.items():
-            if has_thresholds and (name, is_lower) in good_sides:
+        for (name, is_lower), bound in self._bounds().items():
+            if (name, is_lower) not in pursued:
+                texts.append(f"{keys[name]} {'>=' if is_lower else '<='} {_exactly(bound)}")
+            elif len(pursued) > 1:
                 key = self._y[name]
                 texts.append(f"{key} >= {_exactly(bound * self.sign_of(key))}")
-            else:
-                texts.append(f"{keys[name]} {'>=' if is_lower else '<='} {_exactly(bound)}")
         joint = (one for one in self.spec.outcome_constraints if len(_terms(one)) > 1)
         return [*texts, *dict.fromkeys(_expression(one, keys) for one in joint)]
 
-    def _bounds(self) -> dict[tuple[str, bool], float]:
-        """The tightest bound by outcome and side, True for the lower one."""
-        bounds: dict[tuple[str, bool], float] = {}
+    def has_feasible(self, usable: Sequence[Observation]) -> bool:
+        """Whether a result keeps all constraints but those that are pursued as objectives."""
+        pursued = self._pursued()
+        rules = [rule for rule in self.spec.outcome_constraints if _place(rule) not in pursued]
+        unknown = dict.fromkeys(self.spec.outcome_names, math.nan)
+        told = (one.outcomes for one in usable if one.outcomes is not None)
+        values = ({**unknown, **{key: one.mean for key, one in found.items()}} for found in told)
+        return not rules or any(all(rule.holds(one) for rule in rules) for one in values)
+
+    def _pursued(self) -> set[Place]:
+        """Bounds that need not be told as constraints: good sides of objectives.
+
+        To pursue the only objective is to pursue such a bound on it. Of several objectives they
+        are the thresholds, when each has one.
+        """
+        sides = {(name, one.goal == "maximize") for name, one in self.spec.objectives.items()}
+        return sides if len(sides) == 1 or sides <= self._bounds().keys() else set()
+
+    def _bounds(self) -> dict[Place, float]:
+        """The tightest bound at each place."""
+        bounds: dict[Place, float] = {}
         for rule in self.spec.outcome_constraints:
-            if len(terms := _terms(rule)) > 1:
+            if (place := _place(rule)) is None:
                 continue
-            ((name, factor),) = terms.items()
-            is_lower = (rule.comparison == ">=") == (factor > 0)
+            ((_, factor),) = _terms(rule).items()
             bound = rule.bound / factor
-            known = bounds.get((name, is_lower), bound)
-            bounds[name, is_lower] = max(bound, known) if is_lower else min(bound, known)
+            known = bounds.get(place, bound)
+            bounds[place] = max(bound, known) if place[1] else min(bound, known)
         return bounds
 
     def admits(self, parameters: Mapping[str, ParameterValue]) -> bool:
@@ -153,6 +170,14 @@ def _vague(usable: Sequence[Observation]) -> set[str]:
 def _terms(rule: Inequality) -> dict[str, float]:
     """The factors that are not 0, by outcome."""
     return {name: factor for name, factor in rule.coefficients.items() if factor}
+
+
+def _place(rule: Inequality) -> Place | None:
+    """What a rule on one outcome bounds; None for a rule on several."""
+    if len(terms := _terms(rule)) > 1:
+        return None
+    ((name, factor),) = terms.items()
+    return name, (rule.comparison == ">=") == (factor > 0)
 
 
 def _expression(rule: Inequality, keys: Mapping[str, str]) -> str:

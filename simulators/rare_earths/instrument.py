@@ -40,7 +40,8 @@ CHANNELS = {
     "RECOVERY": ("", "fraction of the dysprosium that is in the organic"),
     "PURITY": ("", "mass fraction of dysprosium in the organic"),
     "COST": ("", "of the settings, per value of the dysprosium fed"),
-    "SCORE": ("", "recovery less cost, and less for want of purity"),
+    "MARGIN": ("", "recovery less cost"),
+    "SCORE": ("", "margin, and less for want of purity"),
     "STEADY": ("", "1 when the readings are those of a steady state"),
     **{
         f"{metal}_{stream}".upper(): ("mg/L", f"{metal.capitalize()} in the {stream}")
@@ -129,7 +130,7 @@ class RareEarths:
         stages = cascade(**true)
         cost = float(running_cost(**settings))
         if stages["mismatch"][0] > CONVERGED:
-            return [0.0, 0.0, cost, 0.0, 0.0, *[0.0] * (len(STREAMS) * len(METALS))]
+            return [0.0, 0.0, cost, 0.0, 0.0, 0.0, *[0.0] * (len(STREAMS) * len(METALS))]
         organic = stages["organic"][0, 0] * MOLAR_MASS * 1000.0
         raffinate = stages["aqueous"][0, -1] * MOLAR_MASS * 1000.0
         assay = [
@@ -140,7 +141,8 @@ class RareEarths:
         fed = float(FEED_METAL[1] * MOLAR_MASS[1]) * 1000.0
         recovery = settings["organic_ratio"] * dy / fed
         purity = dy / (nd + dy) if nd + dy > 0 else 0.0
-        return [recovery, purity, cost, float(score(recovery, purity, cost)), 1.0, *assay]
+        worth = float(score(recovery, purity, cost))
+        return [recovery, purity, cost, recovery - cost, worth, 1.0, *assay]
 
 
 def _assayed(value: float, relative: float, blank: float) -> float:

@@ -70,6 +70,7 @@ OPTIMUM: dict[str, Any] = {
         "recovery": 0.9981058628,
         "purity": 0.9950000001,
         "cost": 0.03619152939,
+        "margin": 0.9619143334,
         "score": 0.9619143334,
         "steady": 1.0,
     },
@@ -141,10 +142,10 @@ def evaluate(
     Returns:
         `recovery`, fraction of the dysprosium that leaves with the organic; `purity`, mass of
         dysprosium per mass of both metals there; `cost` of extractant, acids and base, in units
-        of the value of all the dysprosium; `score`, (recovery - cost) exp(-100 (0.995 -
-        purity)+); `steady`, 1 where the steady state was found, else 0, and then `recovery`,
-        `purity` and `score` are 0 and say nothing; `objective`, equal to `score`, to be
-        maximized. Floats for float arguments, else arrays of the same length.
+        of the value of all the dysprosium; `margin`, recovery - cost; `score`, the margin times
+        exp(-100 (0.995 - purity)+); `steady`, 1 where the steady state was found, else 0, and
+        then `recovery`, `purity`, `margin` and `score` are 0 and say nothing; `objective`, equal
+        to `score`, to be maximized. Floats for float arguments, else arrays of the same length.
     """
     stages = cascade(
         ph_feed=ph_feed,
@@ -165,6 +166,7 @@ def evaluate(
         "recovery": recovery,
         "purity": purity,
         "cost": np.broadcast_to(cost, recovery.shape),
+        "margin": np.where(steady, share - cost, 0.0),
         "score": worth,
         "steady": steady.astype(np.float64),
         "objective": worth,

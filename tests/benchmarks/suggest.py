@@ -120,6 +120,8 @@ def _rebuild_s(told: int) -> float:
     question = known(6, told, seed=0)
     began = time.process_time()
     problem = AxProblem(question.spec)
-    strategy = generation_strategy(question.spec, model_choice(question.spec), ())
+    strategy = generation_strategy(
+        question.spec, model_choice(question.spec, has_feasible=True), ()
+    )
     told_client(problem, strategy, question.seed, question.observations)
     return time.process_time() - began

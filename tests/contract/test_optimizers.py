@@ -1,6 +1,7 @@
 """What every optimizer keeps: the same knowledge gives the same proposal, and it is allowed."""
 
 import json
+import math
 import os
 import pickle
 import random
@@ -259,6 +260,71 @@ def test_an_optimum_on_the_edge_of_a_constraint_is_approached_from_inside() -> N
     point = AxOptimizer().suggest(knowledge(spec, measure)).parameters
     assert_allowed(spec, point)
     assert 0.1 * float(point["a"]) + 0.7 * float(point["b"]) == pytest.approx(0.3, abs=1e-6)
+
+
+def ridge(point: Mapping[str, Any]) -> dict[str, Outcome]:
+    """Gain on a narrow ridge, and as objective the distance from it."""
+    gain = 12 * math.exp(-((point["a"] - 0.85) ** 2) / 0.03 - (point["b"] - 2.4) ** 2 / 0.5)
+    edge = 4 * point["a"] + point["b"]
+    return {"height": Outcome(-gain), "gain": Outcome(gain), "edge": Outcome(edge)}
+
+
+def first_feasible(last: int) -> int | None:
+    """The first trial that keeps both constraints; none of the first five does."""
+    spec = campaign(constraints={"outcomes": ["gain >= 10", "edge <= 6.2"]})
+    known = knowledge(spec, ridge, told=5)
+    while known.trial_id <= last:
+        point = AxOptimizer().suggest(known).parameters
+        found = ridge(point)
+        if found["gain"].mean >= 10 and found["edge"].mean <= 6.2:
+            return known.trial_id
+        told = (*known.observations, Observation(known.trial_id, point, found, False))
+        known = Knowledge(spec, told, len(told) + 1, seed_for(0, len(told) + 1), "0")
+    return None
+
+
+def test_a_narrow_feasible_region_is_found() -> None:
+    assert first_feasible(last=15) is not None
+
+
+def test_control_expected_improvement_alone_does_not_find_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(AxProblem, "has_feasible", lambda *_: True)
+    assert first_feasible(last=15) is None
+
+
+@pytest.mark.parametrize(
+    ("rules", "is_one"),
+    [
+        ([], True),
+        (["cost <= 0"], False),
+        (["cost >= -2"], True),
+        (["cost + dirt >= 90"], False),
+        (["height >= 5"], True),  # the objective's own good side is pursued anyway
+        (["height <= -90"], False),
+    ],
+)
+def test_whether_a_result_is_feasible(rules: list[str], is_one: bool) -> None:
+    spec = campaign(constraints={"outcomes": rules})
+
+    def measure(point: Mapping[str, Any]) -> dict[str, Outcome]:
+        return {**two_hills(point), "cost": Outcome(1 + point["a"])}
+
+    known = knowledge(spec, measure)
+    assert AxProblem(spec).has_feasible(known.observations) is is_one
+
+
+@pytest.mark.parametrize("factor", [2.0**10, 2.0**-10])
+def test_the_unit_of_a_constrained_outcome_does_not_matter(factor: float) -> None:
+    def suggested_in(unit: float) -> Suggestion:
+        def measure(point: Mapping[str, Any]) -> dict[str, Outcome]:
+            return {**two_hills(point), "dirt": Outcome(unit * point["b"])}
+
+        spec = campaign(constraints={"outcomes": [f"dirt <= {0.5 * unit!r}"]})
+        return AxOptimizer().suggest(knowledge(spec, measure, told=8))
+
+    assert exact(suggested_in(factor)) == exact(suggested_in(1.0))
 
 
 def test_to_minimize_is_to_maximize_the_negative() -> None:

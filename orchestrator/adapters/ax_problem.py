@@ -1,6 +1,7 @@
 """The campaign in Ax's terms: parameters, objectives, constraints and results."""
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -135,36 +136,42 @@ class AxProblem:
 
     def exact(self, usable: Sequence[Observation]) -> set[str]:
         """Ax's names of the outcomes whose standard errors are all known."""
-        vague = _vague(usable)
+        least = _median_errors(usable)
         keys = [*self._y.items(), *self._z.items()]
-        return {key for name, key in keys if name not in vague}
+        return {key for name, key in keys if not math.isnan(least.get(name, 0.0))}
 
     def results(self, usable: Sequence[Observation]) -> list[dict[str, tuple[float, float]]]:
         """For each observation, mean and standard error by Ax's name; empty when not told.
 
-        An error that is unknown in one is NaN, for unknown, in all: Ax cannot mix the two.
+        An error that is unknown in one is NaN, for unknown, in all: Ax cannot mix the two. One
+        below the median of all is told as the median: of a few readings it may be near 0 by
+        chance, and a model that believes it must pass through that result.
         """
-        told = [one.outcomes or {} for one in usable]
-        vague = _vague(usable)
+        least = _median_errors(usable)
+        keys = [*self._y.items(), *self._z.items()]
         results: list[dict[str, tuple[float, float]]] = []
-        for outcomes in told:
-            values = {
-                name: (one.mean, math.nan if name in vague or one.sem is None else one.sem)
-                for name, one in outcomes.items()
-            }
+        for one in usable:
+            outcomes = one.outcomes or {}
             own: dict[str, tuple[float, float]] = {}
-            for name, key in (*self._y.items(), *self._z.items()):
-                if name in values:
-                    mean, sem = values[name]
-                    own[key] = (mean * self.sign_of(key), sem)
+            for name, key in keys:
+                if name in outcomes:
+                    known = not math.isnan(least[name])
+                    sem = max(outcomes[name].sem or 0.0, least[name]) if known else math.nan
+                    own[key] = (outcomes[name].mean * self.sign_of(key), sem)
             results.append(own)
         return results
 
 
-def _vague(usable: Sequence[Observation]) -> set[str]:
-    """Outcomes of which a standard error is unknown."""
-    told = [one.outcomes or {} for one in usable]
-    return {name for outcomes in told for name, one in outcomes.items() if one.sem is None}
+def _median_errors(usable: Sequence[Observation]) -> dict[str, float]:
+    """The median standard error by outcome; NaN when one is unknown."""
+    errors: dict[str, list[float]] = {}
+    for one in usable:
+        for name, outcome in (one.outcomes or {}).items():
+            errors.setdefault(name, []).append(math.nan if outcome.sem is None else outcome.sem)
+    return {
+        name: math.nan if any(map(math.isnan, found)) else statistics.median(found)
+        for name, found in errors.items()
+    }
 
 
 def _terms(rule: Inequality) -> dict[str, float]:

@@ -365,6 +365,17 @@ def test_bounds_are_thresholds_where_each_objective_has_one(
     assert AxProblem(spec).outcome_constraints() == told
 
 
+def test_a_standard_error_that_is_small_by_chance_binds_no_model() -> None:
+    def measure(point: Mapping[str, Any]) -> dict[str, Outcome]:
+        return {"height": Outcome(point["a"], errors.pop()), "cost": Outcome(0.0)}
+
+    errors = [0.5, 0.0, 0.2, 0.1, 0.3]
+    spec = campaign(constraints={"outcomes": ["cost <= 1"]})
+    told = AxProblem(spec).results(knowledge(spec, measure, told=5).observations)
+    assert [one["y001"][1] for one in told] == [0.3, 0.2, 0.2, 0.2, 0.5]
+    assert all(math.isnan(one["y000"][1]) for one in told)
+
+
 def test_pending_points_are_avoided_and_abandoned_ones_forgotten() -> None:
     known = knowledge(campaign())
     alone = dict(AxOptimizer().suggest(known).parameters)

@@ -44,6 +44,7 @@ from orchestrator.parts import is_served
 from orchestrator.ports import Executor, Gate, Lab, NoticeChannel
 from orchestrator.settings import Settings
 from orchestrator.storage import hold
+from orchestrator.supervisor import TWIN_START_S
 
 if TYPE_CHECKING:
     from orchestrator.adapters.bluesky_executor import BlueskyExecutor
@@ -254,7 +255,8 @@ def confined_twin(
     importlib.import_module("bluesky.run_engine")
     if not is_served(instrument):
         return {}
-    twin = find_twin(ledger, instrument.name, settings.connect_timeout_s)
+    patience_s = max(settings.connect_timeout_s, TWIN_START_S)  # both may start at the same time
+    twin = find_twin(ledger, instrument.name, patience_s)
     confine_to_loopback(twin["port"])
     return twin
 

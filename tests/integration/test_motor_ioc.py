@@ -68,6 +68,7 @@ def until(condition: Callable[[], bool], seconds: float = 10) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)  # the client's own threads want to be heard
 
 
 def unchecked(axis: Any) -> Any:

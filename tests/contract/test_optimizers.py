@@ -294,6 +294,40 @@ def test_control_expected_improvement_alone_does_not_find_it(
     assert first_feasible(last=15) is None
 
 
+NOWHERE = ["dirt <= -5"]
+"""Least broken where b is lowest, at -1."""
+
+
+@pytest.mark.parametrize(
+    ("changes", "pending"),
+    [
+        ({"constraints": {"outcomes": NOWHERE}}, 2),
+        ({"constraints": {"outcomes": ["cost + dirt <= -9"]}}, 0),
+        ({"constraints": {"outcomes": NOWHERE, **CONSTRAINED["constraints"]}}, 0),
+        ({**SEVERAL, "constraints": {"outcomes": NOWHERE}}, 1),
+        ({**SEVERAL, "constraints": {"outcomes": [*NOWHERE, "height >= -3", "cost <= 5"]}}, 0),
+    ],
+)
+def test_less_violation_is_sought_in_every_kind_of_campaign(
+    changes: dict[str, Any], pending: int
+) -> None:
+    spec = campaign(**changes)
+    suggestion = AxOptimizer().suggest(knowledge(spec, two_hills, told=8, pending=pending))
+    assert suggestion.details["acquisition"] == "less violation"
+    assert suggestion.parameters["b"] == pytest.approx(-1.0, abs=0.1)
+    assert_allowed(spec, suggestion.parameters)
+
+
+def test_less_violation_is_sought_among_choices_too() -> None:
+    def measure(point: Mapping[str, Any]) -> dict[str, Outcome]:
+        return {"height": Outcome(point["f"]), "cost": Outcome(float(point["i"]))}
+
+    spec = campaign(MIXED, constraints={"outcomes": ["cost >= 50"]})
+    suggestion = AxOptimizer().suggest(knowledge(spec, measure, told=8))
+    assert suggestion.details["acquisition"] == "less violation"
+    assert suggestion.parameters["i"] == 9
+
+
 @pytest.mark.parametrize(
     ("rules", "is_one"),
     [

@@ -4,7 +4,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,16 +15,21 @@ from orchestrator.adapters.code_digest import code_digest
 from orchestrator.adapters.optimizer_identity import optimizer_files, optimizer_versions
 from orchestrator.adapters.optimizer_process import registered
 from orchestrator.adapters.plan_catalog import reducer_identity
-from orchestrator.domain.errors import OptimizerError, Unusable
+from orchestrator.adapters.sobol_optimizer import space_filling_points
+from orchestrator.domain.errors import OptimizerError, PlanFailed, ReductionError, Unusable
 from orchestrator.domain.regret import LEVELS, Level
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
+from orchestrator.domain.trial import ParameterValue
 from orchestrator.launcher import read_files
 from orchestrator.simulated_campaign import Order
-from simulators import detector, noise, pv, setpoint
+from simulators import detector, motor, noise, pv, setpoint
 from simulators.twins import UnknownTwin, twin_package
 
-SHARED = (detector, noise, pv, setpoint, twin_in_process)
-"""Modules that decide a measurement of every twin."""
+SHARED = (detector, motor, noise, pv, setpoint)
+"""Modules of the simulators that decide a measurement of every twin."""
+PROBES = 3
+"""So many of a campaign's first points are measured: what they give stands for the plan, its
+reducer, and the code that obeys them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,8 @@ class Reference:
     goal: str
     level: Level
     noise: str
+    probes: Sequence[Mapping[str, str]]
+    """Outcomes of the campaign's first points, to eight digits."""
 
     def method(self, optimizer: str | None) -> str:
         """Name of the optimizer; None takes the campaign's own.
@@ -102,14 +109,26 @@ def reference(twin: str) -> Reference:
         goal=str(model.OPTIMUM["goal"]),
         level=LEVELS.get(twin, Level()),
         noise=measured.noise,
+        probes=[_probe(measured, one) for one in space_filling_points(campaign, PROBES)],
     )
 
 
+def _probe(twin: twin_in_process.Twin, parameters: Mapping[str, ParameterValue]) -> dict[str, str]:
+    """What a measurement gives, as far as other processors give it too."""
+    try:
+        outcomes = twin.measure(parameters).reduction.outcomes
+    except (PlanFailed, ReductionError) as error:
+        return {"error": type(error).__name__}
+    return {name: f"{one.mean:.8g} {one.sem or 0.0:.8g}" for name, one in outcomes.items()}
+
+
 def _asked(reference: Reference) -> str:
-    """Digest of what the two files say beside the defaults, and of the reducer."""
+    """Digest of what the two files say beside the defaults, of the reducer, and of the probes."""
     specs = (reference.campaign, reference.instrument)
     said = [json.loads(one.model_dump_json(by_alias=True, exclude_defaults=True)) for one in specs]
-    text = json.dumps([*said, reducer_identity(reference.campaign)], sort_keys=True)
+    text = json.dumps(
+        [*said, reducer_identity(reference.campaign), reference.probes], sort_keys=True
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

@@ -150,7 +150,7 @@ class BlueskyExecutor:
         devices = connection.devices
         self._after_suspension()
         written = plan_function(request.campaign.plan.name, connection.lab.plan)
-        plan = trial_plan(request, devices, self._instrument, connection.lab.plan)
+        plan = trial_plan(request, devices.at, self._instrument, connection.lab.plan)
         if self._session is not None and not self._may_be_repeated(request):
             plan = never_repeated(plan)
         files_wait_s = self._place_files(request)

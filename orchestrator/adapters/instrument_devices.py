@@ -93,16 +93,6 @@ class InstrumentDevices:
         """The devices at these paths, absent optional ones left out."""
         return [self.at(path) for path in paths if path.split(".")[0] in self.all]
 
-    def named(self, value: Any) -> Any:
-        """The same argument of a plan, with devices in place of the texts that name them."""
-        if isinstance(value, str):
-            return self.at(value) if value.split(".")[0] in self._instrument.devices else value
-        if isinstance(value, (list, tuple)):
-            return [self.named(item) for item in value]
-        if isinstance(value, Mapping):
-            return {key: self.named(item) for key, item in value.items()}
-        return value
-
     def stop(self, path: str, loop: asyncio.AbstractEventLoop) -> None:
         """Stop one device, and wait for it a few seconds; what it raises is logged."""
         thread = threading.Thread(target=self._stop, args=(path, loop), daemon=True)

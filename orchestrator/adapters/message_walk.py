@@ -1,4 +1,4 @@
-"""Walks through the messages of a plan on fake devices, and notes what they would do.
+"""Walks through the messages of a plan on devices that stand in, and notes what they would do.
 
 It answers each message as the RunEngine would, without doing it, and keeps a clock of its own.
 Bluesky's ``RunEngineSimulator`` keeps all messages and tells a plan of no error; plans that never
@@ -11,13 +11,14 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 from bluesky.run_engine import RunEngine
 from bluesky.utils import IllegalMessageSequence, Msg, MsgGenerator
 
+from orchestrator.adapters.device_paths import DevicePaths
 from orchestrator.adapters.engine import new_engine
-from orchestrator.adapters.fake_instrument import Done, FakeInstrument
+from orchestrator.adapters.fake_instrument import Done
 from orchestrator.adapters.messages import group_of, value_of
 from orchestrator.adapters.plan_lines import line_of_error, line_of_plan
 from orchestrator.adapters.run_documents import Run
@@ -25,8 +26,36 @@ from orchestrator.domain.errors import told
 
 MOST_MESSAGES = 100_000
 """A plan with more counts as one that never ends."""
-PLAN_S = 10.0
-"""So many seconds of this computer without an end mean the same."""
+
+
+class StandIns(Protocol):
+    """Devices that stand in for those of an instrument: fakes, or a twin's."""
+
+    paths: DevicePaths
+
+    def at(self, path: str) -> Any:
+        """The device at a dotted path."""
+        ...
+
+    def check_value(self, device: Any, value: Any) -> None:
+        """Let the device judge a setting; it raises what it has against it."""
+        ...
+
+    def place(self, device: Any, value: Any) -> None:
+        """Let the device stand somewhere."""
+        ...
+
+    def position(self, device: Any) -> float | None:
+        """Where the device stands; None when nobody knows."""
+        ...
+
+    def read(self, device: Any) -> dict[str, Any]:
+        """What a message ``read`` gives."""
+        ...
+
+    def describe(self, device: Any) -> dict[str, Any]:
+        """The data keys of the device."""
+        ...
 
 
 class Endless(BaseException):
@@ -62,9 +91,12 @@ class Walked:
 class Walk:
     """One plan of one trial."""
 
-    def __init__(self, fakes: FakeInstrument) -> None:
+    plan_s = 10.0
+    """So many seconds of this computer without an end mean a plan that never ends."""
+
+    def __init__(self, devices: StandIns) -> None:
         self.walked = Walked()
-        self._fakes = fakes
+        self._devices = devices
         self._ends: dict[Hashable, list[float]] = defaultdict(list)
         self._open: dict[Hashable, Run] = {}
         self._bundles: dict[Hashable, tuple[str, dict[str, Any]]] = {}
@@ -99,7 +131,7 @@ class Walk:
             written: the generator or function of the plan, for the line of what has no line.
         """
         try:
-            with at_most(PLAN_S):
+            with at_most(self.plan_s):
                 self._walk(plan)
         except Endless as error:
             line = line_of_error(error) or line_of_plan(written)
@@ -143,18 +175,18 @@ class Walk:
     def _set(self, message: Msg) -> Done:
         device = message.obj
         value = value_of(message)
-        self._fakes.check_value(device, value)
-        path = self._fakes.paths.path(device) or device.name
-        before = self._fakes.position(device)
+        self._devices.check_value(device, value)
+        path = self._devices.paths.path(device) or device.name
+        before = self._devices.position(device)
         if isinstance(value, (int, float)):
             self.walked.sets[path].append(float(value))
         self._takes(message, path, self._move_s(device, path, before, value))
-        self._fakes.place(device, value)
+        self._devices.place(device, value)
         return Done()
 
     def _trigger(self, message: Msg) -> Done:
-        path = self._fakes.paths.path(message.obj) or message.obj.name
-        spec = self._fakes.paths.spec(path)
+        path = self._devices.paths.path(message.obj) or message.obj.name
+        spec = self._devices.paths.spec(path)
         if spec.limits is not None and hasattr(message.obj, "set"):
             return Done()  # what moves is only read
         self.walked.triggers[path] += 1
@@ -163,10 +195,10 @@ class Walk:
 
     def _begun(self, message: Msg) -> Done:
         self.walked.hides_streams = True
-        self._takes(message, self._fakes.paths.path(message.obj) or message.obj.name, None)
+        self._takes(message, self._devices.paths.path(message.obj) or message.obj.name, None)
         return Done()
 
-    def _opens_streams(self, _: Msg) -> None:
+    def _opens_streams(self, message: Msg) -> None:
         self.walked.hides_streams = True
 
     def _takes(self, message: Msg, path: str, seconds: float | None) -> None:
@@ -177,7 +209,7 @@ class Walk:
     def _move_s(self, device: Any, path: str, before: float | None, value: Any) -> float | None:
         """Seconds of a move, by the speed in the instrument file or the device's own velocity."""
         settle_s = float(getattr(device, "settle_s", 0) or getattr(device, "settle_time", 0) or 0)
-        speed, ramp_s = self._fakes.paths.spec(path).speed, 0.0
+        speed, ramp_s = self._devices.paths.spec(path).speed, 0.0
         if speed is None and hasattr(getattr(device, "velocity", None), "get"):
             speed = float(device.velocity.get() or 0) or None
             ramp_s = float(device.acceleration.get() or 0) if speed else 0.0
@@ -197,20 +229,20 @@ class Walk:
         return True
 
     def _read(self, message: Msg) -> dict[str, Any]:
-        reading = self._fakes.read(message.obj)
+        reading = self._devices.read(message.obj)
         if not [*reading] or hasattr(message.obj, "collect_asset_docs"):
             self.walked.hides_columns = True  # only its server knows all that it reads
         if message.run in self._bundles:
             name, data = self._bundles[message.run]
             stream = self._run(message).stream(name)
             if not reading.keys() <= stream.data_keys.keys():
-                stream.data_keys.update(self._fakes.describe(message.obj))
+                stream.data_keys.update(self._devices.describe(message.obj))
             data.update({key: one["value"] for key, one in reading.items()})
         return reading
 
     def _locate(self, message: Msg) -> Any:
         devices = [message.obj, *message.args]
-        found = [{"setpoint": at, "readback": at} for at in map(self._fakes.position, devices)]
+        found = [{"setpoint": at, "readback": at} for at in map(self._devices.position, devices)]
         return found if len(found) > 1 or not message.kwargs.get("squeeze", True) else found[0]
 
     def _open_run(self, message: Msg) -> str:

@@ -25,7 +25,7 @@ from orchestrator.adapters.shared_pvs import shared_pvs
 from orchestrator.adapters.startup_orders import Order, noting_orders
 from orchestrator.adapters.travel import Terms
 from orchestrator.adapters.trial_plan import plan_function, trial_plan
-from orchestrator.adapters.twin_in_process import TwinByInstrument, twin_in_process
+from orchestrator.adapters.twin_in_process import TwinByPlan, twin_in_process
 from orchestrator.domain.envelope import device_settings, envelope_of, plan_arguments
 from orchestrator.domain.errors import LabError, PlanFailed, ReductionError, Unusable, told
 from orchestrator.domain.realignment import REALIGNMENT, spec_for
@@ -173,7 +173,7 @@ class Looker:
             twin = twin_in_process(self._campaign, self._instrument, 0)
         except Unusable:
             return {"moves_s": None, "readings_s": None, "problems": [], "is_reduced": False}
-        for parameters in points[:TWIN_TRIALS] if isinstance(twin, TwinByInstrument) else ():
+        for parameters in points[:TWIN_TRIALS] if isinstance(twin, TwinByPlan) else ():
             try:
                 measured = twin.measure(parameters)
             except (ReductionError, Unusable) as error:
@@ -221,7 +221,7 @@ class Looker:
         try:
             envelope.check(settings)
             function = plan_function(campaign.plan.name, self._lab.plan)
-            plan = trial_plan(request, self._fakes, self._instrument, self._lab.plan)
+            plan = trial_plan(request, self._fakes.at, self._instrument, self._lab.plan)
         except Exception as error:  # the plan's module and function are a lab's
             is_name = isinstance(error.__cause__, NoSuchDevice)  # no line of the lab's is wrong
             line = None if is_name else line_of_error(error)

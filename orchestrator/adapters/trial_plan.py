@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bluesky.preprocessors import msg_mutator
 from bluesky.utils import Msg, MsgGenerator
@@ -13,31 +13,32 @@ from orchestrator.domain.errors import PlanFailed, Unusable
 from orchestrator.domain.spec import InstrumentSpec
 from orchestrator.ports import PlanRequest
 
-if TYPE_CHECKING:
-    from orchestrator.adapters.instrument_devices import InstrumentDevices
-
 PlanFinder = Callable[[str], Callable[..., Any]]
 
 
 def trial_plan(
     request: PlanRequest,
-    devices: "InstrumentDevices",
+    at: Callable[[str], Any],
     instrument: InstrumentSpec,
     of_startup: PlanFinder | None = None,
 ) -> MsgGenerator[Any]:
     """A fresh plan, with devices for their names and settings in the order of moves.
 
-    ``of_startup`` finds plans of the lab's startup; None when there is none.
+    Args:
+        request: what the trial asks for.
+        at: the device at a dotted path; it raises PlanFailed when there is none.
+        instrument: the instrument file.
+        of_startup: finds plans of the lab's startup; None when there is none.
 
     Raises:
         PlanFailed: the campaign does not fit the plan, or names no device.
     """
     plan = plan_function(request.campaign.plan.name, of_startup)
-    values = {name: devices.named(value) for name, value in request.campaign.plan.args.items()}
+    given = request.campaign.plan.args.items()
+    values = {name: _named(value, at, instrument) for name, value in given}
     values |= request.arguments
     settings = {
-        devices.at(path): value
-        for path, value in ordered(request.settings, instrument, devices.at).items()
+        at(path): value for path, value in ordered(request.settings, instrument, at).items()
     }
     signature = inspect.signature(plan)
     if "md" in signature.parameters:
@@ -82,6 +83,17 @@ def actions(steps: Iterable[tuple[Any, float | None]]) -> MsgGenerator[None]:
             yield Msg("stop", device)
         else:
             yield from moves([(device, value)])
+
+
+def _named(value: Any, at: Callable[[str], Any], instrument: InstrumentSpec) -> Any:
+    """The same argument of a plan, with devices in place of the texts that name them."""
+    if isinstance(value, str):
+        return at(value) if value.split(".")[0] in instrument.devices else value
+    if isinstance(value, (list, tuple)):
+        return [_named(item, at, instrument) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _named(item, at, instrument) for key, item in value.items()}
+    return value
 
 
 def _trial(

@@ -1,35 +1,31 @@
 """Measures trials on a twin within this process: no server, no clock, no RunEngine.
 
-Where a twin's instrument serves what the plan uses, it is driven by its process variables, so that
+Where a twin's instrument serves what the plan uses, it obeys the plan's own messages, so that
 settling and noise are the twin's own. Else its model answers, without noise.
 """
 
-import asyncio
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from orchestrator.adapters.plan_catalog import find_estimate
-from orchestrator.adapters.plan_deadline import plan_estimate, texts
+from orchestrator.adapters.plan_catalog import STARTUP
+from orchestrator.adapters.plan_deadline import plan_estimate
 from orchestrator.adapters.reducer import broken_rule, reduced
-from orchestrator.adapters.run_documents import Run
+from orchestrator.adapters.sobol_optimizer import space_filling_points
+from orchestrator.adapters.trial_plan import plan_function, trial_plan
+from orchestrator.adapters.twin_instrument import TwinAxis, TwinInstrument
+from orchestrator.adapters.twin_walk import TwinWalk
 from orchestrator.domain.envelope import device_settings, plan_arguments
-from orchestrator.domain.errors import PlanFailed, Unusable, near
+from orchestrator.domain.errors import OptimizerError, PlanFailed, Unusable, near
 from orchestrator.domain.expressions import inequality
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec, TableTwinSpec
 from orchestrator.domain.trial import Outcome, ParameterValue
-from orchestrator.ports import Reduction
-from simulators.pv import PutRefused, Pv
+from orchestrator.ports import PlanRequest, Reduction
 from simulators.table.errors import BadTable
 from simulators.table.instrument import TableTwin
 from simulators.twins import TwinModel, TwinModule, UnknownTwin, twin_model, twin_module
-
-FIRST_STEP_S, GROWTH = 0.01, 0.05
-"""Lab time goes in steps that grow with what has passed, so that the time of a move is found to one
-in twenty."""
-LONGEST_MOVE_S = 1e6
-"""What has not settled by then never will."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +36,7 @@ class Measurement:
     at: Mapping[str, ParameterValue]
     """The parameters as they were read back: a twin may move in steps."""
     waits_s: float | None
-    """Seconds that the plan waits by its own estimate; None when it has none."""
+    """Seconds that the plan sleeps; None when unknown."""
     moves_s: float | None
     """Seconds until everything had settled; None when unknown."""
     readings_s: float | None
@@ -112,7 +108,7 @@ def twin_in_process(campaign: CampaignSpec, instrument: InstrumentSpec, seed: in
     lacking = lacks(campaign, instrument, module)
     if lacking:
         return TwinByModel(campaign, name, model, lacking)
-    return TwinByInstrument(campaign, instrument, module, seed)
+    return TwinByPlan(campaign, instrument, module, seed)
 
 
 def _on_table(
@@ -124,109 +120,63 @@ def _on_table(
         raise Unusable(str(error)) from error
     if lacking := lacks(campaign, instrument, module):
         raise Unusable(f"the twin made from {twin.table} has no model beside it, and {lacking}")
-    return TwinByInstrument(campaign, instrument, module, seed)
+    return TwinByPlan(campaign, instrument, module, seed)
 
 
 def lacks(campaign: CampaignSpec, instrument: InstrumentSpec, module: TwinModule) -> str:
-    """Why the twin's instrument cannot carry out the campaign's trials here; empty when it can."""
-    if find_estimate(campaign.plan.name) is None:
-        plan = campaign.plan.name.rpartition(".")[2]
-        return f"no estimate_{plan} says how often the plan reads"
-    served = {pv.name for pv in module.create(0, _no_sleep).pvs}
+    """Why the twin's instrument cannot carry out the campaign's plan here; empty when it can."""
+    if campaign.plan.name.startswith(STARTUP):
+        return f"plan {campaign.plan.name!r} is one of the lab's startup"
     for name, parameter in campaign.parameters.items():
-        if parameter.device is None:
-            return f"parameter {name!r} is an argument of the plan"
-        if _axis(instrument, parameter.device, served) is None:
-            return f"device {parameter.device!r} is no setpoint or motor that the twin serves"
-    found = _detectors(campaign, instrument, served)
-    if len(found) != 1:
-        return f"the plan's arguments name {len(found)} triggered detectors, and one is needed"
-    return ""
+        served = TwinInstrument(instrument, module, 0).all
+        if parameter.device is not None and not isinstance(served.get(parameter.device), TwinAxis):
+            return f"device {parameter.device!r} of {name!r} is no axis that the twin serves here"
+    return TwinByPlan(campaign, instrument, module, 0).lacks()
 
 
-class TwinByInstrument:
-    """Sets, lets it settle, triggers, reads and reduces: as a plan with one detector does."""
+class TwinByPlan:
+    """Walks through the campaign's own plan, and the twin's instrument obeys its messages."""
 
     def __init__(
         self, campaign: CampaignSpec, instrument: InstrumentSpec, module: TwinModule, seed: int
     ) -> None:
         self.noise = "the twin's own"
         self._campaign = campaign
-        self._instrument = instrument
-        self._slept_s = 0.0
-        self._twin = module.create(seed, self._sleep)
-        self._pvs: dict[str, Pv] = {pv.name: pv for pv in self._twin.pvs}
-        (self._detector,) = _detectors(campaign, instrument, self._pvs)
-        self._axes: dict[str, tuple[str, str]] = {}
-        for one in campaign.parameters.values():
-            if one.device is not None and (axis := _axis(instrument, one.device, self._pvs)):
-                self._axes[one.device] = axis
-        prefix = _prefix(instrument, self._detector)
-        self._trigger = f"{prefix}:TRIGGER"
-        self._read: dict[str, Pv] = {
-            **{
-                f"{self._detector}_{channel.lower()}": self._pvs[f"{prefix}:{channel}"]
-                for channel in str(self._pvs[f"{prefix}:CHANNELS"].value).split(",")
-            },
-            **{path: self._pvs[readback] for path, (_, readback) in self._axes.items()},
-        }
-        """What a reading has, by the name of its column."""
+        self._spec = instrument
+        self._instrument = TwinInstrument(instrument, module, seed)
+        self._plan = plan_function(campaign.plan.name, None)
+
+    def lacks(self) -> str:
+        """What keeps the campaign's first trial from being walked; empty for nothing."""
+        try:
+            walk = self._walk(*space_filling_points(self._campaign, 1))
+        except (OptimizerError, PlanFailed) as error:
+            return str(error)
+        if walk.is_refused or not walk.walked.problems:
+            return ""
+        what, line = walk.walked.problems[0]
+        return f"the plan cannot be walked on it here: {what}" + (f" ({line})" if line else "")
 
     def measure(self, parameters: Mapping[str, ParameterValue]) -> Measurement:
         """See Twin."""
-        settings = {
-            str(self._campaign.parameters[name].device): float(value)
+        walk = self._walk(parameters)
+        walked = walk.walked
+        if walked.problems:
+            raise PlanFailed(walked.problems[0][0])
+        at = {
+            name: walk.stood.get(str(self._campaign.parameters[name].device), value)
             for name, value in parameters.items()
         }
-        known = plan_estimate(self._campaign.plan, settings, {})
-        waits_s, readings = known or (0.0, 1)
-        self._slept_s = 0.0
-        moves_s, rows = asyncio.run(self._carry_out(settings, readings))
-        at = {name: rows[-1][str(self._campaign.parameters[name].device)] for name in parameters}
-        reduction = reduced(self._campaign, lambda: [self._run(rows)])
-        return Measurement(reduction, at, waits_s, moves_s, self._slept_s)
+        reduction = reduced(self._campaign, lambda: walked.runs)
+        return Measurement(reduction, at, walked.waits_s, walked.moves_s, walk.acquired_s)
 
-    async def _carry_out(
-        self, settings: Mapping[str, float], readings: int
-    ) -> tuple[float, list[dict[str, float]]]:
-        """Lab seconds of the moves, and the rows of the run's table."""
-        moves_s = 0.0
-        for path, value in settings.items():
-            moves_s += await self._move(path, value) + self._instrument.devices[path].settle_s
-        rows: list[dict[str, float]] = []
-        for _ in range(readings):
-            try:
-                await self._pvs[self._trigger].accept(1)
-            except PutRefused as error:
-                raise PlanFailed(f"{self._detector} refused the trigger: {error}") from error
-            rows.append({name: float(pv.value) for name, pv in self._read.items()})
-        return moves_s, rows
-
-    async def _move(self, path: str, value: float) -> float:
-        """Put the setpoint and let lab time pass until nothing moves; gives the seconds."""
-        setpoint, _ = self._axes[path]
-        put = asyncio.ensure_future(self._pvs[setpoint].accept(value))
-        await asyncio.sleep(0)
-        passed_s = 0.0
-        while self._twin.step(step_s := FIRST_STEP_S + GROWTH * passed_s):
-            passed_s += step_s
-            if passed_s > LONGEST_MOVE_S:
-                put.cancel()
-                raise Unusable(f"device {path!r} of the twin does not settle")
-        await put  # a motor's put is complete when it has arrived
-        return passed_s
-
-    async def _sleep(self, seconds: float) -> None:
-        self._slept_s += seconds
-
-    def _run(self, rows: list[dict[str, float]]) -> Run:
-        run = Run({"detectors": [self._detector], "num_points": len(rows)})
-        primary = run.stream("primary")
-        for name, pv in self._read.items():
-            primary.data_keys[name] = {"dtype": "number", "shape": [], "units": pv.unit}
-        for number, row in enumerate(rows, 1):
-            primary.add(number, 0.0, row)
-        return run
+    def _walk(self, parameters: Mapping[str, ParameterValue]) -> TwinWalk:
+        settings = device_settings(self._campaign, parameters)
+        arguments = plan_arguments(self._campaign, parameters)
+        request = PlanRequest(self._campaign, settings, arguments, {}, "", math.inf)
+        walk = TwinWalk(self._instrument)
+        walk.go(trial_plan(request, self._instrument.at, self._spec), self._plan)
+        return walk
 
 
 class TwinByModel:
@@ -240,18 +190,22 @@ class TwinByModel:
         self.noise = f"none: the twin's noiseless model answers, because {because}"
         self._campaign = campaign
         self._model = model
+        why = f" (it is asked because {because})"
         for one in campaign.parameters:
             if one not in model.BOUNDS:
                 raise Unusable(
-                    f"the model of twin {name!r} has no parameter {one!r}{near(one, model.BOUNDS)}"
+                    f"the model of twin {name!r} has no parameter {one!r}"
+                    f"{near(one, model.BOUNDS)}{why}"
                 )
         if missing := sorted(model.BOUNDS.keys() - campaign.parameters.keys()):
-            raise Unusable(f"the model of twin {name!r} needs the parameter {missing[0]!r} too")
+            raise Unusable(
+                f"the model of twin {name!r} needs the parameter {missing[0]!r} too{why}"
+            )
         given = model.evaluate(**{one: edges[0] for one, edges in model.BOUNDS.items()})
         for one in campaign.outcome_names:
             if one not in given:
                 raise Unusable(
-                    f"the model of twin {name!r} gives no outcome {one!r}{near(one, given)}"
+                    f"the model of twin {name!r} gives no outcome {one!r}{near(one, given)}{why}"
                 )
         unknown = [text for text in campaign.valid if inequality(text).coefficients.keys() - given]
         self._rules = [text for text in campaign.valid if text not in unknown]
@@ -276,29 +230,3 @@ class TwinByModel:
         arguments = plan_arguments(self._campaign, parameters)
         known = plan_estimate(self._campaign.plan, settings, arguments)
         return None if known is None else known[0]
-
-
-def _prefix(instrument: InstrumentSpec, path: str) -> str | None:
-    device = instrument.devices.get(path)
-    return None if device is None else device.prefix
-
-
-def _axis(
-    instrument: InstrumentSpec, path: str, served: Mapping[str, Pv] | set[str]
-) -> tuple[str, str] | None:
-    """The process variables to put and to read back; None when the twin serves no such axis."""
-    prefix = _prefix(instrument, path)
-    known = ((f"{prefix}:SP", f"{prefix}:RB"), (f"{prefix}.VAL", f"{prefix}.RBV"))
-    return next((one for one in known if one[0] in served and one[1] in served), None)
-
-
-def _detectors(
-    campaign: CampaignSpec, instrument: InstrumentSpec, served: Mapping[str, Pv] | set[str]
-) -> list[str]:
-    """Names of the triggered detectors that the plan's arguments name."""
-    named = dict.fromkeys(texts(campaign.plan.args))
-    return [path for path in named if f"{_prefix(instrument, path)}:CHANNELS" in served]
-
-
-async def _no_sleep(_: float) -> None:
-    return

@@ -8,13 +8,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 
+from orchestrator.adapters.sobol_optimizer import SobolOptimizer
+from orchestrator.adapters.twin_in_process import twin_in_process
+from orchestrator.launcher import read_files
+from orchestrator.simulated_campaign import Order, simulate
+from simulators.kb_mirrors.instrument import EXPOSURE
+from simulators.twins import twin_module
 from tests.post_office import free_port
 from tests.system.lab import answer, environment, labwright, results
 
 pytestmark = pytest.mark.system
 
-FLOW = Path(__file__).parents[2] / "simulators" / "flow_chemistry" / "campaign.yaml"
+SIMULATORS = Path(__file__).parents[2] / "simulators"
 
 
 def test_a_challenge_is_resumed(tmp_path: Path) -> None:
@@ -31,27 +38,50 @@ def test_a_challenge_is_resumed(tmp_path: Path) -> None:
     assert "within 5 %" in labwright(*words).stdout
 
 
-def test_a_rehearsal_tells_what_the_real_run_does(tmp_path: Path, data_dir: Path) -> None:
-    """The flow reactor over Channel Access gives, to the last bit, what its rehearsal gave."""
-    text = FLOW.read_text()
-    for ours, other in (
-        ("method: auto", "method: sobol"),
-        ("trials: 40", "trials: 3"),
-        ('outcomes: ["e_factor <= 12"]', "outcomes: []"),
-    ):
-        assert ours in text
-        text = text.replace(ours, other)
-    campaign = tmp_path / "flow.yaml"
-    campaign.write_text(text)
-    found = answer("rehearse", str(campaign), "-n", "1", "--plot", str(tmp_path / "r.png"))
-    assert (tmp_path / "r.png").stat().st_size > 0
-    assert found["stops"] == {"trials": 1}
-    labwright("run", str(campaign), "--id", "flow", "--data-dir", str(data_dir))
-    best, expected = 0.0, []
-    for row in results(data_dir, "flow"):
-        best = max(best, float(row["sty"]))
-        expected.append(best)
-    assert [one["mean"] for one in found["best"]] == expected
+CAMPAIGNS = (
+    *("ald/campaign", "flow_chemistry/campaign", "kb_mirrors/campaign", "laser_fusion/campaign"),
+    *("penicillin/campaign", "rare_earths/campaign", "tokamak/campaign", "transmon/campaign"),
+    "kb_mirrors/campaign_knife_edge",
+)
+
+
+@pytest.mark.parametrize("campaign", CAMPAIGNS)
+def test_a_rehearsal_tells_what_the_real_run_does(
+    tmp_path: Path, data_dir: Path, campaign: str
+) -> None:
+    """Every twin over Channel Access gives, to the last bit, what it gives within the process."""
+    data = yaml.safe_load((SIMULATORS / f"{campaign}.yaml").read_text())
+    data["budget"], data["optimizer"] = {"trials": 2}, {"method": "sobol"}
+    data.pop("stop", None)
+    file = tmp_path / "campaign.yaml"
+    file.write_text(yaml.safe_dump(data))
+    files = read_files(str(file))
+    order = Order(files.campaign, files.instrument, 0.0)
+    twin = twin_in_process(files.campaign, files.instrument, files.campaign.optimizer.seed)
+    assert twin.noise == "the twin's own"
+    *rehearsed, _ = simulate(order, SobolOptimizer(), twin)
+    words = ("run", str(file), "--id", "real", "--data-dir", str(data_dir))
+    speed = twin_module(files.campaign.instrument).TIME_COMPRESSION
+    labwright(*words, LABWRIGHT_TIME_COMPRESSION=str(speed))
+    measured = results(data_dir, "real")
+    assert [one["state"] for one in rehearsed] == [row["state"] for row in measured]
+    for one, row in zip(rehearsed, measured, strict=True):
+        assert {name: float(row[name]) for name in one["outcomes"]} == one["outcomes"]
+
+
+def test_what_a_rehearsal_of_a_scan_says(tmp_path: Path) -> None:
+    campaign = yaml.safe_load((SIMULATORS / "kb_mirrors" / "campaign_knife_edge.yaml").read_text())
+    campaign["budget"], campaign["optimizer"] = {"trials": 4}, {"method": "sobol"}
+    file = tmp_path / "scan.yaml"
+    file.write_text(yaml.safe_dump(campaign))
+    plot = tmp_path / "r.png"
+    found = answer("rehearse", str(file), "-n", "2", "--plot", str(plot))
+    assert plot.stat().st_size > 0
+    assert found["noise"] == "the twin's own"
+    assert found["stops"] == {"trials": 2}
+    assert found["duration"]["unknown"] == []
+    assert found["duration"]["trial"]["readings_s"] == pytest.approx(88 * EXPOSURE)
+    assert found["best"][-1]["feasible"] > 0
 
 
 VALLEY = """\

@@ -12,6 +12,7 @@ from orchestrator import reference_campaigns
 from orchestrator.adapters import optimizer_identity
 from orchestrator.adapters.optimizer_identity import optimizer_files, optimizer_versions
 from orchestrator.adapters.run_processes import Said
+from orchestrator.adapters.twin_instrument import TwinInstrument
 from orchestrator.challenge import challenge
 from orchestrator.cli.main import main
 from orchestrator.domain.errors import Unusable
@@ -80,6 +81,19 @@ def test_other_code_asks_for_another_run():
     assert key == Run(reference("soft"), "ax", 0).key()
     assert key["code"] != Run(reference("soft"), "sobol", 0).key()["code"]
     assert key["code"] != Run(reference("flow-chemistry"), "ax", 0).key()["code"]
+
+
+def test_another_measurement_asks_for_another_run(monkeypatch):
+    key = Run(reference("flow-chemistry"), "ax", 0).key()
+    monkeypatch.setattr(TwinInstrument, "read", readings_of_another_plan)
+    assert key["code"] != Run(reference("flow-chemistry"), "ax", 0).key()["code"]
+
+
+def readings_of_another_plan(_: Any, device: Any) -> dict[str, Any]:
+    reading = device.read()
+    if "hplc_ortho" in reading:
+        reading["hplc_ortho"]["value"] *= 1.001
+    return reading
 
 
 def test_a_campaign_that_failed_is_told_and_tried_again(monkeypatch, tmp_path, capsys):

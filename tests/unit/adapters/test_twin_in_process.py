@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from orchestrator.adapters.twin_in_process import (
-    TwinByInstrument,
     TwinByModel,
+    TwinByPlan,
     lacks,
     twin_in_process,
 )
@@ -20,6 +20,7 @@ from simulators.detector import TriggeredChannels
 from simulators.flow_chemistry.instrument import RUN_TIME
 from simulators.flow_chemistry.model import evaluate
 from simulators.pv import Pv
+from simulators.twins import twin_model
 
 POINT = {"residence_time": 0.8, "equivalents": 3.3, "concentration": 0.31, "temperature": 77.7}
 FLOW = read_files("flow-chemistry")
@@ -36,7 +37,7 @@ def flow(seed: int = 0, **fields: Any) -> Any:
 
 def test_the_flow_reactor_is_driven_with_its_own_noise():
     twin = flow()
-    assert isinstance(twin, TwinByInstrument)
+    assert isinstance(twin, TwinByPlan)
     assert twin.noise == "the twin's own"
     found = twin.measure(POINT).reduction
     assert found.outcomes["sty"].mean == pytest.approx(evaluate(**POINT)["sty"], rel=0.05)
@@ -88,11 +89,41 @@ def test_the_soft_instrument_has_no_server_so_its_model_answers():
     assert (measured.waits_s, measured.moves_s, measured.readings_s) == (0.0, None, None)
 
 
-def test_a_plan_without_an_estimate_leaves_the_model():
-    twin = flow(plan={"name": "bluesky.plans.count", "args": {"detectors": ["hplc"]}})
-    assert "because no estimate_count says" in twin.noise
+def test_any_plan_is_walked():
+    plan = {"name": "bluesky.plans.count", "args": {"detectors": ["hplc"], "num": 3}}
+    twin = flow(
+        plan=plan,
+        reduce={"call": "plans.channel_means.reduce_channel_means"},
+        objectives={"ortho": {"goal": "maximize"}},
+        constraints={},
+        stop={},
+    )
+    assert twin.noise == "the twin's own"
+    measured = twin.measure(POINT)
+    assert (measured.waits_s, measured.readings_s) == (0.0, 3 * RUN_TIME)
+    assert measured.reduction.outcomes["ortho"].sem is not None
+
+
+def test_a_plan_that_scans_sees_what_it_scans():
+    files = read_files("simulators/kb_mirrors/campaign_knife_edge.yaml")
+    twin = twin_in_process(files.campaign, files.instrument, 0)
+    assert isinstance(twin, TwinByPlan)
+    middle = dict.fromkeys(files.campaign.parameters, 0.0)
+    outcomes = twin.measure(middle).reduction.outcomes
+    truth = twin_model("kb-mirrors").evaluate(**middle)
+    for name in ("fwhm_v", "fwhm_h"):
+        assert outcomes[name].mean == pytest.approx(truth[name], rel=0.2)
+
+
+def test_a_plan_that_uses_what_the_twin_does_not_serve_leaves_the_model():
+    args = {"detector": "reactor_camera"}
+    devices = {"reactor_camera": {"class": "ophyd.sim.SynGauss", "prefix": "CAM"}}
+    data = FLOW.instrument.to_data()
+    more = InstrumentSpec.from_data({**data, "devices": {**data["devices"], **devices}})
+    campaign = changed(FLOW.campaign, plan={"name": "steady_state_sample", "args": args})
+    twin = twin_in_process(campaign, more, 0)
+    assert "because device 'reactor_camera' is no axis or detector" in twin.noise
     assert "it knows nothing of what is valid by peak_area >= 100" in twin.noise
-    assert twin.measure(POINT).waits_s is None
 
 
 def test_a_real_instrument_that_names_a_twin_is_stood_for_by_it():
@@ -172,7 +203,7 @@ def test_motors_are_waited_for_until_they_have_arrived():
     )
     module: Any = SimpleNamespace(create=Stage, TIME_COMPRESSION=1.0)
     assert lacks(campaign, instrument, module) == ""
-    measured = TwinByInstrument(campaign, instrument, module, 0).measure({"x": 4.0})
+    measured = TwinByPlan(campaign, instrument, module, 0).measure({"x": 4.0})
     assert measured.reduction.outcomes["light"].mean == 6.0
     assert measured.at == {"x": 4.0}
     assert measured.moves_s == pytest.approx(2.0, rel=0.06)

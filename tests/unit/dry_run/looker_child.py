@@ -18,7 +18,7 @@ def serve() -> None:
 def load():
     tried = seal()
     put_fakes_in_place({})
-    message_walk.PLAN_S = 0.4
+    message_walk.Walk.plan_s = 0.4
     reducer_tryout.REDUCE_S = 2.0  # time to import pandas
     message_walk.MOST_MESSAGES = 300
     return partial(answer, tried)

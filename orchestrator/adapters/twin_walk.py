@@ -1,0 +1,70 @@
+"""Walks through the messages of a plan, and a twin within this process obeys them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from bluesky.utils import Msg
+
+from orchestrator.adapters.fake_instrument import Done
+from orchestrator.adapters.message_walk import Walk
+from orchestrator.adapters.messages import value_of
+from orchestrator.adapters.twin_instrument import TwinAxis, TwinDetector, TwinDevice, TwinInstrument
+from orchestrator.domain.errors import PlanFailed
+from simulators.pv import PutRefused
+
+
+class TwinWalk(Walk):
+    """One plan of one trial. What a plan moves at once moves one after another here."""
+
+    plan_s = 600.0  # the model of a twin takes a second for some points
+
+    def __init__(self, instrument: TwinInstrument) -> None:
+        super().__init__(instrument)
+        self._instrument = instrument
+        self.stood: dict[str, float] = {}
+        """Where each axis stood when a detector was triggered last."""
+        self.acquired_s = 0.0
+        """Lab seconds of all acquisitions."""
+        self.is_refused = False
+        """True when the twin did not accept what it was told: it could, elsewhere."""
+
+    def _set(self, message: Msg) -> Done:
+        axis, value = message.obj, value_of(message)
+        if not isinstance(axis, TwinAxis):
+            raise PlanFailed(f"{axis.name} is no axis that the twin serves here")
+        self._instrument.check_value(axis, value)
+        seconds = self._obeyed(axis, lambda: self._instrument.move(axis, value))
+        settle_s = self._instrument.paths.spec(axis.name).settle_s
+        self._instrument.wait(settle_s)
+        self.walked.sets[axis.name].append(value)
+        self.walked.moves_s += seconds + settle_s
+        self._takes(message, axis.name, seconds + settle_s)
+        return Done()
+
+    def _trigger(self, message: Msg) -> Done:
+        device = message.obj
+        if isinstance(device, TwinDetector):
+            seconds = self._obeyed(device, lambda: self._instrument.acquire(device))
+            self.acquired_s += seconds
+            self.stood = self._instrument.positions()
+            self.walked.triggers[device.name] += 1
+            self._takes(message, device.name, seconds)
+        return Done()
+
+    def _sleep(self, message: Msg) -> None:
+        super()._sleep(message)
+        self._instrument.wait(float(message.args[0]))
+
+    def _begun(self, message: Msg) -> Done:
+        raise PlanFailed(f"a twin within this process does not obey {message.command!r}")
+
+    def _opens_streams(self, message: Msg) -> None:
+        self._begun(message)
+
+    def _obeyed(self, device: TwinDevice, order: Callable[[], Any]) -> float:
+        try:
+            return order()
+        except PutRefused as error:
+            self.is_refused = True
+            verb = "refused the trigger" if isinstance(device, TwinDetector) else "refused to move"
+            raise PlanFailed(f"{device.name} {verb}: {error}") from error

@@ -65,6 +65,8 @@ class Difference:
     """A proposal of the model that would have been another one with today's outcomes."""
 
     question: Question
+    was_measured: bool
+    """False for a point that was replaced before its trial started, or whose trial gave none."""
     now: Mapping[str, Any]
     """The point as it would be; empty when there would be none."""
     software: str
@@ -145,28 +147,36 @@ def with_proposals(done: Rereduction, ledger: Ledger, tell: Tell) -> Rereduction
     Each is computed again from its own basis, with the outcomes that count today.
     """
     events = with_newest_outcomes(ledger.events(done.campaign_id))
-    spec = CampaignSpec.from_data(fold(events).spec)
+    state = fold(events)
+    spec = CampaignSpec.from_data(state.spec)
     asked = [one for one in questions(events, spec) if one.is_of_the_model and one.has_basis]
+    measured = {
+        (trial.trial_id, trial.revision)
+        for trial in state.in_state(TrialState.MEASURED, TrialState.INVALID)
+    }
     found: list[Difference] = []
     with Model() as model:
         for place, question in enumerate(asked, 1):
             tell(f"proposals {place} of {len(asked)}")
-            if difference := _difference(question, spec, model):
+            was_measured = (question.event.trial_id, question.revision) in measured
+            if difference := _difference(question, was_measured, spec, model):
                 found.append(difference)
     found.sort(key=lambda one: (one.question.event.trial_id, one.question.revision))
     return replace(done, asked=len(asked), differences=found)
 
 
-def _difference(question: Question, spec: CampaignSpec, model: Optimizer) -> Difference | None:
+def _difference(
+    question: Question, was_measured: bool, spec: CampaignSpec, model: Optimizer
+) -> Difference | None:
     try:
         found = with_free_sample(question.known, model.suggest(question.known))
     except OptimizerError as error:
-        return Difference(question, {}, str(error))
+        return Difference(question, was_measured, {}, str(error))
     grade, _ = compare_parameters(spec, question.event.parameters, found.parameters)
     if grade is not Grade.OTHER:
         return None
     software = software_changes(question.event.details, found.details)
-    return Difference(question, found.parameters, software)
+    return Difference(question, was_measured, found.parameters, software)
 
 
 def _with_reducer(spec: CampaignSpec, reducer: str) -> CampaignSpec:
@@ -244,10 +254,13 @@ def lines(done: Rereduction) -> list[str]:
         said = [f"all {measured} measured trials had been corrected by {done.order.reducer}"]
     said += [_turn(one) for one in done.corrections if one.turns]
     for one in done.differences:
-        point = ", ".join(f"{name} {_short(value)}" for name, value in one.now.items())
         because = f" ({one.software})" if one.software else ""
-        where = f"trial {one.question.event.trial_id} would have been proposed"
-        said.append(f"{where} at {point or 'no point'}{because}")
+        event, was = one.question.event, "measured" if one.was_measured else "not measured"
+        said.append(
+            f"trial {event.trial_id} revision {one.question.revision}, {was} at"
+            f" {_point(event.parameters)}, would have been proposed at"
+            f" {_point(one.now) or 'no point'}{because}"
+        )
     if done.asked is not None:
         said.append(f"{len(done.differences)} of {done.asked} proposals of the model differ")
     return said
@@ -257,6 +270,10 @@ def _turn(one: Correction) -> str:
     was = "valid" if one.broke is None else f"invalid ({one.broke})"
     would = "would be valid" if one.breaks is None else f"would be invalid ({one.breaks})"
     return f"trial {one.trial_id} was {was} and {would} now; it stays {one.state}"
+
+
+def _point(parameters: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_short(value)}" for name, value in parameters.items())
 
 
 def _short(value: object) -> str:
@@ -280,6 +297,7 @@ def _difference_data(one: Difference) -> dict[str, Any]:
         "event_id": event.id,
         "trial_id": event.trial_id,
         "revision": one.question.revision,
+        "was_measured": one.was_measured,
         "was": dict(event.parameters),
         "would_be": dict(one.now),
         "software": one.software,

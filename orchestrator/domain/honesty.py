@@ -73,8 +73,8 @@ def honesty(state: CampaignState, spec: CampaignSpec) -> Honesty | None:
         verdict = "no better" if no_better else "better" if is_beyond else "perhaps better"
         sentence = (
             f"{verdict} than random {after}: best {name} {_figure(best)}{unit}, a space-filling"
-            f" campaign {_figure(reference)}{unit} by the model (nine in ten"
-            f" {_figure(band[0])} to {_figure(band[1])}; r2 {r2:.2f})"
+            f" campaign {_figure(reference)}{unit} by the model (nine in ten {_range(band, sign)};"
+            f" r2 {r2:.2f})"
         )
     return Honesty(
         trials=filling["trials"],
@@ -103,3 +103,13 @@ def _score(value: float | None, sign: int) -> float:
 
 def _figure(value: float | None) -> str:
     return "nothing feasible" if value is None else f"{value:.4g}"
+
+
+def _range(band: tuple[float | None, float | None], sign: int) -> str:
+    """What lies between both ends, of which the bad one may be that nothing is feasible."""
+    low, high = band
+    if low is not None and high is not None:
+        return f"{_figure(low)} to {_figure(high)}"
+    good = high if sign > 0 else low
+    way = "up" if sign > 0 else "down"
+    return _figure(None) + ("" if good is None else f", or {way} to {_figure(good)}")

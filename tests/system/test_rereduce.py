@@ -61,6 +61,7 @@ def test_corrected_outcomes_count_and_are_verified(lab: Lab) -> None:
     first, *_ = done["different"]
     assert first["trial_id"] == 6
     assert first["was"] != first["would_be"]
+    assert first["was_measured"]
 
     found = lab.verify()
     assert (found["verified"], found["counts"]["outcomes"]) == ("bitwise", {"bitwise": 13})

@@ -72,11 +72,19 @@ def test_something_feasible_is_better_than_nothing(goal: dict[str, Any]):
     found = _compared(None, campaign(**goal))
     assert found.sentence.startswith("no better than random after 24 trials: best y nothing feas")
     assert found.best is None
+    assert "nine in ten nothing feasible;" in _compared(3.1, campaign(**goal), **nowhere).sentence
     found = _compared(None, campaign(**goal), **nowhere)
     assert found.no_better is None
     assert found.sentence == (
         "nothing feasible after 24 trials, and none is expected of so many random points either"
     )
+
+
+def test_a_band_that_ends_where_nothing_is_feasible():
+    found = _compared(3.6, low=None)
+    assert "(nine in ten nothing feasible, or up to 3.9; r2" in found.sentence
+    found = _compared(3.3, campaign(**MINIMIZE), high=None)
+    assert "(nine in ten nothing feasible, or down to 3.2; r2" in found.sentence
 
 
 def test_a_model_that_foretells_little_is_no_measure():

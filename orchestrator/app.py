@@ -40,7 +40,6 @@ from orchestrator.domain.spec import InstrumentSpec
 from orchestrator.domain.state import fold
 from orchestrator.heartbeat import Heartbeat
 from orchestrator.ledger_access import ledger_at, server_url
-from orchestrator.parts import is_served
 from orchestrator.ports import Executor, Gate, Lab, NoticeChannel
 from orchestrator.settings import Settings
 from orchestrator.storage import hold
@@ -149,7 +148,7 @@ def gate_for(settings: Settings, instrument: InstrumentSpec) -> Gate:
     if instrument.gate == "fence_pv":
         return FencePvGate(FencePv())
     gate = _gate_of_host(settings, instrument)
-    return ToldGate(gate, FencePv()) if is_served(instrument) else gate
+    return ToldGate(gate, FencePv()) if instrument.is_served else gate
 
 
 def _gate_of_host(settings: Settings, instrument: InstrumentSpec) -> Gate:
@@ -253,7 +252,7 @@ def confined_twin(
     """
     # Loaded while the twin starts. Nothing of EPICS: that must see the confined environment.
     importlib.import_module("bluesky.run_engine")
-    if not is_served(instrument):
+    if not instrument.is_served:
         return {}
     patience_s = max(settings.connect_timeout_s, TWIN_START_S)  # both may start at the same time
     twin = find_twin(ledger, instrument.name, patience_s)

@@ -30,7 +30,7 @@ from orchestrator.domain.notice_words import example
 from orchestrator.domain.notices import Notice
 from orchestrator.domain.spec import InstrumentSpec
 from orchestrator.ledger_access import check_server, ledger_at, server_url
-from orchestrator.parts import add_notifier, add_twin, add_worker, is_served
+from orchestrator.parts import add_notifier, add_twin, add_worker
 from orchestrator.ports import InstrumentState, NoticeChannel
 from orchestrator.settings import Settings
 from orchestrator.supervisor import Supervisor
@@ -150,7 +150,7 @@ def _twin_for(
     settings: Settings, ledger: RedisLedger, instrument: InstrumentSpec
 ) -> Iterator[None]:
     """The instrument's twin: a live one, or one of our own while the context lasts."""
-    if not is_served(instrument):
+    if not instrument.is_served:
         yield
         return
     if has_twin(ledger, instrument.name):

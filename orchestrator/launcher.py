@@ -1,47 +1,35 @@
 """What ``labwright run`` does: check, open, supervise until the campaign is over, keep results."""
 
 import contextlib
-import json
 import logging
 import re
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from orchestrator import service
-from orchestrator.adapters import child, plan_catalog, results
+from orchestrator.adapters import child, plan_catalog
 from orchestrator.adapters.embedded_server import prepare_folder, without_secret
 from orchestrator.adapters.redis_ledger import RedisLedger
 from orchestrator.adapters.room import is_full
-from orchestrator.adapters.spec_files import (
-    Lines,
-    find_campaign,
-    find_instrument,
-    line_of,
-    read_campaign,
-    read_instrument,
-    unknown_names,
-)
 from orchestrator.app import notice_channels, versions
+from orchestrator.campaign_files import Files, check_mode
+from orchestrator.campaign_results import keep_results
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import (
     ExitCode,
     LedgerError,
     LedgerUnavailable,
-    Problem,
-    SpecError,
     Unusable,
 )
 from orchestrator.domain.notices import followed_key
 from orchestrator.domain.outage import NOT_STARTING, Cause, alarm
 from orchestrator.domain.rules import TAKES_TRIALS
-from orchestrator.domain.spec import CampaignSpec, InstrumentSpec, TableTwinSpec
-from orchestrator.domain.state import CampaignState, CampaignStatus, fold
-from orchestrator.domain.summary import columns, rows, summary
-from orchestrator.domain.together import disagreements
+from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
+from orchestrator.domain.state import CampaignState, CampaignStatus
 from orchestrator.domain.trial import Trial, TrialState
 from orchestrator.follow import follow
 from orchestrator.ledger_access import check_server, server_url
@@ -50,7 +38,6 @@ from orchestrator.parts import (
     add_notifier,
     add_twin,
     add_worker,
-    is_served,
     spec_digest,
 )
 from orchestrator.ports import Ledger
@@ -72,129 +59,6 @@ GIVER_UP = "run"
 _AT_WORK = (TrialState.LEASED, TrialState.RUNNING, TrialState.ACQUIRED)
 
 
-@dataclass(frozen=True, slots=True)
-class Files:
-    """A campaign and its instrument, checked against each other."""
-
-    campaign: CampaignSpec
-    instrument: InstrumentSpec
-
-
-def read_files(
-    name: str,
-    *,
-    on_twin: bool = False,
-    plan_problems: Callable[[CampaignSpec], Sequence[Problem]] = plan_catalog.plan_problems,
-) -> Files:
-    """Read both files and compare them with each other and with the plan.
-
-    Args:
-        name: of the campaign file, or of a shipped twin.
-        on_twin: True for a real instrument that is to run on its twin.
-        plan_problems: finds what does not fit the plan, for which the plan must be imported.
-
-    Raises:
-        SpecError: with every problem found.
-        Unusable: the campaign file is not there.
-    """
-    campaign_file = find_campaign(name)
-    plan_catalog.refuse_shadows()
-    try:
-        campaign, lines = read_campaign(campaign_file)
-    except SpecError as error:
-        problems = [*error.problems, *unknown_names(campaign_file)]
-        in_order = sorted(problems, key=lambda problem: problem.line or 0)
-        raise SpecError(error.file, in_order) from None
-    try:
-        instrument_file = find_instrument(campaign.instrument, campaign_file)
-    except Unusable as error:
-        problems = [Problem("instrument", str(error)), *plan_problems(campaign)]
-        raise SpecError(str(campaign_file), [_placed(one, lines) for one in problems]) from None
-    instrument = _instrument(instrument_file, on_twin=on_twin)
-    problems = [*disagreements(campaign, instrument), *plan_problems(campaign)]
-    if problems:
-        raise SpecError(str(campaign_file), [_placed(problem, lines) for problem in problems])
-    return Files(campaign, instrument)
-
-
-def read_instrument_file(name: str, *, on_twin: bool = False) -> InstrumentSpec:
-    """The instrument file that a person means: a path, or the name of a shipped twin.
-
-    Raises:
-        SpecError: with every problem found.
-        Unusable: a file that is not there.
-    """
-    return _instrument(find_instrument(name, Path("campaign.yaml")), on_twin=on_twin)
-
-
-def _instrument(file: Path, *, on_twin: bool) -> InstrumentSpec:
-    instrument, _ = read_instrument(file)
-    if on_twin and instrument.twin is None and instrument.mode == "real":
-        raise Unusable(f"instrument {instrument.name!r} names no 'twin', so --twin cannot run it")
-    if on_twin:
-        instrument = instrument.model_copy(update={"mode": "twin"})
-    if instrument.mode == "twin" and isinstance(instrument.twin, TableTwinSpec):
-        _check_table(instrument.twin)
-    return instrument
-
-
-def _check_table(twin: TableTwinSpec) -> None:
-    """Pass when a twin can be emulated from the table.
-
-    Raises:
-        Unusable: naming the file, column and row of what is wrong.
-    """
-    from simulators.table.errors import BadTable
-    from simulators.table.header import read_header
-    from simulators.table.reading import read_table
-
-    table, header = Path(twin.table), Path(twin.header)
-    try:
-        read_table(table, read_header(header, table))
-    except BadTable as error:
-        raise Unusable(str(error)) from error
-
-
-def check_mode(instrument: InstrumentSpec, *, hardware: bool) -> None:
-    """Pass when this instrument may move.
-
-    Raises:
-        Unusable: it is real, and nobody said ``--hardware``.
-    """
-    if instrument.mode == "real" and not hardware:
-        raise Unusable(
-            f"instrument {instrument.name!r} is real and would move; "
-            "say --hardware to allow that, or --twin to run on its twin"
-        )
-
-
-def check_faults(file: Path, instrument: InstrumentSpec) -> None:
-    """Pass when the file plans faults that the instrument's twin can have.
-
-    Raises:
-        Unusable: there is no twin that a server serves, or a fault that cannot be.
-    """
-    from simulators.faults import FaultError, read_faults
-    from simulators.table.errors import BadTable
-    from simulators.table.instrument import TableTwin
-    from simulators.twins import own_pvs, twin_module
-
-    if not is_served(instrument) or instrument.twin is None:
-        raise Unusable(
-            f"--faults is for a twin that is served over EPICS; instrument {instrument.name!r} "
-            + ("is real" if instrument.mode == "real" else "lives inside the worker")
-        )
-    twin = instrument.twin
-    try:
-        if isinstance(twin, TableTwinSpec):
-            module = TableTwin(Path(twin.table), Path(twin.header))
-        else:
-            module = twin_module(twin)
-        read_faults(file, own_pvs(module))
-    except (BadTable, FaultError) as error:
-        raise Unusable(str(error)) from error
-
-
 def checked_id(campaign_id: str) -> str:
     """The id, when it can be a key and a folder name.
 
@@ -207,10 +71,6 @@ def checked_id(campaign_id: str) -> str:
             "starting with a letter or digit"
         )
     return campaign_id
-
-
-def _placed(problem: Problem, lines: Lines) -> Problem:
-    return Problem(problem.place, problem.message, line_of(lines, problem.place))
 
 
 @dataclass
@@ -552,48 +412,3 @@ def is_held_by_a_run(log_of_events: Iterable[ev.Event]) -> bool:
     """
     orders = [event for event in log_of_events if isinstance(event, ev.CampaignEvent)]
     return bool(orders) and orders[-1].by in (GIVER_UP, KEYBOARD)
-
-
-def keep_results(data_dir: Path, ledger: RedisLedger, campaign_id: str) -> dict[str, Any]:
-    """Write the campaign's folder: events, table, plot, report; gives the summary."""
-    log_of_events = ledger.events(campaign_id)
-    state = fold(log_of_events)
-    spec = CampaignSpec.from_data(state.spec)
-    folder = data_dir / "campaigns" / campaign_id
-    folder.mkdir(parents=True, exist_ok=True)
-    head = str(ledger.stored(campaign_id).head)
-    where = {"data_dir": str(data_dir), "results": str(folder)}
-    outcome = {**summary(log_of_events), "head": head, **where}
-    names, table = columns(state, spec), rows(state, spec)
-    _write(folder / "campaign.json", json.dumps(state.spec, indent=2))
-    _write(folder / "instrument.json", json.dumps(state.instrument_spec, indent=2))
-    _write(folder / "summary.json", json.dumps(outcome, indent=2))
-    lines = (
-        json.dumps(
-            {"id": e.id, "at": e.at, "type": ev.type_of(e), "data": json.loads(ev.to_json(e))}
-        )
-        for e in log_of_events
-    )
-    _write(folder / "events.jsonl", "".join(f"{line}\n" for line in lines))
-    _write(folder / "results.csv", results.as_csv(names, table))
-    results.write_parquet(folder / "results.parquet", names, table)
-    write_report(folder, state, spec, outcome)
-    return outcome
-
-
-def write_report(
-    folder: Path, state: CampaignState, spec: CampaignSpec, outcome: dict[str, Any]
-) -> Path:
-    """Draw the plot and write the HTML page; gives the page."""
-    from orchestrator.adapters.report import write_page, write_plot
-
-    plot, page = folder / "convergence.png", folder / "report.html"
-    write_plot(plot, state, spec)
-    write_page(page, plot, state, spec, outcome, columns(state, spec), rows(state, spec))
-    return page
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_suffix(path.suffix + ".part")
-    temporary.write_text(text)
-    temporary.replace(path)

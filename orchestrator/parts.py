@@ -17,11 +17,6 @@ def spec_digest(instrument_spec: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def is_served(instrument: InstrumentSpec) -> bool:
-    """True when the instrument is a twin that an EPICS server of ours serves."""
-    return instrument.mode == "twin" and instrument.twin is not None
-
-
 def add_worker(
     supervisor: Supervisor,
     settings: Settings,
@@ -55,7 +50,7 @@ def add_twin(
 
     Add it last: its start is waited for, and the worker loads meanwhile.
     """
-    if not is_served(instrument) or instrument.twin is None:
+    if not instrument.is_served or instrument.twin is None:
         return
     arguments = [*_twin_arguments(instrument.twin), "--seed", str(seed)]
     if settings.time_compression is not None:

@@ -16,11 +16,11 @@ from orchestrator.adapters.optimizer_identity import optimizer_files, optimizer_
 from orchestrator.adapters.optimizer_process import registered
 from orchestrator.adapters.plan_catalog import reducer_identity
 from orchestrator.adapters.sobol_optimizer import space_filling_points
+from orchestrator.campaign_files import read_files
 from orchestrator.domain.errors import OptimizerError, PlanFailed, ReductionError, Unusable
 from orchestrator.domain.regret import LEVELS, Level
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.trial import ParameterValue
-from orchestrator.launcher import read_files
 from orchestrator.simulated_campaign import Order
 from simulators import detector, motor, noise, pv, setpoint
 from simulators.twins import UnknownTwin, twin_package

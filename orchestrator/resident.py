@@ -25,7 +25,6 @@ from orchestrator.app import SystemClock, document_address, gate_for, heartbeat,
 from orchestrator.domain.envelope import envelope_of
 from orchestrator.domain.errors import ExecutionError, LeaseLost, LedgerError, Unusable
 from orchestrator.domain.trial import Outcome
-from orchestrator.parts import is_served
 from orchestrator.ports import Executor, Lab
 from orchestrator.worker import Errand, Worker
 
@@ -195,7 +194,7 @@ class _Impatient(SystemClock):
 
 def _refuse_second(ledger: "RedisLedger", instrument: "InstrumentSpec") -> None:
     name = instrument.name
-    if is_served(instrument):
+    if instrument.is_served:
         raise Unusable(
             f"the twin of {name!r} is served by Labwright, and a session has devices of its own; "
             "'labwright run' runs the campaign on the twin"

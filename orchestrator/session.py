@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from orchestrator import launcher, service
+from orchestrator import campaign_files, launcher, service
 from orchestrator.adapters.embedded_server import prepare_folder
 from orchestrator.adapters.reducer import checked
 from orchestrator.domain.errors import (
@@ -98,10 +98,10 @@ class Campaign:
         if file is None:
             check_lab(self._settings)  # before a mistyped folder is made
         else:
-            files = launcher.read_files(str(file))
-            launcher.check_mode(files.instrument, hardware=hardware)
+            files = campaign_files.read_files(str(file))
+            campaign_files.check_mode(files.instrument, hardware=hardware)
             spec = files.campaign.with_run_options(trials=trials, seed=seed)
-            files = launcher.Files(spec, files.instrument)
+            files = campaign_files.Files(spec, files.instrument)
         self._engine = _hosted(run_engine, namespace if namespace is not None else {})
         self._hand: ByHand | None = None
         self._to_measure: ToMeasure | None = None
@@ -114,7 +114,7 @@ class Campaign:
     def _begin(
         self,
         begun: contextlib.ExitStack,
-        files: launcher.Files | None,
+        files: campaign_files.Files | None,
         id: str | None,
         *,
         hardware: bool,
@@ -128,7 +128,7 @@ class Campaign:
         continued = id if files is None or (id and id in ledger.campaigns()) else None
         if continued is not None:
             state = service.state_of(ledger, service.find(ledger, continued))
-            known = launcher.Files(
+            known = campaign_files.Files(
                 CampaignSpec.from_data(state.spec), InstrumentSpec.from_data(state.instrument_spec)
             )
             if files is not None and files != known:

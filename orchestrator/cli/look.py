@@ -157,7 +157,7 @@ def report(campaign_id: str | None = None, /, *, common: Common | None = None) -
         common: Options of every verb.
     """
     from orchestrator import service
-    from orchestrator.launcher import keep_results
+    from orchestrator.campaign_results import keep_results
 
     common = common or Common()
     with ledger_of(common) as (settings, ledger):

@@ -74,7 +74,7 @@ def reduce(
         common: Options of every verb.
     """
     from orchestrator import service
-    from orchestrator.launcher import keep_results
+    from orchestrator.campaign_results import keep_results
     from orchestrator.unfinished import reduce_again
 
     common = common or Common()
@@ -110,7 +110,7 @@ def outcome(
         common: Options of every verb.
     """
     from orchestrator import service
-    from orchestrator.launcher import keep_results
+    from orchestrator.campaign_results import keep_results
     from orchestrator.unfinished import take_outcome
 
     common, given = common or Common(), _json(file)

@@ -193,13 +193,13 @@ def park(instrument: str, /, *, hardware: bool = False, common: Common | None = 
         hardware: Allow a real instrument to move.
         common: Options of every verb.
     """
-    from orchestrator import launcher
+    from orchestrator import campaign_files
     from orchestrator.by_hand import park_instrument
     from orchestrator.ledger_access import open_ledger
 
     common = common or Common()
-    spec = launcher.read_instrument_file(instrument)
-    launcher.check_mode(spec, hardware=hardware)
+    spec = campaign_files.read_instrument_file(instrument)
+    campaign_files.check_mode(spec, hardware=hardware)
     settings = common.settings()
     with open_ledger(settings, must_exist=False) as ledger:
         park_instrument(settings, ledger, spec)

@@ -129,8 +129,8 @@ def rehearse(
         plot: File for a picture, such as rehearsal.png.
         common: Options of every verb.
     """
+    from orchestrator.campaign_files import read_files
     from orchestrator.domain.errors import Unusable
-    from orchestrator.launcher import read_files
     from orchestrator.lockstep import in_lockstep
     from orchestrator.rehearsal import Prices, in_processes, on_dask
     from orchestrator.rehearsal import rehearse as carry_out

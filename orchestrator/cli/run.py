@@ -57,7 +57,7 @@ def run(
         faults: File of what is to go wrong with the twin, and when.
         common: Options of every verb.
     """
-    from orchestrator import launcher, service
+    from orchestrator import campaign_files, launcher, service
     from orchestrator.domain.errors import Unusable
     from orchestrator.ledger_access import check_lab
 
@@ -80,15 +80,15 @@ def run(
         check_lab(settings)  # before a mistyped folder is made
         campaign_id, open_campaign = resume, launcher.resumer(resume, hardware=hardware, step=step)
     else:
-        files = launcher.read_files(str(campaign), on_twin=twin)
+        files = campaign_files.read_files(str(campaign), on_twin=twin)
         spec = files.campaign.with_run_options(trials=trials, seed=seed)
-        launcher.check_mode(files.instrument, hardware=hardware)
+        campaign_files.check_mode(files.instrument, hardware=hardware)
         if faults is not None:
-            launcher.check_faults(faults, files.instrument)
+            campaign_files.check_faults(faults, files.instrument)
         campaign_id = (
             launcher.checked_id(id) if id else service.new_campaign_id(spec.name, time.time())
         )
-        checked = launcher.Files(spec, files.instrument)
+        checked = campaign_files.Files(spec, files.instrument)
         step = _first_trials(step, files.instrument.mode)
         open_campaign = launcher.opener(checked, campaign_id, settings.data_dir, step=step)
     return _show_run(common, settings, campaign_id, open_campaign, asks=bool(step))
@@ -186,13 +186,15 @@ def check(
         points: Trials to walk, at corners of the space and at the campaign's own first points.
         common: Options of every verb.
     """
-    from orchestrator import launcher
+    from orchestrator import campaign_files
     from orchestrator.adapters.plan_fit_process import sealed_plan_problems
     from orchestrator.domain.errors import SpecError
 
     common = common or Common()
     try:
-        files = launcher.read_files(campaign, on_twin=twin, plan_problems=sealed_plan_problems)
+        files = campaign_files.read_files(
+            campaign, on_twin=twin, plan_problems=sealed_plan_problems
+        )
     except SpecError as error:
         problems = [
             {"place": one.place, "line": one.line, "message": one.message} for one in error.problems
@@ -286,14 +288,14 @@ def submit(
         step: A person approves each of the first so many trials (default: 3 on a real instrument).
         common: Options of every verb.
     """
-    from orchestrator import launcher, service
+    from orchestrator import campaign_files, launcher, service
     from orchestrator.ledger_access import open_ledger
 
     common = common or Common()
-    files = launcher.read_files(campaign)
+    files = campaign_files.read_files(campaign)
     spec = files.campaign.with_run_options(trials=trials, seed=seed)
     campaign_id = launcher.checked_id(id) if id else service.new_campaign_id(spec.name, time.time())
-    settings, checked = common.settings(), launcher.Files(spec, files.instrument)
+    settings, checked = common.settings(), campaign_files.Files(spec, files.instrument)
     with open_ledger(settings, must_exist=False) as ledger:
         first = _first_trials(step, files.instrument.mode)
         launcher.opener(checked, campaign_id, settings.data_dir, step=first)(ledger)

@@ -31,12 +31,12 @@ def worker(
         standby: Keep a second worker ready, which takes over when the first has died.
         common: Options of every verb.
     """
-    from orchestrator import launcher
+    from orchestrator import campaign_files
     from orchestrator.by_hand import serve_worker
 
     common = common or Common()
-    spec = launcher.read_instrument_file(instrument, on_twin=twin)
-    launcher.check_mode(spec, hardware=hardware)
+    spec = campaign_files.read_instrument_file(instrument, on_twin=twin)
+    campaign_files.check_mode(spec, hardware=hardware)
     return serve_worker(common.settings(), spec, standby=standby)
 
 
@@ -99,7 +99,7 @@ def _say(common: Common, made: "TableTwin | None" = None) -> Callable[[dict[str,
 
 
 def _write_table_twin(common: Common, made: "TableTwin", header: Path, folder: Path) -> int:
-    from orchestrator.launcher import read_files
+    from orchestrator.campaign_files import read_files
     from simulators.table.report import lines, report
     from simulators.table.write import write_files
 

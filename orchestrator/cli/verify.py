@@ -62,7 +62,7 @@ def rereduce(
         common: Options of every verb.
     """
     from orchestrator import rereduction, service
-    from orchestrator.launcher import keep_results
+    from orchestrator.campaign_results import keep_results
 
     common = common or Common()
     with ledger_of(common) as (settings, ledger), progress() as tell:

@@ -304,6 +304,11 @@ class InstrumentSpec(Strict):
         return self
 
     @property
+    def is_served(self) -> bool:
+        """True when it is a twin that an EPICS server of ours serves."""
+        return self.mode == "twin" and self.twin is not None
+
+    @property
     def adoption_s(self) -> float:
         """Longest time in seconds that taking over what the lab has may take."""
         sources = sum(source.timeout_s * (1 + len(source.use)) for source in self.sources)

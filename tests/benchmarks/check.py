@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.adapters.answering_child import AnsweringChild
 from orchestrator.adapters.sealed import ENVIRONMENT
 from orchestrator.adapters.sobol_optimizer import space_filling_points
-from orchestrator.launcher import read_files
+from orchestrator.campaign_files import read_files
 
 CAMPAIGNS = ("flow-chemistry", "kb-mirrors")
 POINTS = 100

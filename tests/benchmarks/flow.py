@@ -35,8 +35,8 @@ def campaign(method: str, seed: int, trials: int) -> float:
     from orchestrator.adapters.ax_optimizer import AxOptimizer
     from orchestrator.adapters.sobol_optimizer import SobolOptimizer
     from orchestrator.adapters.twin_in_process import twin_in_process
+    from orchestrator.campaign_files import read_files
     from orchestrator.domain.proposal import Knowledge, Observation, seed_for
-    from orchestrator.launcher import read_files
     from simulators.flow_chemistry.model import OPTIMUM, evaluate
 
     files = read_files("flow-chemistry")

@@ -12,7 +12,7 @@ import yaml
 
 from orchestrator.adapters.sobol_optimizer import SobolOptimizer
 from orchestrator.adapters.twin_in_process import twin_in_process
-from orchestrator.launcher import read_files
+from orchestrator.campaign_files import read_files
 from orchestrator.simulated_campaign import Order, simulate
 from simulators.kb_mirrors.instrument import EXPOSURE
 from simulators.twins import twin_module

@@ -9,11 +9,11 @@ import torch
 
 from orchestrator.adapters.batched_surrogate import BatchedSurrogate, _log_h
 from orchestrator.adapters.sobol_optimizer import space_filling_points
+from orchestrator.campaign_files import read_files
 from orchestrator.domain.errors import Unusable
 from orchestrator.domain.proposal import Knowledge, Observation
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.trial import Outcome
-from orchestrator.launcher import read_files
 from orchestrator.lockstep import in_lockstep
 from orchestrator.rehearsal import rehearse
 

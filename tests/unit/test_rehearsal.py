@@ -8,9 +8,9 @@ import pytest
 from orchestrator.adapters.optimizer_process import OptimizerHere
 from orchestrator.adapters.rehearsal_plot import write_rehearsal_plot
 from orchestrator.adapters.twin_in_process import twin_in_process
+from orchestrator.campaign_files import read_files
 from orchestrator.domain.errors import Unusable
 from orchestrator.domain.stopping import StopRule
-from orchestrator.launcher import read_files
 from orchestrator.rehearsal import Prices, Rehearsed, rehearse
 from orchestrator.rehearsal_words import lines
 from orchestrator.simulated_campaign import Order, simulate

@@ -7,10 +7,10 @@ import pytest
 from orchestrator.adapters.optimizer_process import OptimizerHere
 from orchestrator.adapters.sobol_optimizer import SobolOptimizer
 from orchestrator.adapters.twin_in_process import Measurement, twin_in_process
+from orchestrator.campaign_files import read_files
 from orchestrator.domain.errors import OptimizerError, ReductionError
 from orchestrator.domain.proposal import Knowledge, Suggestion
 from orchestrator.domain.trial import Outcome
-from orchestrator.launcher import read_files
 from orchestrator.ports import Reduction
 from orchestrator.simulated_campaign import Order, simulate
 

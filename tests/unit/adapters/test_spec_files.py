@@ -21,10 +21,10 @@ from orchestrator.adapters.spec_files import (
     read_instrument,
     twin_folders,
 )
+from orchestrator.campaign_files import read_files
 from orchestrator.domain.errors import Problem, SpecError, Unusable
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.together import disagreements
-from orchestrator.launcher import read_files
 
 WITH_NAMES = """name: sty
 instrument: flow-chemistri

@@ -13,9 +13,9 @@ from orchestrator.adapters.twin_in_process import (
     lacks,
     twin_in_process,
 )
+from orchestrator.campaign_files import read_files
 from orchestrator.domain.errors import Unusable
 from orchestrator.domain.spec import InstrumentSpec
-from orchestrator.launcher import read_files
 from simulators.detector import TriggeredChannels
 from simulators.flow_chemistry.instrument import RUN_TIME
 from simulators.flow_chemistry.model import evaluate

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from orchestrator.campaign_files import check_faults, read_files
 from orchestrator.domain.errors import SpecError, Unusable
 from orchestrator.domain.spec import InstrumentSpec
-from orchestrator.launcher import check_faults, read_files
 from orchestrator.parts import _twin_arguments
 from simulators.pv import PutRefused
 from simulators.serve import main

@@ -160,6 +160,8 @@ class Looker:
     def on_twin(self, points: list[Mapping[str, Any]]) -> Answer:
         """What the twin's own instrument makes of the first of these trials, within this process.
 
+        Trials that fail on it are left out.
+
         Returns:
             ``moves_s`` and ``readings_s``: mean lab seconds, None where no twin tells them;
             ``problems``: outcomes that are no numbers although the readings are the twin's;
@@ -176,6 +178,8 @@ class Looker:
         for parameters in points[:TWIN_TRIALS] if isinstance(twin, TwinByPlan) else ():
             try:
                 measured = twin.measure(parameters)
+            except PlanFailed:
+                continue  # it may refuse some points, which says nothing against the plan
             except (ReductionError, Unusable) as error:
                 problems += [str(error)] if "not finite" in str(error) else []
                 continue

@@ -14,6 +14,7 @@ from typing import Any
 
 from orchestrator.adapters.device_parts import signals, subdevices
 from orchestrator.adapters.device_paths import DevicePaths
+from orchestrator.adapters.done import Done
 from orchestrator.adapters.fake_epics import Report
 from orchestrator.adapters.instrument_devices import InstrumentDevices
 from orchestrator.domain.errors import DeviceUnavailable
@@ -26,23 +27,6 @@ ORDERS = (
 """Methods by which a device is told to do something."""
 _POSITIONS = ("user_setpoint", "setpoint", "user_readback", "readback")
 """Where ophyd's devices and ours keep where they should be and where they are."""
-
-
-class Done:
-    """The status of what is done at once."""
-
-    done = True
-    success = True
-
-    def add_callback(self, callback: Callable[[Any], None]) -> None:
-        """Call it at once."""
-        callback(self)
-
-    def exception(self, timeout: float | None = None) -> None:
-        """There is none."""
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Return at once."""
 
 
 class _MadeUp(dict[str, Any]):

@@ -17,8 +17,8 @@ from bluesky.run_engine import RunEngine
 from bluesky.utils import IllegalMessageSequence, Msg, MsgGenerator
 
 from orchestrator.adapters.device_paths import DevicePaths
+from orchestrator.adapters.done import Done
 from orchestrator.adapters.engine import new_engine
-from orchestrator.adapters.fake_instrument import Done
 from orchestrator.adapters.messages import group_of, value_of
 from orchestrator.adapters.plan_lines import line_of_error, line_of_plan
 from orchestrator.adapters.run_documents import Run
@@ -32,10 +32,6 @@ class StandIns(Protocol):
     """Devices that stand in for those of an instrument: fakes, or a twin's."""
 
     paths: DevicePaths
-
-    def at(self, path: str) -> Any:
-        """The device at a dotted path."""
-        ...
 
     def check_value(self, device: Any, value: Any) -> None:
         """Let the device judge a setting; it raises what it has against it."""

@@ -7,10 +7,9 @@ time passes when something moves or the plan sleeps.
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from orchestrator.adapters.device_paths import DevicePaths
-from orchestrator.adapters.fake_instrument import Done
 from orchestrator.domain.envelope import envelope_of
 from orchestrator.domain.errors import PlanFailed, Unusable
 from orchestrator.domain.spec import InstrumentSpec
@@ -61,7 +60,7 @@ class TwinAxis(TwinDevice):
         """Where it stands."""
         return float(self.readback.value)
 
-    def set(self, value: float) -> Done:
+    def set(self, value: float) -> NoReturn:
         """Never called: bluesky asks whether it is there, and the walk obeys the message."""
         raise NotImplementedError(value)
 
@@ -74,7 +73,7 @@ class TwinDetector(TwinDevice):
         super().__init__(name, keys, [*keys])
         self.acquire = acquire
 
-    def trigger(self) -> Done:
+    def trigger(self) -> NoReturn:
         """Never called: bluesky asks whether it is there, and the walk obeys the message."""
         raise NotImplementedError
 

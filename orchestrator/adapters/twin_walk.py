@@ -5,7 +5,7 @@ from typing import Any
 
 from bluesky.utils import Msg
 
-from orchestrator.adapters.fake_instrument import Done
+from orchestrator.adapters.done import Done
 from orchestrator.adapters.message_walk import Walk
 from orchestrator.adapters.messages import value_of
 from orchestrator.adapters.twin_instrument import TwinAxis, TwinDetector, TwinDevice, TwinInstrument

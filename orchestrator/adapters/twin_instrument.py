@@ -5,13 +5,15 @@ time passes when something moves or the plan sleeps.
 """
 
 import asyncio
+import atexit
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, NoReturn
 
 from orchestrator.adapters.device_paths import DevicePaths
 from orchestrator.domain.envelope import envelope_of
-from orchestrator.domain.errors import PlanFailed, Unusable
+from orchestrator.domain.errors import PlanFailed
 from orchestrator.domain.spec import InstrumentSpec
 from simulators.pv import Pv
 from simulators.twins import TwinModule
@@ -110,13 +112,12 @@ class TwinInstrument:
         return self.all[path]
 
     def check_value(self, device: TwinDevice, value: Any) -> None:
-        """Judge a setting as the guard of a real run does.
+        """Judge a setting by type and limits. Joint constraints and largest steps are not judged.
 
         Raises:
-            PlanFailed: it is outside what the instrument file allows.
+            EnvelopeError: it is outside what the instrument file allows.
         """
-        if (breach := self._envelope.breach(device.name, value)) is not None:
-            raise PlanFailed(breach)
+        self._envelope.check({device.name: value})
 
     def place(self, device: TwinDevice, value: Any) -> None:
         """Nothing: it stands where the twin has it."""
@@ -146,18 +147,18 @@ class TwinInstrument:
 
         Raises:
             PutRefused: by the twin.
-            Unusable: it never arrives.
+            PlanFailed: it never arrives.
         """
-        return asyncio.run(self._move(axis, value))
+        return _loop().run_until_complete(self._move(axis, value))
 
     def acquire(self, detector: TwinDetector) -> float:
-        """Trigger it; gives the lab seconds that it took.
+        """Trigger it; gives the lab seconds that it took, in which nothing moves.
 
         Raises:
             PutRefused: by the twin.
         """
         before = self._slept_s
-        asyncio.run(detector.acquire.accept(1))
+        _loop().run_until_complete(detector.acquire.accept(1))
         return self._slept_s - before
 
     async def _move(self, axis: TwinAxis, value: float) -> float:
@@ -170,15 +171,23 @@ class TwinInstrument:
             step_s, before = FIRST_STEP_S + GROWTH * passed_s, axis.position
             self._twin.step(step_s)
             await asyncio.sleep(0)
-            passed_s += step_s if axis.position != before else 0.0
+            passed_s += step_s if axis.position != before or not put.done() else 0.0
             if passed_s > LONGEST_MOVE_S:
                 put.cancel()
-                raise Unusable(f"device {axis.name!r} of the twin never arrives")
+                raise PlanFailed(f"device {axis.name!r} of the twin never arrives")
         await put
         return passed_s
 
     async def _sleep(self, seconds: float) -> None:
         self._slept_s += seconds
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """One for all twins of this process: a lock or an event that they keep belongs to one loop."""
+    loop = asyncio.new_event_loop()
+    atexit.register(loop.close)
+    return loop
 
 
 def _device(name: str, prefix: str, pvs: Mapping[str, Pv]) -> TwinDevice | None:

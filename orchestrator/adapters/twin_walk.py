@@ -9,7 +9,7 @@ from orchestrator.adapters.done import Done
 from orchestrator.adapters.message_walk import Walk
 from orchestrator.adapters.messages import value_of
 from orchestrator.adapters.twin_instrument import TwinAxis, TwinDetector, TwinDevice, TwinInstrument
-from orchestrator.domain.errors import PlanFailed
+from orchestrator.domain.errors import EnvelopeError, PlanFailed
 from simulators.pv import PutRefused
 
 
@@ -26,13 +26,14 @@ class TwinWalk(Walk):
         self.acquired_s = 0.0
         """Lab seconds of all acquisitions."""
         self.is_refused = False
-        """True when the twin did not accept what it was told: it could, elsewhere."""
+        """True once the twin or its limits refused an order; at another point they may not."""
+        self._on = {**self._on, "configure": self._begun}
 
     def _set(self, message: Msg) -> Done:
         axis, value = message.obj, value_of(message)
         if not isinstance(axis, TwinAxis):
             raise PlanFailed(f"{axis.name} is no axis that the twin serves here")
-        self._instrument.check_value(axis, value)
+        self._check(axis, value)
         seconds = self._obeyed(axis, lambda: self._instrument.move(axis, value))
         settle_s = self._instrument.paths.spec(axis.name).settle_s
         self._instrument.wait(settle_s)
@@ -61,7 +62,16 @@ class TwinWalk(Walk):
     def _opens_streams(self, message: Msg) -> None:
         self._begun(message)
 
-    def _obeyed(self, device: TwinDevice, order: Callable[[], Any]) -> float:
+    def _check(self, axis: TwinAxis, value: Any) -> None:
+        try:
+            self._instrument.check_value(axis, value)
+        except EnvelopeError as breach:
+            # As in a real run the trial has failed now, even if the plan goes on regardless.
+            self.is_refused = True
+            self._note(str(breach), None)
+            raise
+
+    def _obeyed(self, device: TwinDevice, order: Callable[[], float]) -> float:
         try:
             return order()
         except PutRefused as error:

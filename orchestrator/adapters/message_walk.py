@@ -292,15 +292,19 @@ def _close(plan: MsgGenerator[Any]) -> None:
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
-    """Interrupt the code inside when it takes longer, also a loop without a message."""
+    """Interrupt the code inside when it takes longer, also a loop without a message.
+
+    An alarm that the process has set for itself is put off meanwhile. For the main thread only.
+    """
 
     def interrupt(*_: Any) -> None:
         raise Endless(f"{seconds:g} s and no end")
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    alarm = signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, *alarm)

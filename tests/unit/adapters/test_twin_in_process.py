@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import signal
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
@@ -90,6 +91,16 @@ def test_the_soft_instrument_has_no_server_so_its_model_answers():
     assert measured.reduction.outcomes["branin"].mean == pytest.approx(24.1299, abs=1e-4)
     assert measured.reduction.outcomes["branin"].sem == 0
     assert (measured.waits_s, measured.moves_s, measured.readings_s) == (0.0, None, None)
+
+
+def test_an_alarm_that_is_set_goes_on_after_a_measurement():
+    """As that of whoever tests a campaign of theirs with a timeout."""
+    before = signal.setitimer(signal.ITIMER_REAL, 60.0)
+    try:
+        flow().measure(POINT)
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 0.0
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *before)
 
 
 def test_any_plan_is_walked():

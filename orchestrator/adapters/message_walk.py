@@ -5,10 +5,8 @@ Bluesky's ``RunEngineSimulator`` keeps all messages and tells a plan of no error
 end and plans that clean up need both otherwise.
 """
 
-import signal
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol
@@ -18,6 +16,7 @@ from bluesky.utils import IllegalMessageSequence, Msg, MsgGenerator
 
 from orchestrator.adapters.device_paths import DevicePaths
 from orchestrator.adapters.done import Done
+from orchestrator.adapters.endless import Endless, at_most
 from orchestrator.adapters.engine import new_engine
 from orchestrator.adapters.messages import group_of, value_of
 from orchestrator.adapters.plan_lines import line_of_error, line_of_plan
@@ -52,10 +51,6 @@ class StandIns(Protocol):
     def describe(self, device: Any) -> dict[str, Any]:
         """The data keys of the device."""
         ...
-
-
-class Endless(BaseException):
-    """The plan has not ended by itself. It goes through plans that go on after any error."""
 
 
 @dataclass
@@ -288,23 +283,3 @@ def _close(plan: MsgGenerator[Any]) -> None:
         plan.close()
     except BaseException:  # noqa: B036 - it has been named as the plan that never ends
         return
-
-
-@contextmanager
-def at_most(seconds: float) -> Iterator[None]:
-    """Interrupt the code inside when it takes longer, also a loop without a message.
-
-    An alarm that the process has set for itself is put off meanwhile. For the main thread only.
-    """
-
-    def interrupt(*_: Any) -> None:
-        raise Endless(f"{seconds:g} s and no end")
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    alarm = signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, before)
-        signal.setitimer(signal.ITIMER_REAL, *alarm)

@@ -34,7 +34,7 @@ class Measurement:
 
     reduction: Reduction
     at: Mapping[str, ParameterValue]
-    """The parameters as they were read back: a twin may move in steps."""
+    """The parameters as they were read back at the last trigger: a twin may move in steps."""
     waits_s: float | None
     """Seconds that the plan sleeps, or its estimate where the model answers; None when unknown."""
     moves_s: float | None

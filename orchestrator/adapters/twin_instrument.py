@@ -163,7 +163,16 @@ class TwinInstrument:
 
     async def _move(self, axis: TwinAxis, value: float) -> float:
         put = asyncio.ensure_future(axis.setpoint.accept(value))
-        await asyncio.sleep(0)
+        try:
+            await asyncio.sleep(0)
+            passed_s = await self._arrived(axis, put)
+            await put
+        finally:
+            put.cancel()
+            await asyncio.wait([put])
+        return passed_s
+
+    async def _arrived(self, axis: TwinAxis, put: asyncio.Future[None]) -> float:
         passed_s, before = 0.0, math.nan
         # A motor's put is complete when it has arrived; a setpoint's at once, and the readback of
         # one that has arrived stands still.
@@ -173,9 +182,7 @@ class TwinInstrument:
             await asyncio.sleep(0)
             passed_s += step_s if axis.position != before or not put.done() else 0.0
             if passed_s > LONGEST_MOVE_S:
-                put.cancel()
                 raise PlanFailed(f"device {axis.name!r} of the twin never arrives")
-        await put
         return passed_s
 
     async def _sleep(self, seconds: float) -> None:

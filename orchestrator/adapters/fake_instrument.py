@@ -106,11 +106,15 @@ class FakeInstrument(InstrumentDevices):
         """The data keys of a device."""
         return dict(self._awaited(device.describe()))
 
-    def check_value(self, device: Any, value: Any) -> None:
-        """Let a device without EPICS judge a value itself: its limits are real."""
+    def go(self, device: Any, value: Any) -> None:
+        """Let a device stand there; one without EPICS judges the value itself: its limits are real.
+
+        How long it takes is not known here.
+        """
         check = getattr(device, "check_value", None)
         if check is not None and not hasattr(device, "walk_signals") and _is_plain(device):
             self._awaited(check(value))
+        self.place(device, value)
 
     def _is_axis(self, device: Any, part: Any) -> bool:
         """True for the device itself, or each axis of one that is no axis itself."""

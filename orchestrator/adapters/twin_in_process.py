@@ -4,25 +4,24 @@ Where a twin's instrument serves what the plan uses, it obeys the plan's own mes
 settling and noise are the twin's own. Else its model answers, without noise.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from orchestrator.adapters.guarded_trial import guarded_trial
 from orchestrator.adapters.plan_catalog import STARTUP
 from orchestrator.adapters.plan_deadline import plan_estimate
 from orchestrator.adapters.reducer import broken_rule, reduced
 from orchestrator.adapters.sobol_optimizer import space_filling_points
-from orchestrator.adapters.trial_plan import plan_function, trial_plan
 from orchestrator.adapters.twin_instrument import TwinInstrument
 from orchestrator.adapters.twin_walk import TwinWalk
 from orchestrator.domain.envelope import device_settings, plan_arguments
-from orchestrator.domain.errors import OptimizerError, PlanFailed, Unusable, near
+from orchestrator.domain.errors import EnvelopeError, OptimizerError, PlanFailed, Unusable, near
 from orchestrator.domain.expressions import inequality
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec, TableTwinSpec
 from orchestrator.domain.trial import Outcome, ParameterValue
-from orchestrator.ports import PlanRequest, Reduction
+from orchestrator.ports import Reduction
 from simulators.table.errors import BadTable
 from simulators.table.instrument import TableTwin
 from simulators.twins import TwinModel, TwinModule, UnknownTwin, twin_model, twin_module
@@ -36,10 +35,10 @@ class Measurement:
     at: Mapping[str, ParameterValue]
     """The parameters as they were read back at the last trigger: a twin may move in steps."""
     waits_s: float | None
-    """Seconds that the plan sleeps, or its estimate where the model answers; None when unknown."""
+    """Seconds that the plan sleeps, and waits for what it moved to settle, or its estimate where
+    the model answers; None when unknown."""
     moves_s: float | None
-    """Seconds of all moves, one after another, and of settling as the instrument file has it; None
-    when unknown."""
+    """Seconds of all moves, one after another; None when unknown."""
     readings_s: float | None
     """Seconds of the acquisitions; None when unknown."""
 
@@ -126,8 +125,8 @@ def _on_table(
 def obstacle(campaign: CampaignSpec, instrument: InstrumentSpec, module: TwinModule) -> str:
     """What keeps the campaign's plan from being walked on the twin here; empty for nothing.
 
-    The first trial is walked, on an instrument of its own. When the twin refuses this one point it
-    may take another, so that is no obstacle.
+    The first trial is walked, on an instrument of its own. When the twin or the guard refuses this
+    one point they may let another pass, so that is no obstacle.
     """
     if campaign.plan.name.startswith(STARTUP):
         return f"plan {campaign.plan.name!r} is one of the lab's startup"
@@ -143,11 +142,7 @@ def obstacle(campaign: CampaignSpec, instrument: InstrumentSpec, module: TwinMod
 
 
 class TwinByPlan:
-    """Walks through the campaign's own plan, and the twin's instrument obeys its messages.
-
-    Raises:
-        PlanFailed: there is no such plan.
-    """
+    """Walks through the campaign's own plan, and the twin's instrument obeys its messages."""
 
     def __init__(
         self, campaign: CampaignSpec, instrument: InstrumentSpec, module: TwinModule, seed: int
@@ -156,7 +151,6 @@ class TwinByPlan:
         self._campaign = campaign
         self._spec = instrument
         self._instrument = TwinInstrument(instrument, module, seed)
-        self._plan = plan_function(campaign.plan.name, None)
 
     def measure(self, parameters: Mapping[str, ParameterValue]) -> Measurement:
         """See Twin."""
@@ -177,11 +171,15 @@ class TwinByPlan:
         Raises:
             PlanFailed: the campaign does not fit the plan, or the twin does not serve a device.
         """
-        settings = device_settings(self._campaign, parameters)
-        arguments = plan_arguments(self._campaign, parameters)
-        request = PlanRequest(self._campaign, settings, arguments, {}, "", math.inf)
         walk = TwinWalk(self._instrument)
-        walk.go(trial_plan(request, self._instrument.at, self._spec), self._plan)
+        try:
+            trial = guarded_trial(self._campaign, self._spec, parameters, self._instrument)
+        except EnvelopeError as error:
+            walk.is_refused = True
+            walk.walked.problems.append((str(error), None))
+            return walk
+        walk.go(trial)
+        walk.is_refused |= trial.guard.failure is not None
         return walk
 
 

@@ -12,7 +12,6 @@ from functools import cache
 from typing import Any, NoReturn
 
 from orchestrator.adapters.device_paths import DevicePaths
-from orchestrator.domain.envelope import envelope_of
 from orchestrator.domain.errors import PlanFailed
 from orchestrator.domain.spec import InstrumentSpec
 from simulators.pv import Pv
@@ -99,7 +98,6 @@ class TwinInstrument:
         }
         self.all = {name: device for name, device in found.items() if device is not None}
         self.paths = DevicePaths(instrument, self.all)
-        self._envelope = envelope_of(instrument)
 
     def at(self, path: str) -> TwinDevice:
         """The device of this name.
@@ -110,17 +108,6 @@ class TwinInstrument:
         if path not in self.all:
             raise PlanFailed(f"device {path!r} is no axis or detector that the twin serves here")
         return self.all[path]
-
-    def check_value(self, device: TwinDevice, value: Any) -> None:
-        """Judge a setting by type and limits. Joint constraints and largest steps are not judged.
-
-        Raises:
-            EnvelopeError: it is outside what the instrument file allows.
-        """
-        self._envelope.check({device.name: value})
-
-    def place(self, device: TwinDevice, value: Any) -> None:
-        """Nothing: it stands where the twin has it."""
 
     def position(self, device: TwinDevice) -> float | None:
         """Where it stands; None for a detector."""
@@ -142,14 +129,16 @@ class TwinInstrument:
         """Let lab time pass."""
         self._twin.step(seconds)
 
-    def move(self, axis: TwinAxis, value: float) -> float:
+    def go(self, device: TwinDevice, value: float) -> float:
         """Put the setpoint and let lab time pass until it has arrived; gives the seconds.
 
         Raises:
             PutRefused: by the twin.
-            PlanFailed: it never arrives.
+            PlanFailed: it is no axis, or never arrives.
         """
-        return _loop().run_until_complete(self._move(axis, value))
+        if not isinstance(device, TwinAxis):
+            raise PlanFailed(f"{device.name} is no axis that the twin serves here")
+        return _loop().run_until_complete(self._move(device, value))
 
     def acquire(self, detector: TwinDetector) -> float:
         """Trigger it; gives the lab seconds that it took, in which nothing moves.

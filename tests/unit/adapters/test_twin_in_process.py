@@ -140,6 +140,15 @@ def test_a_plan_that_uses_what_the_twin_does_not_serve_leaves_the_model():
     assert "it knows nothing of what is valid by peak_area >= 100" in twin.noise
 
 
+def test_a_trial_that_breaks_a_joint_constraint_fails():
+    rules = {"constraints": ["temperature + 100 * concentration <= 100"]}
+    strict = InstrumentSpec.from_data({**FLOW.instrument.to_data(), **rules})
+    twin = twin_in_process(FLOW.campaign, strict, 0)
+    twin.measure({**POINT, "temperature": 60.0})
+    with pytest.raises(PlanFailed, match="does not hold"):
+        twin.measure(POINT)
+
+
 def test_a_real_instrument_that_names_a_twin_is_stood_for_by_it():
     real = FLOW.instrument.model_copy(update={"mode": "real"})
     twin = twin_in_process(FLOW.campaign, real, 0)
@@ -261,6 +270,26 @@ def test_a_setting_outside_the_limits_fails_the_trial_even_if_the_plan_goes_on()
     assert twin.measure({"x": 4.0}).reduction.outcomes["light"].mean == 6.0
     with pytest.raises(PlanFailed, match=r"outside the safety envelope: x = 9\.5 is outside"):
         twin.measure({"x": 4.5})
+
+
+def where_it_was_meant_to_be(runs: Any) -> dict[str, float]:
+    return {"light": runs[0].start["parameters"]["x"]}
+
+
+def test_a_reducer_finds_the_metadata_of_a_trial():
+    campaign = changed(on_stage(), reduce={"call": f"{__name__}.where_it_was_meant_to_be"})
+    found = TwinByPlan(campaign, STAGE, module_of(Stage), 0).measure({"x": 4.0})
+    assert found.reduction.outcomes["light"].mean == 4.0
+
+
+def asking(settings: Any, detector: Any) -> Any:
+    answer = yield from bps.input_plan("which sample?")
+    yield from bp.count([detector], md={"sample": answer.strip()})
+
+
+def test_a_plan_that_asks_a_person_is_walked_with_no_answer():
+    campaign = on_stage(f"{__name__}.asking")
+    assert obstacle(campaign, STAGE, module_of(Stage)) == ""
 
 
 def reading_configured(settings: Any, detector: Any) -> Any:

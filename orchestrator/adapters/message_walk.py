@@ -147,8 +147,11 @@ class Walk:
     def _go(self, device: Any, path: str, value: Any) -> float | None:
         """Obey a set; gives its lab seconds, None when nobody has stated them."""
         before = self._devices.position(device)
-        self._devices.go(device, value)
-        return self._move_s(device, path, before, value)
+        seconds = self._devices.go(device, value)
+        if seconds is None:
+            return self._move_s(device, path, before, value)
+        self.walked.moves_s += seconds
+        return seconds
 
     def _trigger(self, message: Msg) -> Done:
         path = self._devices.paths.path(message.obj) or message.obj.name

@@ -318,8 +318,21 @@ class HungryStage(Stage):
         raise PutRefused("no film")
 
 
-def test_a_twin_that_refuses_one_point_may_take_another_so_the_plan_is_walked():
-    campaign = on_stage()
-    assert obstacle(campaign, STAGE, module_of(HungryStage)) == ""
-    with pytest.raises(PlanFailed, match="diode refused the trigger: no film"):
-        TwinByPlan(campaign, STAGE, module_of(HungryStage), 0).measure({"x": 4.0})
+class LockedStage(Stage):
+    """Its motor refuses to move."""
+
+    async def _put(self, value: float) -> None:
+        raise PutRefused("no permit")
+
+
+@pytest.mark.parametrize(
+    ("stage", "said"),
+    [
+        (HungryStage, "diode refused the trigger: no film"),
+        (LockedStage, "x refused to move: no permit"),
+    ],
+)
+def test_a_twin_that_refuses_one_point_may_take_another_so_the_plan_is_walked(stage, said):
+    assert obstacle(on_stage(), STAGE, module_of(stage)) == ""
+    with pytest.raises(PlanFailed, match=said):
+        TwinByPlan(on_stage(), STAGE, module_of(stage), 0).measure({"x": 4.0})

@@ -125,8 +125,8 @@ def _on_table(
 def obstacle(campaign: CampaignSpec, instrument: InstrumentSpec, module: TwinModule) -> str:
     """What keeps the campaign's plan from being walked on the twin here; empty for nothing.
 
-    The first trial is walked, on an instrument of its own. When the twin or the guard refuses this
-    one point they may let another pass, so that is no obstacle.
+    The first trial is walked, on an instrument of its own. That the twin or the envelope refuses
+    it is no obstacle: they may let another point pass.
     """
     if campaign.plan.name.startswith(STARTUP):
         return f"plan {campaign.plan.name!r} is one of the lab's startup"
@@ -179,7 +179,7 @@ class TwinByPlan:
             walk.walked.problems.append((str(error), None))
             return walk
         walk.go(trial)
-        walk.is_refused |= trial.guard.failure is not None
+        walk.is_refused |= isinstance(trial.guard.failure, EnvelopeError)
         return walk
 
 

@@ -26,7 +26,7 @@ class TwinWalk(Walk):
         self.acquired_s = 0.0
         """Lab seconds of all acquisitions."""
         self.is_refused = False
-        """True once the twin refused an order; at another point it may not."""
+        """True once the twin, or the envelope, refused something; at another point they may not."""
         self._on = {**self._on, "configure": self._begun}
 
     def _go(self, device: Any, path: str, value: Any) -> float | None:

@@ -149,6 +149,15 @@ def test_a_trial_that_breaks_a_joint_constraint_fails():
         twin.measure(POINT)
 
 
+def test_a_joint_constraint_on_what_the_twin_does_not_serve_leaves_the_model():
+    unserved = {"class": "ophyd.EpicsMotor", "prefix": "FC:LIFT", "limits": [0, 100]}
+    data = FLOW.instrument.to_data()
+    devices = {"devices": {**data["devices"], "lift": unserved}}
+    strict = InstrumentSpec.from_data({**data, **devices, "constraints": ["temperature <= lift"]})
+    twin = twin_in_process(FLOW.campaign, strict, 0)
+    assert "device 'lift' is no axis or detector that the twin serves here" in twin.noise
+
+
 def test_a_real_instrument_that_names_a_twin_is_stood_for_by_it():
     real = FLOW.instrument.model_copy(update={"mode": "real"})
     twin = twin_in_process(FLOW.campaign, real, 0)

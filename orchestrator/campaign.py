@@ -35,7 +35,7 @@ from orchestrator.domain.sentinels import SENTINEL
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, CampaignStatus, fold
 from orchestrator.domain.stopping import Verdict, verdict
-from orchestrator.domain.trial import TrialState
+from orchestrator.domain.trial import UNDER_WAY, TrialState
 from orchestrator.external import give_up_waiting
 from orchestrator.follow import delivered, propose_again
 from orchestrator.ports import InstrumentState, Lab, Lease, Ledger, PlanRequest, Reducer, Result
@@ -43,14 +43,6 @@ from orchestrator.proposer import POLL_S, Proposer
 from orchestrator.questions import UNANSWERED, Questions, call_person, want_approval
 
 log = logging.getLogger(__name__)
-
-_LIVE = (
-    TrialState.QUEUED,
-    TrialState.LEASED,
-    TrialState.RUNNING,
-    TrialState.SUSPECT,
-    TrialState.ACQUIRED,
-)
 
 
 def decide(lab: Lab, campaign_id: str) -> CampaignState:
@@ -113,7 +105,7 @@ def _wind_down(lab: Lab, state: CampaignState) -> None:
         withdrawn.append(TrialState.SUSPECT)  # otherwise its worker's successor looks for evidence
     for trial in state.in_state(*withdrawn):
         lab.ledger.cancel(state.campaign_id, trial.trial_id, by="campaign", reason=reason)
-    if state.count(*_LIVE) == 0:
+    if state.count(*UNDER_WAY) == 0:
         status = state.ending or CampaignStatus.DONE
         ended = ev.Ended(by="campaign", reason=reason, status=status)
         lab.ledger.end(state.campaign_id, ended, state.last_id)

@@ -10,12 +10,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from orchestrator.adapters import twin_in_process
 from orchestrator.adapters.code_digest import code_digest
 from orchestrator.adapters.optimizer_identity import optimizer_files, optimizer_versions
 from orchestrator.adapters.optimizer_process import registered
 from orchestrator.adapters.plan_catalog import reducer_identity
 from orchestrator.adapters.sobol_optimizer import space_filling_points
+from orchestrator.adapters.twin_in_process import Twin, model_of, twin_in_process
 from orchestrator.campaign_files import read_files
 from orchestrator.domain.errors import OptimizerError, PlanFailed, ReductionError, Unusable
 from orchestrator.domain.regret import LEVELS, Level
@@ -94,13 +94,13 @@ def reference(twin: str) -> Reference:
         Unusable: no such twin, or its model has no scalar ``objective`` to judge by.
         SpecError: its campaign file is wrong.
     """
-    model = twin_in_process.model_of(twin)
+    model = model_of(twin)
     lower = {name: edges[0] for name, edges in model.BOUNDS.items()}
     if "objective" not in model.evaluate(**lower) or "objective" not in model.OPTIMUM:
         raise Unusable(f"the model of twin {twin!r} gives no 'objective' to measure regret by")
     files = read_files(twin)
     campaign = files.campaign.with_run_options(trials=files.campaign.budget.trials)
-    measured = twin_in_process.twin_in_process(campaign, files.instrument, 0)
+    measured = twin_in_process(campaign, files.instrument, 0)
     return Reference(
         twin=twin,
         campaign=campaign,
@@ -113,8 +113,8 @@ def reference(twin: str) -> Reference:
     )
 
 
-def _probe(twin: twin_in_process.Twin, parameters: Mapping[str, ParameterValue]) -> dict[str, str]:
-    """What a measurement gives, as far as other processors give it too."""
+def _probe(twin: Twin, parameters: Mapping[str, ParameterValue]) -> dict[str, str]:
+    """What a measurement gives, to as many digits as other processors give too."""
     try:
         outcomes = twin.measure(parameters).reduction.outcomes
     except (PlanFailed, ReductionError) as error:

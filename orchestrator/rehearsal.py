@@ -85,7 +85,7 @@ def rehearse(
         instrument: that it names; a real one is stood for by its twin.
         count: campaigns, at least 1.
         carry: see ``in_processes`` and ``on_dask``.
-        move_s: lab seconds of all moves of a trial; None takes what the twin needs to settle.
+        move_s: lab seconds of all moves of a trial; None takes as long as the twin's take.
         tell: is told of each campaign that is over.
         approximate: whether ``carry`` has others propose than the campaign's own optimizer.
         prices: what trials and lab time cost; None when nobody has said.

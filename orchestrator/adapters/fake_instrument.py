@@ -14,6 +14,7 @@ from typing import Any
 
 from orchestrator.adapters.device_parts import signals, subdevices
 from orchestrator.adapters.device_paths import DevicePaths
+from orchestrator.adapters.done import Done
 from orchestrator.adapters.fake_epics import Report
 from orchestrator.adapters.instrument_devices import InstrumentDevices
 from orchestrator.domain.errors import DeviceUnavailable
@@ -26,23 +27,6 @@ ORDERS = (
 """Methods by which a device is told to do something."""
 _POSITIONS = ("user_setpoint", "setpoint", "user_readback", "readback")
 """Where ophyd's devices and ours keep where they should be and where they are."""
-
-
-class Done:
-    """The status of what is done at once."""
-
-    done = True
-    success = True
-
-    def add_callback(self, callback: Callable[[Any], None]) -> None:
-        """Call it at once."""
-        callback(self)
-
-    def exception(self, timeout: float | None = None) -> None:
-        """There is none."""
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Return at once."""
 
 
 class _MadeUp(dict[str, Any]):
@@ -122,11 +106,15 @@ class FakeInstrument(InstrumentDevices):
         """The data keys of a device."""
         return dict(self._awaited(device.describe()))
 
-    def check_value(self, device: Any, value: Any) -> None:
-        """Let a device without EPICS judge a value itself: its limits are real."""
+    def go(self, device: Any, value: Any) -> None:
+        """Let a device stand there; one without EPICS judges the value itself: its limits are real.
+
+        How long it takes is not known here.
+        """
         check = getattr(device, "check_value", None)
         if check is not None and not hasattr(device, "walk_signals") and _is_plain(device):
             self._awaited(check(value))
+        self.place(device, value)
 
     def _is_axis(self, device: Any, part: Any) -> bool:
         """True for the device itself, or each axis of one that is no axis itself."""

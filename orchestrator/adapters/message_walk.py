@@ -5,61 +5,27 @@ Bluesky's ``RunEngineSimulator`` keeps all messages and tells a plan of no error
 end and plans that clean up need both otherwise.
 """
 
-import signal
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 from bluesky.run_engine import RunEngine
 from bluesky.utils import IllegalMessageSequence, Msg, MsgGenerator
 
-from orchestrator.adapters.device_paths import DevicePaths
+from orchestrator.adapters.done import Done
+from orchestrator.adapters.endless import Endless, at_most
 from orchestrator.adapters.engine import new_engine
-from orchestrator.adapters.fake_instrument import Done
+from orchestrator.adapters.guarded_trial import GuardedTrial
 from orchestrator.adapters.messages import group_of, value_of
 from orchestrator.adapters.plan_lines import line_of_error, line_of_plan
 from orchestrator.adapters.run_documents import Run
+from orchestrator.adapters.stand_ins import StandIns
 from orchestrator.domain.errors import told
 
 MOST_MESSAGES = 100_000
 """A plan with more counts as one that never ends."""
-
-
-class StandIns(Protocol):
-    """Devices that stand in for those of an instrument: fakes, or a twin's."""
-
-    paths: DevicePaths
-
-    def at(self, path: str) -> Any:
-        """The device at a dotted path."""
-        ...
-
-    def check_value(self, device: Any, value: Any) -> None:
-        """Let the device judge a setting; it raises what it has against it."""
-        ...
-
-    def place(self, device: Any, value: Any) -> None:
-        """Let the device stand somewhere."""
-        ...
-
-    def position(self, device: Any) -> float | None:
-        """Where the device stands; None when nobody knows."""
-        ...
-
-    def read(self, device: Any) -> dict[str, Any]:
-        """What a message ``read`` gives."""
-        ...
-
-    def describe(self, device: Any) -> dict[str, Any]:
-        """The data keys of the device."""
-        ...
-
-
-class Endless(BaseException):
-    """The plan has not ended by itself. It goes through plans that go on after any error."""
 
 
 @dataclass
@@ -123,26 +89,22 @@ class Walk:
             "RE_class": lambda _: RunEngine,
         }
 
-    def go(self, plan: MsgGenerator[Any], written: Any) -> Walked:
-        """Walk to the end, or to where the plan fails.
-
-        Args:
-            plan: its messages, watched by a guard.
-            written: the generator or function of the plan, for the line of what has no line.
-        """
+    def go(self, trial: GuardedTrial) -> Walked:
+        """Walk to the end, or to where the plan fails."""
+        written = line_of_plan(trial.plan)
         try:
             with at_most(self.plan_s):
-                self._walk(plan)
+                self._walk(trial.messages)
         except Endless as error:
-            line = line_of_error(error) or line_of_plan(written)
-            self._note(f"the plan never ends: {error}", line)
-            _close(plan)
+            self._note(f"the plan never ends: {error}", line_of_error(error) or written)
+            _close(trial.messages)
         except BaseException as error:  # noqa: B036 - a plan may raise anything
-            self._note(told(error), line_of_error(error) or line_of_plan(written))
+            self._note(told(error), line_of_error(error) or written)
         else:
-            if not self.walked.runs:
-                text = "the plan ends without a run: nothing is measured"
-                self._note(text, line_of_plan(written))
+            if (refusal := trial.guard.failure) is not None:  # and the plan went on regardless
+                self._note(told(refusal), line_of_error(refusal) or written)
+            elif not self.walked.runs:
+                self._note("the plan ends without a run: nothing is measured", written)
         return self.walked
 
     def _walk(self, plan: MsgGenerator[Any]) -> None:
@@ -175,14 +137,21 @@ class Walk:
     def _set(self, message: Msg) -> Done:
         device = message.obj
         value = value_of(message)
-        self._devices.check_value(device, value)
         path = self._devices.paths.path(device) or device.name
-        before = self._devices.position(device)
+        seconds = self._go(device, path, value)
         if isinstance(value, (int, float)):
             self.walked.sets[path].append(float(value))
-        self._takes(message, path, self._move_s(device, path, before, value))
-        self._devices.place(device, value)
+        self._takes(message, path, seconds)
         return Done()
+
+    def _go(self, device: Any, path: str, value: Any) -> float | None:
+        """Obey a set; gives its lab seconds, None when nobody has stated them."""
+        before = self._devices.position(device)
+        seconds = self._devices.go(device, value)
+        if seconds is None:
+            return self._move_s(device, path, before, value)
+        self.walked.moves_s += seconds
+        return seconds
 
     def _trigger(self, message: Msg) -> Done:
         path = self._devices.paths.path(message.obj) or message.obj.name
@@ -292,19 +261,3 @@ def _close(plan: MsgGenerator[Any]) -> None:
         plan.close()
     except BaseException:  # noqa: B036 - it has been named as the plan that never ends
         return
-
-
-@contextmanager
-def at_most(seconds: float) -> Iterator[None]:
-    """Interrupt the code inside when it takes longer, also a loop without a message."""
-
-    def interrupt(*_: Any) -> None:
-        raise Endless(f"{seconds:g} s and no end")
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, before)

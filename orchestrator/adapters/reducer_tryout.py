@@ -6,7 +6,8 @@ These readings are made up, so a reducer that makes nothing of them may be sound
 import time
 from collections.abc import Sequence
 
-from orchestrator.adapters.message_walk import Endless, Walked, at_most
+from orchestrator.adapters.endless import Endless, at_most
+from orchestrator.adapters.message_walk import Walked
 from orchestrator.adapters.plan_catalog import find_reducer
 from orchestrator.adapters.plan_lines import line_of_error, line_of_plan
 from orchestrator.adapters.reducer import reduced

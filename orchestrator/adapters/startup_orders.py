@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.adapters.fake_instrument import Done
+from orchestrator.adapters.done import Done
 from orchestrator.adapters.plan_lines import line_now
 
 

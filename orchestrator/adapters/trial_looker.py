@@ -11,26 +11,21 @@ from typing import Any
 from devices.errors import NoSuchDevice
 from orchestrator.adapters.adoption import Adopted, with_read_beside
 from orchestrator.adapters.budgets import Tally
-from orchestrator.adapters.desk import Presumed
 from orchestrator.adapters.fake_epics import watch_epics
 from orchestrator.adapters.fake_instrument import FakeInstrument
 from orchestrator.adapters.forgotten_stubs import watch_stubs
+from orchestrator.adapters.guarded_trial import GuardedTrial, guarded_trial
 from orchestrator.adapters.message_walk import Walk
 from orchestrator.adapters.plan_lines import line_now, line_of_error
 from orchestrator.adapters.plan_uses import plan_uses
-from orchestrator.adapters.preprocessors import Guard
 from orchestrator.adapters.reducer_tryout import ReducerTryout, Told
 from orchestrator.adapters.sealed import Tried
 from orchestrator.adapters.shared_pvs import shared_pvs
 from orchestrator.adapters.startup_orders import Order, noting_orders
-from orchestrator.adapters.travel import Terms
-from orchestrator.adapters.trial_plan import plan_function, trial_plan
 from orchestrator.adapters.twin_in_process import TwinByPlan, twin_in_process
-from orchestrator.domain.envelope import device_settings, envelope_of, plan_arguments
 from orchestrator.domain.errors import LabError, PlanFailed, ReductionError, Unusable, told
 from orchestrator.domain.realignment import REALIGNMENT, spec_for
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
-from orchestrator.ports import PlanRequest
 
 TWIN_TRIALS = 5
 """Trials that the twin carries out, where there is one: for their time and for the reducer."""
@@ -67,7 +62,6 @@ class Looker:
         self._outside: dict[tuple[str, str, str | None], None] = {}
         self._forgotten: dict[str, str] = {}
         self._tryout = ReducerTryout(campaign)
-        self._tally = Tally()
         watch_stubs(lambda name, line: self._forgotten.update({line: name}))
 
     def start(self) -> Answer:
@@ -123,8 +117,8 @@ class Looker:
             self._fakes.place(self._fakes.at(path), value)
         walk = Walk(self._fakes)
         campaign = spec_for(self._campaign, source)
-        plan, guarded = self._plan(campaign, parameters, walk)
-        walked = walk.walked if guarded is None else walk.go(guarded, plan)
+        trial = self._trial(campaign, parameters, walk)
+        walked = walk.walked if trial is None else walk.go(trial)
         problems = [*walked.problems]
         problems += [
             (f"the plan itself calls {order}() of {path}; only messages may move anything", line)
@@ -136,8 +130,9 @@ class Looker:
             problems, untried = self._tryout.reduce(walked, self._instrument)
         warnings = [] if problems else self._unobeyed()
         uses: dict[str, Any] = {}
-        if not problems:
-            uses = {**self._uses(campaign, parameters, plan, problems), **self._spent()}
+        if trial is not None and not problems:
+            own = self._uses(campaign, parameters, trial.plan, problems)
+            uses = {**own, **self._spent(trial.tally)}
         return {
             "problems": problems,
             "untried": untried,
@@ -160,6 +155,8 @@ class Looker:
     def on_twin(self, points: list[Mapping[str, Any]]) -> Answer:
         """What the twin's own instrument makes of the first of these trials, within this process.
 
+        Trials that fail on it are left out.
+
         Returns:
             ``moves_s`` and ``readings_s``: mean lab seconds, None where no twin tells them;
             ``problems``: outcomes that are no numbers although the readings are the twin's;
@@ -176,6 +173,8 @@ class Looker:
         for parameters in points[:TWIN_TRIALS] if isinstance(twin, TwinByPlan) else ():
             try:
                 measured = twin.measure(parameters)
+            except PlanFailed:
+                continue  # it may refuse some points, which says nothing against the plan
             except (ReductionError, Unusable) as error:
                 problems += [str(error)] if "not finite" in str(error) else []
                 continue
@@ -189,10 +188,10 @@ class Looker:
             "is_reduced": is_reduced,
         }
 
-    def _spent(self) -> dict[str, tuple[float, str]]:
+    def _spent(self, tally: Tally) -> dict[str, tuple[float, str]]:
         """What the instrument's budgets would lose."""
         budgets = self._instrument.budgets
-        return {name: (amount, budgets[name].unit) for name, amount in self._tally.spent.items()}
+        return {name: (amount, budgets[name].unit) for name, amount in tally.spent.items()}
 
     def _uses(
         self,
@@ -207,31 +206,18 @@ class Looker:
             problems.append((str(error), line_of_error(error)))
             return {}
 
-    def _plan(
-        self, campaign: CampaignSpec, parameters: Mapping[str, Any], walk: Any
-    ) -> tuple[Any, Any]:
-        """The plan and its messages as the guard of a real run lets them pass; None for neither."""
-        settings = device_settings(campaign, parameters)
-        arguments = plan_arguments(campaign, parameters)
-        about = {"campaign_id": "dry-run", "trial_id": 1, "attempt": 1, "fence": 1}
-        about |= {"mode": self._instrument.mode, "instrument": self._instrument.name}
-        about |= {"parameters": dict(parameters), "versions": {}}
-        request = PlanRequest(campaign, settings, arguments, about, "", 1e9)
-        envelope = envelope_of(self._instrument)
+    def _trial(
+        self, campaign: CampaignSpec, parameters: Mapping[str, Any], walk: Walk
+    ) -> GuardedTrial | None:
+        """The trial, to be walked; None when that is a problem already."""
+        fakes, of_startup = self._fakes, self._lab.plan
         try:
-            envelope.check(settings)
-            function = plan_function(campaign.plan.name, self._lab.plan)
-            plan = trial_plan(request, self._fakes.at, self._instrument, self._lab.plan)
+            return guarded_trial(campaign, self._instrument, parameters, fakes, of_startup)
         except Exception as error:  # the plan's module and function are a lab's
             is_name = isinstance(error.__cause__, NoSuchDevice)  # no line of the lab's is wrong
             line = None if is_name else line_of_error(error)
             walk.walked.problems.append((told(error), line))
-            return None, None
-        self._tally = Tally()
-        terms = Terms(envelope, settings, about, 1e9, 1.0, at=self._fakes.at, budgets=self._tally)
-        guard = Guard(self._fakes.paths, terms)
-        guard.desk = Presumed()
-        return function, guard.guarded(plan)
+            return None
 
     def _report(self, path: str, order: str) -> None:
         self._outside[path, order, line_now()] = None

@@ -4,25 +4,24 @@ Where a twin's instrument serves what the plan uses, it obeys the plan's own mes
 settling and noise are the twin's own. Else its model answers, without noise.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from orchestrator.adapters.guarded_trial import guarded_trial
 from orchestrator.adapters.plan_catalog import STARTUP
 from orchestrator.adapters.plan_deadline import plan_estimate
 from orchestrator.adapters.reducer import broken_rule, reduced
 from orchestrator.adapters.sobol_optimizer import space_filling_points
-from orchestrator.adapters.trial_plan import plan_function, trial_plan
-from orchestrator.adapters.twin_instrument import TwinAxis, TwinInstrument
+from orchestrator.adapters.twin_instrument import TwinInstrument
 from orchestrator.adapters.twin_walk import TwinWalk
 from orchestrator.domain.envelope import device_settings, plan_arguments
-from orchestrator.domain.errors import OptimizerError, PlanFailed, Unusable, near
+from orchestrator.domain.errors import EnvelopeError, OptimizerError, PlanFailed, Unusable, near
 from orchestrator.domain.expressions import inequality
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec, TableTwinSpec
 from orchestrator.domain.trial import Outcome, ParameterValue
-from orchestrator.ports import PlanRequest, Reduction
+from orchestrator.ports import Reduction
 from simulators.table.errors import BadTable
 from simulators.table.instrument import TableTwin
 from simulators.twins import TwinModel, TwinModule, UnknownTwin, twin_model, twin_module
@@ -34,11 +33,12 @@ class Measurement:
 
     reduction: Reduction
     at: Mapping[str, ParameterValue]
-    """The parameters as they were read back: a twin may move in steps."""
+    """The parameters as they were read back at the last trigger: a twin may move in steps."""
     waits_s: float | None
-    """Seconds that the plan sleeps; None when unknown."""
+    """Seconds that the plan sleeps, and waits for what it moved to settle, or its estimate where
+    the model answers; None when unknown."""
     moves_s: float | None
-    """Seconds until everything had settled; None when unknown."""
+    """Seconds of all moves, one after another; None when unknown."""
     readings_s: float | None
     """Seconds of the acquisitions; None when unknown."""
 
@@ -53,7 +53,7 @@ class Twin(Protocol):
         """Carry out a trial.
 
         Raises:
-            PlanFailed: the instrument refuses to measure there.
+            PlanFailed: the plan fails there, or the twin refuses to measure.
             ReductionError: the reducer raised, or an outcome is missing, NaN or infinite.
         """
         ...
@@ -105,9 +105,8 @@ def twin_in_process(campaign: CampaignSpec, instrument: InstrumentSpec, seed: in
         module = twin_module(name)
     except UnknownTwin:
         return TwinByModel(campaign, name, model, "its instrument lives inside the worker")
-    lacking = lacks(campaign, instrument, module)
-    if lacking:
-        return TwinByModel(campaign, name, model, lacking)
+    if because := obstacle(campaign, instrument, module):
+        return TwinByModel(campaign, name, model, because)
     return TwinByPlan(campaign, instrument, module, seed)
 
 
@@ -118,20 +117,28 @@ def _on_table(
         module = TableTwin(Path(twin.table), Path(twin.header))
     except BadTable as error:
         raise Unusable(str(error)) from error
-    if lacking := lacks(campaign, instrument, module):
-        raise Unusable(f"the twin made from {twin.table} has no model beside it, and {lacking}")
+    if because := obstacle(campaign, instrument, module):
+        raise Unusable(f"the twin made from {twin.table} has no model beside it, and {because}")
     return TwinByPlan(campaign, instrument, module, seed)
 
 
-def lacks(campaign: CampaignSpec, instrument: InstrumentSpec, module: TwinModule) -> str:
-    """Why the twin's instrument cannot carry out the campaign's plan here; empty when it can."""
+def obstacle(campaign: CampaignSpec, instrument: InstrumentSpec, module: TwinModule) -> str:
+    """What keeps the campaign's plan from being walked on the twin here; empty for nothing.
+
+    The first trial is walked, on an instrument of its own. That the twin or the envelope refuses
+    it is no obstacle: they may let another point pass.
+    """
     if campaign.plan.name.startswith(STARTUP):
         return f"plan {campaign.plan.name!r} is one of the lab's startup"
-    for name, parameter in campaign.parameters.items():
-        served = TwinInstrument(instrument, module, 0).all
-        if parameter.device is not None and not isinstance(served.get(parameter.device), TwinAxis):
-            return f"device {parameter.device!r} of {name!r} is no axis that the twin serves here"
-    return TwinByPlan(campaign, instrument, module, 0).lacks()
+    try:
+        (first,) = space_filling_points(campaign, 1)
+        walk = TwinByPlan(campaign, instrument, module, 0).walk(first)
+    except (OptimizerError, PlanFailed) as error:
+        return str(error)
+    if walk.is_refused or not walk.walked.problems:
+        return ""
+    what, line = walk.walked.problems[0]
+    return f"the plan cannot be walked on it here: {what}" + (f" ({line})" if line else "")
 
 
 class TwinByPlan:
@@ -144,22 +151,10 @@ class TwinByPlan:
         self._campaign = campaign
         self._spec = instrument
         self._instrument = TwinInstrument(instrument, module, seed)
-        self._plan = plan_function(campaign.plan.name, None)
-
-    def lacks(self) -> str:
-        """What keeps the campaign's first trial from being walked; empty for nothing."""
-        try:
-            walk = self._walk(*space_filling_points(self._campaign, 1))
-        except (OptimizerError, PlanFailed) as error:
-            return str(error)
-        if walk.is_refused or not walk.walked.problems:
-            return ""
-        what, line = walk.walked.problems[0]
-        return f"the plan cannot be walked on it here: {what}" + (f" ({line})" if line else "")
 
     def measure(self, parameters: Mapping[str, ParameterValue]) -> Measurement:
         """See Twin."""
-        walk = self._walk(parameters)
+        walk = self.walk(parameters)
         walked = walk.walked
         if walked.problems:
             raise PlanFailed(walked.problems[0][0])
@@ -170,12 +165,21 @@ class TwinByPlan:
         reduction = reduced(self._campaign, lambda: walked.runs)
         return Measurement(reduction, at, walked.waits_s, walked.moves_s, walk.acquired_s)
 
-    def _walk(self, parameters: Mapping[str, ParameterValue]) -> TwinWalk:
-        settings = device_settings(self._campaign, parameters)
-        arguments = plan_arguments(self._campaign, parameters)
-        request = PlanRequest(self._campaign, settings, arguments, {}, "", math.inf)
+    def walk(self, parameters: Mapping[str, ParameterValue]) -> TwinWalk:
+        """Walk through the plan of one trial. What fails on the way is among its problems.
+
+        Raises:
+            PlanFailed: the campaign does not fit the plan, or the twin does not serve a device.
+        """
         walk = TwinWalk(self._instrument)
-        walk.go(trial_plan(request, self._instrument.at, self._spec), self._plan)
+        try:
+            trial = guarded_trial(self._campaign, self._spec, parameters, self._instrument)
+        except EnvelopeError as error:
+            walk.is_refused = True
+            walk.walked.problems.append((str(error), None))
+            return walk
+        walk.go(trial)
+        walk.is_refused |= isinstance(trial.guard.failure, EnvelopeError)
         return walk
 
 

@@ -5,14 +5,14 @@ time passes when something moves or the plan sleeps.
 """
 
 import asyncio
+import atexit
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import cache
+from typing import Any, NoReturn
 
 from orchestrator.adapters.device_paths import DevicePaths
-from orchestrator.adapters.fake_instrument import Done
-from orchestrator.domain.envelope import envelope_of
-from orchestrator.domain.errors import PlanFailed, Unusable
+from orchestrator.domain.errors import PlanFailed
 from orchestrator.domain.spec import InstrumentSpec
 from simulators.pv import Pv
 from simulators.twins import TwinModule
@@ -61,7 +61,7 @@ class TwinAxis(TwinDevice):
         """Where it stands."""
         return float(self.readback.value)
 
-    def set(self, value: float) -> Done:
+    def set(self, value: float) -> NoReturn:
         """Never called: bluesky asks whether it is there, and the walk obeys the message."""
         raise NotImplementedError(value)
 
@@ -74,7 +74,7 @@ class TwinDetector(TwinDevice):
         super().__init__(name, keys, [*keys])
         self.acquire = acquire
 
-    def trigger(self) -> Done:
+    def trigger(self) -> NoReturn:
         """Never called: bluesky asks whether it is there, and the walk obeys the message."""
         raise NotImplementedError
 
@@ -98,7 +98,6 @@ class TwinInstrument:
         }
         self.all = {name: device for name, device in found.items() if device is not None}
         self.paths = DevicePaths(instrument, self.all)
-        self._envelope = envelope_of(instrument)
 
     def at(self, path: str) -> TwinDevice:
         """The device of this name.
@@ -109,18 +108,6 @@ class TwinInstrument:
         if path not in self.all:
             raise PlanFailed(f"device {path!r} is no axis or detector that the twin serves here")
         return self.all[path]
-
-    def check_value(self, device: TwinDevice, value: Any) -> None:
-        """Judge a setting as the guard of a real run does.
-
-        Raises:
-            PlanFailed: it is outside what the instrument file allows.
-        """
-        if (breach := self._envelope.breach(device.name, value)) is not None:
-            raise PlanFailed(breach)
-
-    def place(self, device: TwinDevice, value: Any) -> None:
-        """Nothing: it stands where the twin has it."""
 
     def position(self, device: TwinDevice) -> float | None:
         """Where it stands; None for a detector."""
@@ -142,28 +129,39 @@ class TwinInstrument:
         """Let lab time pass."""
         self._twin.step(seconds)
 
-    def move(self, axis: TwinAxis, value: float) -> float:
+    def go(self, device: TwinDevice, value: float) -> float:
         """Put the setpoint and let lab time pass until it has arrived; gives the seconds.
 
         Raises:
             PutRefused: by the twin.
-            Unusable: it never arrives.
+            PlanFailed: it is no axis, or never arrives.
         """
-        return asyncio.run(self._move(axis, value))
+        if not isinstance(device, TwinAxis):
+            raise PlanFailed(f"{device.name} is no axis that the twin serves here")
+        return _loop().run_until_complete(self._move(device, value))
 
     def acquire(self, detector: TwinDetector) -> float:
-        """Trigger it; gives the lab seconds that it took.
+        """Trigger it; gives the lab seconds that it took, in which nothing moves.
 
         Raises:
             PutRefused: by the twin.
         """
         before = self._slept_s
-        asyncio.run(detector.acquire.accept(1))
+        _loop().run_until_complete(detector.acquire.accept(1))
         return self._slept_s - before
 
     async def _move(self, axis: TwinAxis, value: float) -> float:
         put = asyncio.ensure_future(axis.setpoint.accept(value))
-        await asyncio.sleep(0)
+        try:
+            await asyncio.sleep(0)
+            passed_s = await self._arrived(axis, put)
+            await put
+        finally:
+            put.cancel()
+            await asyncio.wait([put])
+        return passed_s
+
+    async def _arrived(self, axis: TwinAxis, put: asyncio.Future[None]) -> float:
         passed_s, before = 0.0, math.nan
         # A motor's put is complete when it has arrived; a setpoint's at once, and the readback of
         # one that has arrived stands still.
@@ -171,15 +169,21 @@ class TwinInstrument:
             step_s, before = FIRST_STEP_S + GROWTH * passed_s, axis.position
             self._twin.step(step_s)
             await asyncio.sleep(0)
-            passed_s += step_s if axis.position != before else 0.0
+            passed_s += step_s if axis.position != before or not put.done() else 0.0
             if passed_s > LONGEST_MOVE_S:
-                put.cancel()
-                raise Unusable(f"device {axis.name!r} of the twin never arrives")
-        await put
+                raise PlanFailed(f"device {axis.name!r} of the twin never arrives")
         return passed_s
 
     async def _sleep(self, seconds: float) -> None:
         self._slept_s += seconds
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """One for all twins of this process: a lock or an event that they keep belongs to one loop."""
+    loop = asyncio.new_event_loop()
+    atexit.register(loop.close)
+    return loop
 
 
 def _device(name: str, prefix: str, pvs: Mapping[str, Pv]) -> TwinDevice | None:

@@ -1,14 +1,14 @@
 """Walks through the messages of a plan, and a twin within this process obeys them."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from bluesky.utils import Msg
 
-from orchestrator.adapters.fake_instrument import Done
+from orchestrator.adapters.done import Done
 from orchestrator.adapters.message_walk import Walk
-from orchestrator.adapters.messages import value_of
-from orchestrator.adapters.twin_instrument import TwinAxis, TwinDetector, TwinDevice, TwinInstrument
+from orchestrator.adapters.twin_instrument import TwinDetector, TwinInstrument
 from orchestrator.domain.errors import PlanFailed
 from simulators.pv import PutRefused
 
@@ -26,25 +26,18 @@ class TwinWalk(Walk):
         self.acquired_s = 0.0
         """Lab seconds of all acquisitions."""
         self.is_refused = False
-        """True when the twin did not accept what it was told: it could, elsewhere."""
+        """True once the twin, or the envelope, refused something; at another point they may not."""
+        self._on = {**self._on, "configure": self._begun}
 
-    def _set(self, message: Msg) -> Done:
-        axis, value = message.obj, value_of(message)
-        if not isinstance(axis, TwinAxis):
-            raise PlanFailed(f"{axis.name} is no axis that the twin serves here")
-        self._instrument.check_value(axis, value)
-        seconds = self._obeyed(axis, lambda: self._instrument.move(axis, value))
-        settle_s = self._instrument.paths.spec(axis.name).settle_s
-        self._instrument.wait(settle_s)
-        self.walked.sets[axis.name].append(value)
-        self.walked.moves_s += seconds + settle_s
-        self._takes(message, axis.name, seconds + settle_s)
-        return Done()
+    def _go(self, device: Any, path: str, value: Any) -> float | None:
+        with self._telling(f"{path} refused to move"):
+            return super()._go(device, path, value)
 
     def _trigger(self, message: Msg) -> Done:
         device = message.obj
         if isinstance(device, TwinDetector):
-            seconds = self._obeyed(device, lambda: self._instrument.acquire(device))
+            with self._telling(f"{device.name} refused the trigger"):
+                seconds = self._instrument.acquire(device)
             self.acquired_s += seconds
             self.stood = self._instrument.positions()
             self.walked.triggers[device.name] += 1
@@ -61,10 +54,11 @@ class TwinWalk(Walk):
     def _opens_streams(self, message: Msg) -> None:
         self._begun(message)
 
-    def _obeyed(self, device: TwinDevice, order: Callable[[], Any]) -> float:
+    @contextmanager
+    def _telling(self, refusal: str) -> Iterator[None]:
+        """The plan hears of what the twin refuses, as it would of a device that fails."""
         try:
-            return order()
+            yield
         except PutRefused as error:
             self.is_refused = True
-            verb = "refused the trigger" if isinstance(device, TwinDetector) else "refused to move"
-            raise PlanFailed(f"{device.name} {verb}: {error}") from error
+            raise PlanFailed(f"{refusal}: {error}") from error

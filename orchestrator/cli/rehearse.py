@@ -123,7 +123,7 @@ def rehearse(
         fast: Let a simpler model propose for all campaigns at once: an approximation.
         jobs: Campaigns at once; one for each processor when left out.
         dask: Address of a Dask scheduler, such as tcp://127.0.0.1:8786: its workers do them.
-        move_s: Lab seconds of all moves of a trial; what the twin needs to settle when left out.
+        move_s: Lab seconds of all moves of a trial; as long as the twin's take when left out.
         trial_cost: What a trial costs, in any currency; 0 when only the hour is given.
         hour_cost: What an hour of lab time costs; 0 when only the trial is given.
         plot: File for a picture, such as rehearsal.png.

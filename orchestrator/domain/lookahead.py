@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from orchestrator.domain.proposal import may_improve
 from orchestrator.domain.samples import free
 from orchestrator.domain.state import CampaignState, CampaignStatus
-from orchestrator.domain.trial import Trial, TrialState
+from orchestrator.domain.trial import UNDER_WAY, Trial, TrialState
 
 if TYPE_CHECKING:
     from orchestrator.domain.spec import CampaignSpec
@@ -36,13 +36,6 @@ FIRST_S = 30.0
 MARGIN = 1.5
 """How much longer than usual a suggestion may take and must still come in time."""
 
-_LIVE = (
-    TrialState.QUEUED,
-    TrialState.LEASED,
-    TrialState.RUNNING,
-    TrialState.SUSPECT,
-    TrialState.ACQUIRED,
-)
 _OCCUPIES = (TrialState.QUEUED, TrialState.LEASED, TrialState.RUNNING, TrialState.SUSPECT)
 
 
@@ -104,7 +97,7 @@ def wants_trial(state: CampaignState, spec: CampaignSpec, depth: int) -> bool:
         return False
     batch = spec.optimizer.batch
     if depth == 0:
-        return state.count(*_LIVE) == 0 or len(state.trials) % batch > 0
+        return state.count(*UNDER_WAY) == 0 or len(state.trials) % batch > 0
     return state.count(TrialState.QUEUED) < depth * batch
 
 

@@ -44,6 +44,8 @@ class TrialState(StrEnum):
 _S = TrialState
 
 TERMINAL = frozenset({_S.MEASURED, _S.INVALID, _S.ABANDONED, _S.CANCELLED})
+UNDER_WAY = frozenset(_S) - TERMINAL - {_S.UNREDUCED}
+"""What goes on by itself. An unreduced trial does not: its reducer has failed."""
 
 ARROWS: Mapping[TrialState, frozenset[TrialState]] = {
     _S.QUEUED: frozenset({_S.LEASED, _S.CANCELLED, _S.ABANDONED}),

@@ -2,24 +2,28 @@
 
 import asyncio
 import math
+import signal
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
+import bluesky.plan_stubs as bps
+import bluesky.plans as bp
 import pytest
 
 from orchestrator.adapters.twin_in_process import (
     TwinByModel,
     TwinByPlan,
-    lacks,
+    obstacle,
     twin_in_process,
 )
 from orchestrator.campaign_files import read_files
-from orchestrator.domain.errors import Unusable
+from orchestrator.domain.errors import PlanFailed, Unusable
 from orchestrator.domain.spec import InstrumentSpec
 from simulators.detector import TriggeredChannels
 from simulators.flow_chemistry.instrument import RUN_TIME
 from simulators.flow_chemistry.model import evaluate
-from simulators.pv import Pv
+from simulators.pv import PutRefused, Pv
 from simulators.twins import twin_model
 
 POINT = {"residence_time": 0.8, "equivalents": 3.3, "concentration": 0.31, "temperature": 77.7}
@@ -65,7 +69,7 @@ def test_readings_are_as_many_as_the_plan_takes():
     assert sty.sem == pytest.approx(0.01 * sty.mean / 20**0.5, rel=0.5)
 
 
-def test_moves_take_as_long_as_the_twin_needs_to_settle():
+def test_moves_take_until_the_axis_has_arrived():
     twin = flow()
     twin.measure(POINT)
     assert twin.measure(POINT).moves_s == 0
@@ -87,6 +91,16 @@ def test_the_soft_instrument_has_no_server_so_its_model_answers():
     assert measured.reduction.outcomes["branin"].mean == pytest.approx(24.1299, abs=1e-4)
     assert measured.reduction.outcomes["branin"].sem == 0
     assert (measured.waits_s, measured.moves_s, measured.readings_s) == (0.0, None, None)
+
+
+def test_an_alarm_that_is_set_goes_on_after_a_measurement():
+    """As that of whoever tests a campaign of theirs with a timeout."""
+    before = signal.setitimer(signal.ITIMER_REAL, 60.0)
+    try:
+        flow().measure(POINT)
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 0.0
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *before)
 
 
 def test_any_plan_is_walked():
@@ -124,6 +138,24 @@ def test_a_plan_that_uses_what_the_twin_does_not_serve_leaves_the_model():
     twin = twin_in_process(campaign, more, 0)
     assert "because device 'reactor_camera' is no axis or detector" in twin.noise
     assert "it knows nothing of what is valid by peak_area >= 100" in twin.noise
+
+
+def test_a_trial_that_breaks_a_joint_constraint_fails():
+    rules = {"constraints": ["temperature + 100 * concentration <= 100"]}
+    strict = InstrumentSpec.from_data({**FLOW.instrument.to_data(), **rules})
+    twin = twin_in_process(FLOW.campaign, strict, 0)
+    twin.measure({**POINT, "temperature": 60.0})
+    with pytest.raises(PlanFailed, match="does not hold"):
+        twin.measure(POINT)
+
+
+def test_a_joint_constraint_on_what_the_twin_does_not_serve_leaves_the_model():
+    unserved = {"class": "ophyd.EpicsMotor", "prefix": "FC:LIFT", "limits": [0, 100]}
+    data = FLOW.instrument.to_data()
+    devices = {"devices": {**data["devices"], "lift": unserved}}
+    strict = InstrumentSpec.from_data({**data, **devices, "constraints": ["temperature <= lift"]})
+    twin = twin_in_process(FLOW.campaign, strict, 0)
+    assert "device 'lift' is no axis or detector that the twin serves here" in twin.noise
 
 
 def test_a_real_instrument_that_names_a_twin_is_stood_for_by_it():
@@ -184,27 +216,132 @@ class Stage:
         return [10.0 - float(self._rbv.value)]
 
 
-def test_motors_are_waited_for_until_they_have_arrived():
-    instrument = InstrumentSpec.from_data(
-        {
-            **{"name": "stage", "mode": "twin", "twin": "stage"},
-            "devices": {
-                "x": {"class": "ophyd.EpicsMotor", "prefix": "M", "limits": [0, 9]},
-                "diode": {"class": "devices.TriggeredDetector", "prefix": "D"},
-            },
-        }
-    )
-    campaign = changed(
+STAGE = InstrumentSpec.from_data(
+    {
+        **{"name": "stage", "mode": "twin", "twin": "stage"},
+        "devices": {
+            "x": {"class": "ophyd.EpicsMotor", "prefix": "M", "limits": [0, 9]},
+            "diode": {"class": "devices.TriggeredDetector", "prefix": "D"},
+        },
+    }
+)
+
+
+def on_stage(plan: str = "steady_state_sample", **args: Any) -> Any:
+    return changed(
         SOFT.campaign,
-        plan={"name": "steady_state_sample", "args": {"detector": "diode", "readings": 2}},
+        plan={"name": plan, "args": {"detector": "diode", **args}},
         reduce={"call": "plans.channel_means.reduce_channel_means"},
         parameters={"x": {"device": "x", "range": [0, 9]}},
         objectives={"light": {"goal": "maximize"}},
     )
-    module: Any = SimpleNamespace(create=Stage, TIME_COMPRESSION=1.0)
-    assert lacks(campaign, instrument, module) == ""
-    measured = TwinByPlan(campaign, instrument, module, 0).measure({"x": 4.0})
+
+
+def module_of(stage: Any) -> Any:
+    return SimpleNamespace(create=stage, TIME_COMPRESSION=1.0)
+
+
+def test_motors_are_waited_for_until_they_have_arrived():
+    campaign = on_stage(readings=2)
+    assert obstacle(campaign, STAGE, module_of(Stage)) == ""
+    measured = TwinByPlan(campaign, STAGE, module_of(Stage), 0).measure({"x": 4.0})
     assert measured.reduction.outcomes["light"].mean == 6.0
     assert measured.at == {"x": 4.0}
     assert measured.moves_s == pytest.approx(2.0, rel=0.06)
     assert measured.readings_s == 10.0
+
+
+class StuckStage(Stage):
+    """Its motor does not move, and so is never done moving."""
+
+    def step(self, seconds: float) -> bool:
+        return True
+
+
+def test_an_axis_that_never_arrives_is_given_up():
+    found = obstacle(on_stage(), STAGE, module_of(StuckStage))
+    assert "the plan cannot be walked on it here: device 'x' of the twin never arrives" in found
+
+
+def reading_beyond(settings: Any, detector: Any) -> Any:
+    """Measures, and on the way sends each axis 5 further, whatever is said against it."""
+    for axis, value in settings.items():
+        with suppress(Exception):
+            yield from bps.mv(axis, value + 5.0)
+        yield from bps.mv(axis, value)
+    yield from bp.count([detector])
+
+
+def test_a_setting_outside_the_limits_fails_the_trial_even_if_the_plan_goes_on():
+    campaign = on_stage(f"{__name__}.reading_beyond")
+    assert obstacle(campaign, STAGE, module_of(Stage)) == ""
+    twin = TwinByPlan(campaign, STAGE, module_of(Stage), 0)
+    assert twin.measure({"x": 4.0}).reduction.outcomes["light"].mean == 6.0
+    with pytest.raises(PlanFailed, match=r"outside the safety envelope: x = 9\.5 is outside"):
+        twin.measure({"x": 4.5})
+
+
+def where_it_was_meant_to_be(runs: Any) -> dict[str, float]:
+    return {"light": runs[0].start["parameters"]["x"]}
+
+
+def test_a_reducer_finds_the_metadata_of_a_trial():
+    campaign = changed(on_stage(), reduce={"call": f"{__name__}.where_it_was_meant_to_be"})
+    found = TwinByPlan(campaign, STAGE, module_of(Stage), 0).measure({"x": 4.0})
+    assert found.reduction.outcomes["light"].mean == 4.0
+
+
+def asking(settings: Any, detector: Any) -> Any:
+    answer = yield from bps.input_plan("which sample?")
+    yield from bp.count([detector], md={"sample": answer.strip()})
+
+
+def test_a_plan_that_asks_a_person_is_walked_with_no_answer():
+    campaign = on_stage(f"{__name__}.asking")
+    assert obstacle(campaign, STAGE, module_of(Stage)) == ""
+
+
+def reading_configured(settings: Any, detector: Any) -> Any:
+    yield from bps.configure(detector, {"gain": 3})
+    yield from bp.count([detector])
+
+
+def reading_monitored(settings: Any, detector: Any) -> Any:
+    yield from bps.open_run()
+    yield from bps.monitor(detector)
+    yield from bps.close_run()
+
+
+@pytest.mark.parametrize(
+    ("plan", "command"), [("reading_configured", "configure"), ("reading_monitored", "monitor")]
+)
+def test_a_message_that_the_twin_cannot_obey_here_is_an_obstacle(plan, command):
+    found = obstacle(on_stage(f"{__name__}.{plan}"), STAGE, module_of(Stage))
+    assert f"a twin within this process does not obey {command!r}" in found
+
+
+class HungryStage(Stage):
+    """Its detector refuses to acquire."""
+
+    def _sample(self) -> list[float]:
+        raise PutRefused("no film")
+
+
+class LockedStage(Stage):
+    """Its motor refuses to move."""
+
+    async def _put(self, value: float) -> None:
+        raise PutRefused("no permit")
+
+
+@pytest.mark.parametrize(
+    ("stage", "said"),
+    [
+        (HungryStage, "diode refused the trigger: no film"),
+        (LockedStage, "x refused to move: no permit"),
+    ],
+)
+def test_a_twin_that_refuses_one_point_may_take_another_so_the_plan_is_walked(stage, said):
+    assert obstacle(on_stage(), STAGE, module_of(stage)) == ""
+    with pytest.raises(PlanFailed, match=said):
+        TwinByPlan(on_stage(), STAGE, module_of(stage), 0).measure({"x": 4.0})

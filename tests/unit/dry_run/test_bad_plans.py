@@ -80,6 +80,7 @@ def line_with(name, text):
         ("yields_no_message", "yields 3, which is no message", ("yield 3",)),
         ("measures_nothing", "without a run", ("def",)),
         ("leaves_the_limits", "bench.x = 16.0 is outside [-5.0, 15.0]", ("bps.mv",)),
+        ("leaves_the_limits_and_goes_on", "bench.x = 16.0 is outside", ("bps.mv",)),
         ("sets_by_itself", "itself calls set() of bench.x", ("movable.set",)),
         ("puts_past_all", "itself calls caput() of X:M1", ("epics.caput",)),
         ("calls_home", "a connection to ('127.0.0.1', 9)", ("connection.connect",)),

@@ -248,16 +248,18 @@ class Walk:
     def _open_run(self, message: Msg) -> str:
         if message.run in self._open:
             raise IllegalMessageSequence("a run is opened while it is open already")
-        uid = f"dry-run-{len(self.walked.runs) + len(self._open) + 1}"
-        self._open[message.run] = Run({"uid": uid, **message.kwargs})
-        return uid
+        number = len(self.walked.runs) + len(self._open) + 1
+        about = {"uid": f"dry-run-{number}", "time": self.walked.lab_s, "scan_id": number}
+        self._open[message.run] = Run({**about, **message.kwargs})
+        return str(about["uid"])
 
     def _close_run(self, message: Msg) -> str:
         run = self._run(message)
         del self._open[message.run]
         if message.run in self._bundles:
             raise IllegalMessageSequence("a run is closed between 'create' and 'save'")
-        run.stop = {"exit_status": message.kwargs.get("exit_status") or "success"}
+        status = message.kwargs.get("exit_status") or "success"
+        run.stop = {"exit_status": status, "time": self.walked.lab_s}
         self.walked.runs.append(run)
         return str(run.start["uid"])
 

@@ -8,17 +8,30 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from bluesky.preprocessors import SupplementalData
+
+from orchestrator.adapters.desk import Presumed
 from orchestrator.adapters.plan_catalog import STARTUP
 from orchestrator.adapters.plan_deadline import plan_estimate
+from orchestrator.adapters.plan_lines import line_of_error
+from orchestrator.adapters.preprocessors import Guard
 from orchestrator.adapters.reducer import broken_rule, reduced
 from orchestrator.adapters.sobol_optimizer import space_filling_points
+from orchestrator.adapters.travel import Terms
 from orchestrator.adapters.trial_plan import plan_function, trial_plan
 from orchestrator.adapters.twin_instrument import TwinAxis, TwinInstrument
 from orchestrator.adapters.twin_walk import TwinWalk
-from orchestrator.domain.envelope import device_settings, plan_arguments
-from orchestrator.domain.errors import OptimizerError, PlanFailed, Unusable, near
+from orchestrator.domain.envelope import device_settings, envelope_of, plan_arguments
+from orchestrator.domain.errors import (
+    EnvelopeError,
+    OptimizerError,
+    PlanFailed,
+    Unusable,
+    near,
+    told,
+)
 from orchestrator.domain.expressions import inequality
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec, TableTwinSpec
 from orchestrator.domain.trial import Outcome, ParameterValue
@@ -26,6 +39,9 @@ from orchestrator.ports import PlanRequest, Reduction
 from simulators.table.errors import BadTable
 from simulators.table.instrument import TableTwin
 from simulators.twins import TwinModel, TwinModule, UnknownTwin, twin_model, twin_module
+
+LOOKS = 3
+"""So many points are tried before a plan counts as one that cannot be walked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,26 +159,41 @@ class TwinByPlan:
         self.noise = "the twin's own"
         self._campaign = campaign
         self._spec = instrument
+        self._envelope = envelope_of(instrument)
         self._instrument = TwinInstrument(instrument, module, seed)
         self._plan = plan_function(campaign.plan.name, None)
+        self._trials = 0
 
     def lacks(self) -> str:
-        """What keeps the campaign's first trial from being walked; empty for nothing."""
+        """What keeps the campaign's plan from being walked; empty for nothing.
+
+        Where it can be walked at one point, a trial that fails elsewhere has failed. The points are
+        the same for each seed, so that all rehearsals of a campaign answer alike.
+        """
+        found: list[str] = []
+        optimizer = self._campaign.optimizer.model_copy(update={"seed": 0})
+        campaign = self._campaign.model_copy(update={"optimizer": optimizer})
         try:
-            walk = self._walk(*space_filling_points(self._campaign, 1))
+            for parameters in space_filling_points(campaign, LOOKS):
+                walk = self._walk(parameters)
+                if walk.is_refused or not walk.walked.problems:
+                    return ""
+                found.append(_words(*walk.walked.problems[0]))
         except (OptimizerError, PlanFailed) as error:
             return str(error)
-        if walk.is_refused or not walk.walked.problems:
+        except EnvelopeError:
             return ""
-        what, line = walk.walked.problems[0]
-        return f"the plan cannot be walked on it here: {what}" + (f" ({line})" if line else "")
+        return f"the plan cannot be walked on it here: {found[0]}"
 
     def measure(self, parameters: Mapping[str, ParameterValue]) -> Measurement:
         """See Twin."""
-        walk = self._walk(parameters)
+        try:
+            walk = self._walk(parameters)
+        except EnvelopeError as error:
+            raise PlanFailed(str(error)) from error
         walked = walk.walked
         if walked.problems:
-            raise PlanFailed(walked.problems[0][0])
+            raise PlanFailed(_words(*walked.problems[0]))
         at = {
             name: walk.stood.get(str(self._campaign.parameters[name].device), value)
             for name, value in parameters.items()
@@ -171,12 +202,41 @@ class TwinByPlan:
         return Measurement(reduction, at, walked.waits_s, walked.moves_s, walk.acquired_s)
 
     def _walk(self, parameters: Mapping[str, ParameterValue]) -> TwinWalk:
+        """The plan under the guard of a real run, which is outermost there, too."""
         settings = device_settings(self._campaign, parameters)
         arguments = plan_arguments(self._campaign, parameters)
-        request = PlanRequest(self._campaign, settings, arguments, {}, "", math.inf)
+        about = self._about(parameters)
+        request = PlanRequest(self._campaign, settings, arguments, about, "", math.inf)
+        self._envelope.check(settings)
+        at, served = self._instrument.at, self._instrument.all
         walk = TwinWalk(self._instrument)
-        walk.go(trial_plan(request, self._instrument.at, self._spec), self._plan)
+        terms = Terms(self._envelope, settings, about, math.inf, 1.0, at=at, clock=walk.clock)
+        guard = Guard(self._instrument.paths, terms)
+        guard.desk = Presumed()
+        beside = SupplementalData(
+            baseline=[at(one) for one in self._spec.baseline if one in served]
+        )
+        walk.go(guard.guarded(beside(trial_plan(request, at, self._spec))), self._plan)
+        if walk.is_interrupted:
+            raise KeyboardInterrupt
+        if guard.failure is not None:  # the attempt has failed even if the plan went on
+            walk.is_refused = True
+            line = line_of_error(guard.failure)
+            walk.walked.problems.insert(0, (told(guard.failure), line))
+        elif walk.unserved and not walk.walked.problems:
+            walk.walked.problems.append((walk.unserved, None))
         return walk
+
+    def _about(self, parameters: Mapping[str, ParameterValue]) -> dict[str, Any]:
+        """What the start documents of a run say of their trial."""
+        self._trials += 1
+        about = {"campaign_id": "rehearsal", "trial_id": self._trials, "attempt": 1, "fence": 1}
+        about |= {"mode": "twin", "instrument": self._spec.name}
+        return {**about, "parameters": dict(parameters), "versions": {}}
+
+
+def _words(what: str, line: str | None) -> str:
+    return f"{what} ({line})" if line and line not in what else what
 
 
 class TwinByModel:

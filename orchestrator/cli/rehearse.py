@@ -2,7 +2,9 @@
 
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -146,7 +148,8 @@ def rehearse(
         others = on_dask(dask) if dask else in_processes(jobs or _cores())
         carry = in_lockstep if fast else others
         told = (files.campaign, files.instrument, count, carry, move_s, tell)
-        found = carry_out(*told, approximate=fast, prices=prices)
+        with redirect_stdout(sys.stderr):  # what a lab's plan prints is no answer
+            found = carry_out(*told, approximate=fast, prices=prices)
     if plot is not None:
         from orchestrator.adapters.rehearsal_plot import write_rehearsal_plot
 

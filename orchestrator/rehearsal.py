@@ -19,6 +19,7 @@ from orchestrator.adapters.twin_in_process import twin_in_process, twin_name
 from orchestrator.domain.errors import OptimizerError, Unusable
 from orchestrator.domain.odds import best_after_each, interval
 from orchestrator.domain.regret import quantile
+from orchestrator.domain.rehearsable import left_out, rehearsable
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.stopping import StopRule
 from orchestrator.simulated_campaign import Order
@@ -96,8 +97,14 @@ def rehearse(
         Plain data, described in docs/how-to/rehearse-a-campaign.md.
 
     Raises:
-        Unusable: no twin, its model gives not what the campaign asks for, or no such optimizer.
+        Unusable: no twin, its model gives not what the campaign asks for, no such optimizer, or no
+            sample is left.
     """
+    missing = left_out(campaign, instrument)
+    try:
+        campaign = rehearsable(campaign)
+    except ValueError as error:
+        raise Unusable(str(error)) from None
     twin = twin_in_process(campaign, instrument, 0)
     try:
         method = registered(campaign.optimizer.method).name
@@ -117,6 +124,7 @@ def rehearse(
         "campaign": campaign.name,
         "twin": twin_name(instrument),
         "noise": twin.noise,
+        "left_out": missing,
         "rehearsals": count,
         "approximate": approximate,
         "trials": campaign.budget.trials,

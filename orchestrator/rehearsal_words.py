@@ -35,6 +35,8 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     if found["approximate"]:
         yield "approximate: a simpler model proposes in the place of the campaign's own optimizer"
     yield f"noise: {found['noise']}"
+    for one in found["left_out"]:
+        yield f"not rehearsed: {one}"
     for error in found["failed"]:
         yield f"failed: {error}"
     if not found["trials_spent"]:

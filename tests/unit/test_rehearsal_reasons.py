@@ -71,6 +71,10 @@ def talks(settings: Any, detector: Any) -> Any:
     yield from plain(settings, detector)
 
 
+def on_a_sample(settings: Any, detector: Any, label: str) -> Any:
+    yield from bp.count([detector], md={"sample": label, "at": len(settings)})
+
+
 def reduce_mean(runs: Any) -> Any:
     return {"sty": float(runs[0]["primary"]["hplc_peak_area"].mean())}
 
@@ -124,3 +128,26 @@ def test_what_a_plan_prints_is_no_part_of_the_answer(
     said = capsys.readouterr()
     assert json.loads(said.out)["rehearsals"] == 1
     assert "a plan that talks" in said.err
+
+
+def test_a_list_of_samples_ends_a_rehearsal_after_its_uses():
+    listed = [{"position": "A1", "uses": 1}, {"position": "A2", "uses": 2}]
+    samples = {"file": "samples.csv", "parameter": "label", "list": listed}
+    parameters = {
+        **FLOW.campaign.to_data()["parameters"],
+        "label": {"arg": "label", "choices": ["A1", "A2"]},
+    }
+    found = rehearsed(on_a_sample, samples=samples, parameters=parameters)
+    assert found["failed"] == []
+    assert found["trials_spent"]["mean"] == found["trials"] == 3
+    said = "\n".join(lines(found))
+    assert "not rehearsed: which samples are used up: a trial takes any; a campaign ends" in said
+
+
+def test_what_a_run_has_and_a_rehearsal_has_not_is_said():
+    middle = dict.fromkeys(FLOW.campaign.parameters, 1.0) | {"temperature": 60.0}
+    middle["concentration"] = 0.3
+    sentinel = {"at": middle, "every": 2, "band": "3 sigma", "then": "pause"}
+    said = lines(rehearsed(plain, sentinel=sentinel))
+    assert "not rehearsed: sentinels: in a run they take trials of the budget, every 2" in said
+    assert not [line for line in lines(rehearsed(plain)) if "not rehearsed" in line]

@@ -151,3 +151,21 @@ def test_what_a_run_has_and_a_rehearsal_has_not_is_said():
     said = lines(rehearsed(plain, sentinel=sentinel))
     assert "not rehearsed: sentinels: in a run they take trials of the budget, every 2" in said
     assert not [line for line in lines(rehearsed(plain)) if "not rehearsed" in line]
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("--plot", "/nowhere/r.png"), "--plot /nowhere/r.png: there is no folder /nowhere"),
+        (("--plot", "r.nosuch"), "--plot r.nosuch: its name ends in none of "),
+        (("--hour-cost", "inf"), "--hour-cost"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_is_rehearsed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: Any, what: str
+):
+    monkeypatch.setattr("orchestrator.rehearsal.rehearse", lambda *_, **__: pytest.fail("began"))
+    with pytest.raises(SystemExit) as ended:
+        main(["rehearse", "soft", *words, "--json"])
+    assert ended.value.code == 2
+    assert what in json.loads(capsys.readouterr().out)["error"]

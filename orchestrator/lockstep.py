@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.adapters.sobol_optimizer import SobolOptimizer, satisfies
-from orchestrator.adapters.twin_in_process import Twin, twin_in_process
+from orchestrator.adapters.twin_in_process import twin_in_process
 from orchestrator.domain.errors import Unusable
 from orchestrator.domain.proposal import Knowledge, Suggestion
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.stopping import StopRule
 from orchestrator.rehearsal import Rehearsed
 from orchestrator.simulated_campaign import Course, Order
+from orchestrator.witnessed_campaign import Witness
 
 if TYPE_CHECKING:
     from orchestrator.adapters.batched_surrogate import BatchedSurrogate
@@ -24,7 +25,7 @@ FEWEST_TOLD = 2
 class _Lane:
     seed: int
     course: Course
-    twin: Twin
+    twin: Witness
     trials: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     rule: StopRule | None = None
 
@@ -50,7 +51,8 @@ def in_lockstep(
         tell(f"trial {len(under_way[0].trials) + 1}, {len(under_way)} campaigns under way")
         _propose(under_way, surrogate)
         for lane in under_way:
-            lane.trials.append(lane.course.measure(lane.twin, lane.course.start()))
+            trial = lane.course.measure(lane.twin, lane.course.start())
+            lane.trials.append({**trial, "why": lane.twin.why})
             if (ending := lane.course.ending()) is not None:
                 lane.rule = StopRule(ending["rule"])
         under_way = [lane for lane in under_way if lane.rule is None]
@@ -66,7 +68,8 @@ def _surrogate(spec: CampaignSpec) -> "BatchedSurrogate":
 
 def _lane(order: Order) -> _Lane:
     seed = order.campaign.optimizer.seed
-    return _Lane(seed, Course(order), twin_in_process(order.campaign, order.instrument, seed))
+    twin = twin_in_process(order.campaign, order.instrument, seed)
+    return _Lane(seed, Course(order), Witness(twin))
 
 
 def _propose(lanes: Sequence[_Lane], surrogate: "BatchedSurrogate | None") -> None:

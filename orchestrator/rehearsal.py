@@ -5,6 +5,7 @@ real campaigns, in ``simulated_campaign``.
 """
 
 import math
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from orchestrator.adapters.twin_in_process import twin_in_process, twin_name
 from orchestrator.domain.errors import OptimizerError, Unusable
 from orchestrator.domain.odds import best_after_each, interval
 from orchestrator.domain.regret import quantile
+from orchestrator.domain.rehearsable import left_out, rehearsable
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.stopping import StopRule
 from orchestrator.simulated_campaign import Order
@@ -25,6 +27,7 @@ from orchestrator.simulated_campaign import Order
 CHANCE = "sobol"
 """What a campaign is compared with: points that fill the space evenly and learn nothing."""
 PARTS = ("waits_s", "moves_s", "readings_s")
+NUMBER = re.compile(r"[-+]?\d[\d.]*(e[-+]?\d+)?")
 Tell = Callable[[str], None]
 """Is told of each campaign that is over, in a few words."""
 
@@ -45,7 +48,7 @@ class Rehearsed:
 
     seed: int
     trials: Sequence[Mapping[str, Any]]
-    """What ``simulated_campaign.simulate`` gave for each trial."""
+    """What ``witnessed_campaign.witnessed`` gave for each trial."""
     rule: StopRule
     """What ended it."""
 
@@ -94,8 +97,14 @@ def rehearse(
         Plain data, described in docs/how-to/rehearse-a-campaign.md.
 
     Raises:
-        Unusable: no twin, its model gives not what the campaign asks for, or no such optimizer.
+        Unusable: no twin, its model gives not what the campaign asks for, no such optimizer, or no
+            sample is left.
     """
+    missing = left_out(campaign, instrument)
+    try:
+        campaign = rehearsable(campaign)
+    except ValueError as error:
+        raise Unusable(str(error)) from None
     twin = twin_in_process(campaign, instrument, 0)
     try:
         method = registered(campaign.optimizer.method).name
@@ -115,6 +124,7 @@ def rehearse(
         "campaign": campaign.name,
         "twin": twin_name(instrument),
         "noise": twin.noise,
+        "left_out": missing,
         "rehearsals": count,
         "approximate": approximate,
         "trials": campaign.budget.trials,
@@ -173,7 +183,7 @@ def _order(
 
 def _carried_out(order: Order) -> Rehearsed | str:
     """The campaign, or in words why there is none."""
-    said = run_module("orchestrator.simulated_campaign", told=order.to_json())
+    said = run_module("orchestrator.witnessed_campaign", told=order.to_json())
     if said.error is not None:
         return said.error
     *trials, end = said.lines
@@ -199,7 +209,34 @@ def _figures(campaign: CampaignSpec, done: Sequence[Rehearsed]) -> dict[str, Any
         "stops": dict(Counter(str(one.rule) for one in done).most_common()),
         "trials_spent": _spread([len(one.trials) for one in done]),
         "unmeasured": sum(trial["state"] != "measured" for one in done for trial in one.trials),
+        "reasons": _reasons(done),
+        "constraints": _kept(campaign, done),
     }
+
+
+def _reasons(done: Sequence[Rehearsed]) -> list[dict[str, Any]]:
+    """Why trials gave nothing valid, the most frequent first.
+
+    Those that differ in their numbers alone are one, in the words of the first.
+    """
+    first: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for why in (trial["why"] for one in done for trial in one.trials if trial.get("why")):
+        alike = NUMBER.sub("#", why)
+        first.setdefault(alike, why)
+        counts[alike] += 1
+    return [{"why": first[alike], "count": count} for alike, count in counts.most_common()]
+
+
+def _kept(campaign: CampaignSpec, done: Sequence[Rehearsed]) -> list[dict[str, Any]]:
+    """How many of the measured trials kept each constraint on outcomes."""
+    measured = [
+        trial["outcomes"] for one in done for trial in one.trials if trial["state"] == "measured"
+    ]
+    return [
+        {"rule": rule.text, "kept": sum(map(rule.holds, measured)), "of": len(measured)}
+        for rule in campaign.outcome_constraints
+    ]
 
 
 def _duration(done: Sequence[Rehearsed]) -> dict[str, Any]:

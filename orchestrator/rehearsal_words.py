@@ -1,8 +1,9 @@
 """What a rehearsal found, in a few lines for people."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from orchestrator.domain.one_line import one_line
 from orchestrator.domain.outage import span
 from orchestrator.domain.stopping import StopRule
 
@@ -19,6 +20,9 @@ WHAT_ENDS = {
 }
 PARTS = {"waits_s": "waiting", "moves_s": "moves", "readings_s": "readings"}
 
+MOST_REASONS = 4
+"""So many reasons for trials without outcomes are shown, the most frequent ones."""
+
 
 def lines(found: Mapping[str, Any]) -> list[str]:
     """What ``rehearsal.rehearse`` gave, without the table of the expected best."""
@@ -31,6 +35,8 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     if found["approximate"]:
         yield "approximate: a simpler model proposes in the place of the campaign's own optimizer"
     yield f"noise: {found['noise']}"
+    for one in found["left_out"]:
+        yield f"not rehearsed: {one}"
     for error in found["failed"]:
         yield f"failed: {error}"
     if not found["trials_spent"]:
@@ -46,8 +52,26 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"trials: {spent['mean']:.1f}, nine in ten {spent['low']:.0f} to {spent['high']:.0f}"
     if found["unmeasured"]:
         yield f"trials that gave nothing valid: {found['unmeasured']}"
+        yield from _reasons(found["reasons"])
+    if found["best"][-1]["feasible"] == 0:
+        yield from _constraints(found["constraints"])
     yield from _duration(found["duration"])
     yield _cost(found["cost"])
+
+
+def _reasons(reasons: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for one in reasons[:MOST_REASONS]:
+        yield f"  {one['count']}: {one_line(one['why'])}"
+    if left := sum(one["count"] for one in reasons[MOST_REASONS:]):
+        yield f"  {left}: for other reasons, named by --json"
+
+
+def _constraints(constraints: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Why nothing is feasible: what of the measured trials there are."""
+    if not constraints or not constraints[0]["of"]:
+        return
+    kept = ", ".join(f"{one['rule']} by {one['kept']}" for one in constraints)
+    yield f"nothing feasible: of {constraints[0]['of']} measured trials kept were {kept}"
 
 
 def _target(target: Mapping[str, str] | None, one: Mapping[str, Any]) -> str:

@@ -1,9 +1,11 @@
 """A trial that is walked and not run: its plan, watched by the guard of a real run."""
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bluesky.preprocessors import SupplementalData
 from bluesky.utils import MsgGenerator
 
 from orchestrator.adapters.budgets import Tally
@@ -40,6 +42,10 @@ def guarded_trial(
     parameters: Mapping[str, ParameterValue],
     devices: StandIns,
     of_startup: PlanFinder | None = None,
+    *,
+    number: int = 1,
+    baseline: Sequence[str] = (),
+    clock: Callable[[], float] = time.monotonic,
 ) -> GuardedTrial:
     """The trial with these parameters, with metadata as a real one has.
 
@@ -49,13 +55,16 @@ def guarded_trial(
         parameters: of the trial.
         devices: what the plan is given.
         of_startup: finds plans of the lab's startup; None when there is none.
+        number: of the trial, from 1.
+        baseline: devices that are read at the beginning and the end of each run.
+        clock: tells the seconds by which an axis is held to its rate.
 
     Raises:
         EnvelopeError: the settings are not allowed.
         PlanFailed: the campaign does not fit the plan, or names no device.
     """
     settings = device_settings(campaign, parameters)
-    about = {"campaign_id": "dry-run", "trial_id": 1, "attempt": 1, "fence": 1}
+    about = {"campaign_id": "dry-run", "trial_id": number, "attempt": 1, "fence": 1}
     about |= {"mode": instrument.mode, "instrument": instrument.name}
     about |= {"parameters": dict(parameters), "versions": {}}
     envelope, tally = envelope_of(instrument), Tally()
@@ -63,7 +72,11 @@ def guarded_trial(
     arguments = plan_arguments(campaign, parameters)
     request = PlanRequest(campaign, settings, arguments, about, "", LONGEST_S)
     plan = trial_plan(request, devices.at, instrument, of_startup)
-    terms = Terms(envelope, settings, about, LONGEST_S, 1.0, at=devices.at, budgets=tally)
+    if baseline:
+        plan = SupplementalData(baseline=[devices.at(path) for path in baseline])(plan)
+    terms = Terms(
+        envelope, settings, about, LONGEST_S, 1.0, at=devices.at, budgets=tally, clock=clock
+    )
     guard = Guard(devices.paths, terms)
     guard.desk = Presumed()
     written = plan_function(campaign.plan.name, of_startup)

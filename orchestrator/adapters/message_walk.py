@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from bluesky.protocols import Locatable, check_supports
 from bluesky.run_engine import RunEngine
 from bluesky.utils import IllegalMessageSequence, Msg, MsgGenerator
 
@@ -45,6 +46,8 @@ class Walked:
     """Lab time of its moves, as far as it is known, as if they were one after another."""
     lab_s: float = 0.0
     """Lab time of all of it, as far as it is known."""
+    is_endless: bool = False
+    """True when it was given up because it did not end."""
     unknown: set[str] = field(default_factory=set)
     """Devices whose moves or acquisitions take a time that nobody has stated."""
     runs: list[Run] = field(default_factory=list)
@@ -89,6 +92,10 @@ class Walk:
             "RE_class": lambda _: RunEngine,
         }
 
+    def clock(self) -> float:
+        """Lab seconds that have passed, as far as they are known."""
+        return self.walked.lab_s
+
     def go(self, trial: GuardedTrial) -> Walked:
         """Walk to the end, or to where the plan fails."""
         written = line_of_plan(trial.plan)
@@ -96,6 +103,7 @@ class Walk:
             with at_most(self.plan_s):
                 self._walk(trial.messages)
         except Endless as error:
+            self.walked.is_endless = True
             self._note(f"the plan never ends: {error}", line_of_error(error) or written)
             _close(trial.messages)
         except BaseException as error:  # noqa: B036 - a plan may raise anything
@@ -210,23 +218,25 @@ class Walk:
         return reading
 
     def _locate(self, message: Msg) -> Any:
-        devices = [message.obj, *message.args]
+        devices = [check_supports(one, Locatable) for one in (message.obj, *message.args)]
         found = [{"setpoint": at, "readback": at} for at in map(self._devices.position, devices)]
         return found if len(found) > 1 or not message.kwargs.get("squeeze", True) else found[0]
 
     def _open_run(self, message: Msg) -> str:
         if message.run in self._open:
             raise IllegalMessageSequence("a run is opened while it is open already")
-        uid = f"dry-run-{len(self.walked.runs) + len(self._open) + 1}"
-        self._open[message.run] = Run({"uid": uid, **message.kwargs})
-        return uid
+        number = len(self.walked.runs) + len(self._open) + 1
+        about = {"uid": f"dry-run-{number}", "time": self.walked.lab_s, "scan_id": number}
+        self._open[message.run] = Run({**about, **message.kwargs})
+        return str(about["uid"])
 
     def _close_run(self, message: Msg) -> str:
         run = self._run(message)
         del self._open[message.run]
         if message.run in self._bundles:
             raise IllegalMessageSequence("a run is closed between 'create' and 'save'")
-        run.stop = {"exit_status": message.kwargs.get("exit_status") or "success"}
+        status = message.kwargs.get("exit_status") or "success"
+        run.stop = {"exit_status": status, "time": self.walked.lab_s}
         self.walked.runs.append(run)
         return str(run.start["uid"])
 

@@ -12,6 +12,23 @@ if TYPE_CHECKING:
 INK, OWN, CHANCE = "#22303c", "#c2571a", "#5b8db8"
 
 
+def refuse_unwritable(path: Path) -> None:
+    """Pass when a picture may be written there, before anything is computed for it.
+
+    Raises:
+        Unusable: no such folder, or the name's ending is of no known format.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    known = FigureCanvasAgg.get_supported_filetypes()
+    if path.suffix.lower().removeprefix(".") not in known:
+        raise Unusable(f"--plot {path}: its name ends in none of {', '.join(sorted(known))}")
+    if not path.parent.is_dir():
+        raise Unusable(f"--plot {path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise Unusable(f"--plot {path}: is a folder")
+
+
 def write_rehearsal_plot(path: Path, found: Mapping[str, Any]) -> None:
     """Draw what ``rehearsal.rehearse`` gave; the name's ending says in which format.
 

@@ -48,7 +48,9 @@ class Terms:
     """Longest time that a tripped condition may hold the plan; None does not hold it."""
     budgets: Budgets | Tally | None = None
     paces: dict[str, float] = field(default_factory=dict[str, float])
-    """When each axis may be set again, by the monotonic clock: kept from plan to plan."""
+    """When each axis may be set again, by the clock: kept from plan to plan."""
+    clock: Callable[[], float] = time.monotonic
+    """Seconds; where a plan is only walked, those that it would take."""
 
 
 class Travel:
@@ -131,14 +133,14 @@ class Travel:
     def _paced(self, path: str) -> MsgGenerator[None]:
         """Wait until the axis may be set again; parts of one device share their time."""
         ready = self._terms.paces.get(path.split(".")[0], -math.inf)
-        if (left := ready - time.monotonic()) > 0:
+        if (left := ready - self._terms.clock()) > 0:
             yield Msg("sleep", None, left)
 
     def _reserve(self, path: str, length: float) -> None:
         """The axis has just been set: from now on its way there takes its time."""
         if (rate := self._paths.spec(path).max_rate) is not None:
             takes_s = length / rate / self._terms.time_scale
-            self._terms.paces[path.split(".")[0]] = time.monotonic() + takes_s
+            self._terms.paces[path.split(".")[0]] = self._terms.clock() + takes_s
 
 
 def _numbers(settings: Mapping[str, ParameterValue]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from orchestrator.adapters.plan_catalog import STARTUP
 from orchestrator.adapters.plan_deadline import plan_estimate
 from orchestrator.adapters.reducer import broken_rule, reduced
 from orchestrator.adapters.sobol_optimizer import space_filling_points
-from orchestrator.adapters.twin_instrument import TwinInstrument
+from orchestrator.adapters.twin_instrument import NotServed, TwinInstrument
 from orchestrator.adapters.twin_walk import TwinWalk
 from orchestrator.domain.envelope import device_settings, plan_arguments
 from orchestrator.domain.errors import EnvelopeError, OptimizerError, PlanFailed, Unusable, near
@@ -25,6 +25,9 @@ from orchestrator.ports import Reduction
 from simulators.table.errors import BadTable
 from simulators.table.instrument import TableTwin
 from simulators.twins import TwinModel, TwinModule, UnknownTwin, twin_model, twin_module
+
+LOOKS = 3
+"""So many points are tried before a plan counts as one that cannot be walked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,20 +128,26 @@ def _on_table(
 def obstacle(campaign: CampaignSpec, instrument: InstrumentSpec, module: TwinModule) -> str:
     """What keeps the campaign's plan from being walked on the twin here; empty for nothing.
 
-    The first trial is walked, on an instrument of its own. That the twin or the envelope refuses
-    it is no obstacle: they may let another point pass.
+    Where it can be walked at one of a few points, a trial that fails elsewhere has failed. That the
+    twin or the envelope refuses a point is no obstacle: they may let another one pass. The points
+    are the same for each seed, so that all rehearsals of a campaign answer alike.
     """
     if campaign.plan.name.startswith(STARTUP):
         return f"plan {campaign.plan.name!r} is one of the lab's startup"
+    optimizer = campaign.optimizer.model_copy(update={"seed": 0})
+    campaign = campaign.model_copy(update={"optimizer": optimizer})
+    found: list[str] = []
     try:
-        (first,) = space_filling_points(campaign, 1)
-        walk = TwinByPlan(campaign, instrument, module, 0).walk(first)
+        for parameters in space_filling_points(campaign, LOOKS):
+            walk = TwinByPlan(campaign, instrument, module, 0).walk(parameters)
+            if walk.is_refused or not walk.walked.problems:
+                return ""
+            found.append(_words(*walk.walked.problems[0]))
+            if walk.walked.is_endless:
+                break
     except (OptimizerError, PlanFailed) as error:
         return str(error)
-    if walk.is_refused or not walk.walked.problems:
-        return ""
-    what, line = walk.walked.problems[0]
-    return f"the plan cannot be walked on it here: {what}" + (f" ({line})" if line else "")
+    return f"the plan cannot be walked on it here: {found[0]}"
 
 
 class TwinByPlan:
@@ -151,13 +160,14 @@ class TwinByPlan:
         self._campaign = campaign
         self._spec = instrument
         self._instrument = TwinInstrument(instrument, module, seed)
+        self._trials = 0
 
     def measure(self, parameters: Mapping[str, ParameterValue]) -> Measurement:
         """See Twin."""
         walk = self.walk(parameters)
         walked = walk.walked
         if walked.problems:
-            raise PlanFailed(walked.problems[0][0])
+            raise PlanFailed(_words(*walked.problems[0]))
         at = {
             name: walk.stood.get(str(self._campaign.parameters[name].device), value)
             for name, value in parameters.items()
@@ -172,15 +182,32 @@ class TwinByPlan:
             PlanFailed: the campaign does not fit the plan, or the twin does not serve a device.
         """
         walk = TwinWalk(self._instrument)
+        devices, self._trials = self._instrument, self._trials + 1
+        served = [name for name in self._spec.baseline if name in devices.all]
         try:
-            trial = guarded_trial(self._campaign, self._spec, parameters, self._instrument)
+            trial = guarded_trial(
+                self._campaign,
+                self._spec,
+                parameters,
+                devices,
+                number=self._trials,
+                baseline=served,
+                clock=walk.clock,
+            )
         except EnvelopeError as error:
             walk.is_refused = True
             walk.walked.problems.append((str(error), None))
             return walk
         walk.go(trial)
-        walk.is_refused |= isinstance(trial.guard.failure, EnvelopeError)
+        if walk.is_interrupted:
+            raise KeyboardInterrupt
+        failure = trial.guard.failure
+        walk.is_refused |= failure is not None and not isinstance(failure, NotServed)
         return walk
+
+
+def _words(what: str, line: str | None) -> str:
+    return f"{what} ({line})" if line and line not in what else what
 
 
 class TwinByModel:

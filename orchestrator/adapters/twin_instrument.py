@@ -27,6 +27,10 @@ AXES = ((":SP", ":RB", "setpoint"), (".VAL", ".RBV", "user_setpoint"))
 ``devices.SetpointReadback`` and ``ophyd.EpicsMotor``."""
 
 
+class NotServed(PlanFailed):
+    """A plan asks for what the twin does not have within this process."""
+
+
 class TwinDevice:
     """What reads process variables of a twin."""
 
@@ -36,6 +40,9 @@ class TwinDevice:
         self.name = name
         self._keys = keys
         self.hints = {"fields": [*hinted]}
+
+    def __repr__(self) -> str:
+        return self.name
 
     def read(self) -> dict[str, Any]:
         """The values now. Their time stamps are 0: there is no clock."""
@@ -103,10 +110,10 @@ class TwinInstrument:
         """The device of this name.
 
         Raises:
-            PlanFailed: the twin does not serve it here.
+            NotServed: the twin does not serve it here.
         """
         if path not in self.all:
-            raise PlanFailed(f"device {path!r} is no axis or detector that the twin serves here")
+            raise NotServed(f"device {path!r} is no axis or detector that the twin serves here")
         return self.all[path]
 
     def position(self, device: TwinDevice) -> float | None:
@@ -137,7 +144,7 @@ class TwinInstrument:
             PlanFailed: it is no axis, or never arrives.
         """
         if not isinstance(device, TwinAxis):
-            raise PlanFailed(f"{device.name} is no axis that the twin serves here")
+            raise PlanFailed(f"{device.name} is no axis")
         return _loop().run_until_complete(self._move(device, value))
 
     def acquire(self, detector: TwinDetector) -> float:

@@ -1,8 +1,11 @@
 """Verbs that try campaigns out on twins' models, without hardware and without waiting."""
 
 import json
+import math
 import os
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 AtLeastOne = Annotated[int, Parameter(validator=Number(gte=1))]
-NotNegative = Annotated[float, Parameter(validator=Number(gte=0))]
+NotNegative = Annotated[float, Parameter(validator=Number(gte=0, lt=math.inf))]
 ROWS = 8
 """About so many rows has the table of the expected best."""
 
@@ -129,6 +132,7 @@ def rehearse(
         plot: File for a picture, such as rehearsal.png.
         common: Options of every verb.
     """
+    from orchestrator.adapters.rehearsal_plot import refuse_unwritable, write_rehearsal_plot
     from orchestrator.campaign_files import read_files
     from orchestrator.domain.errors import Unusable
     from orchestrator.lockstep import in_lockstep
@@ -140,16 +144,17 @@ def rehearse(
     if fast and dask:
         raise Unusable("--fast proposes for all campaigns in this process; leave --dask out")
     files = read_files(campaign)
+    if plot is not None:
+        refuse_unwritable(plot)
     given = (trial_cost, hour_cost)
     prices = None if given == (None, None) else Prices(trial_cost or 0.0, hour_cost or 0.0)
     with progress() as tell:
         others = on_dask(dask) if dask else in_processes(jobs or _cores())
         carry = in_lockstep if fast else others
         told = (files.campaign, files.instrument, count, carry, move_s, tell)
-        found = carry_out(*told, approximate=fast, prices=prices)
+        with redirect_stdout(sys.stderr):  # what a lab's plan prints is no answer
+            found = carry_out(*told, approximate=fast, prices=prices)
     if plot is not None:
-        from orchestrator.adapters.rehearsal_plot import write_rehearsal_plot
-
         write_rehearsal_plot(plot, found)
     if common.json:
         print(json.dumps(found))

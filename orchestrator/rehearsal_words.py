@@ -44,7 +44,7 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
         return
     for one in (found, found["chance"]) if found["beside_chance"] else (found,):
         yield f"target: {_target(found['target'], one)}"
-        yield f"ended by ({one['optimizer']}): {_stops(one)}"
+        yield f"ended ({one['optimizer']}): {_stops(one)}"
     if found["beside_chance"]:
         counts = ", ".join(f"{word} {count}" for word, count in found["beside_chance"].items())
         yield f"best at the end, beside {found['chance']['optimizer']} with the same seed: {counts}"
@@ -87,7 +87,7 @@ def _target(target: Mapping[str, str] | None, one: Mapping[str, Any]) -> str:
 
 
 def _stops(one: Mapping[str, Any]) -> str:
-    return ", ".join(f"{WHAT_ENDS[StopRule(rule)]} {n}" for rule, n in one["stops"].items())
+    return ", ".join(f"{n} by {WHAT_ENDS[StopRule(rule)]}" for rule, n in one["stops"].items())
 
 
 def _share(count: int, of: int) -> str:

@@ -5,30 +5,16 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters.optimizer_process import OptimizerHere
 from orchestrator.adapters.rehearsal_plot import write_rehearsal_plot
-from orchestrator.adapters.twin_in_process import twin_in_process
 from orchestrator.campaign_files import read_files
 from orchestrator.domain.errors import Unusable
-from orchestrator.domain.stopping import StopRule
-from orchestrator.rehearsal import Prices, Rehearsed, rehearse
+from orchestrator.rehearsal import Prices, rehearse
 from orchestrator.rehearsal_words import lines
-from orchestrator.simulated_campaign import Order, simulate
+from orchestrator.simulated_campaign import Order
+from tests.unit.rehearsals import here
 
 SOFT = read_files("soft")
 FLOW = read_files("flow-chemistry")
-
-
-def here(orders: Sequence[Order], tell: Any) -> tuple[list[Rehearsed], list[str]]:
-    """The campaigns, in this process."""
-    done = []
-    for order in orders:
-        seed = order.campaign.optimizer.seed
-        twin = twin_in_process(order.campaign, order.instrument, seed)
-        *trials, end = simulate(order, OptimizerHere("sobol"), twin)
-        done.append(Rehearsed(seed, trials, StopRule(end["rule"])))
-        tell(f"seed {seed}")
-    return done, []
 
 
 def rehearsed(

@@ -1,7 +1,6 @@
 """Why rehearsed trials gave nothing, and why nothing is feasible."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,28 +9,13 @@ import bluesky.plans as bp
 import pytest
 import yaml
 
-from orchestrator.adapters.optimizer_process import OptimizerHere
-from orchestrator.adapters.twin_in_process import twin_in_process
 from orchestrator.campaign_files import read_files
 from orchestrator.cli.main import main
-from orchestrator.domain.stopping import StopRule
-from orchestrator.rehearsal import Rehearsed, rehearse
+from orchestrator.rehearsal import rehearse
 from orchestrator.rehearsal_words import lines
-from orchestrator.simulated_campaign import Order
-from orchestrator.witnessed_campaign import witnessed
+from tests.unit.rehearsals import here
 
 FLOW = read_files("flow-chemistry")
-
-
-def here(orders: Sequence[Order], tell: Any) -> tuple[list[Rehearsed], list[str]]:
-    """The campaigns, in this process."""
-    done = []
-    for order in orders:
-        seed = order.campaign.optimizer.seed
-        twin = twin_in_process(order.campaign, order.instrument, seed)
-        *trials, end = witnessed(order, OptimizerHere("sobol"), twin)
-        done.append(Rehearsed(seed, trials, StopRule(end["rule"])))
-    return done, []
 
 
 def campaign(plan: Any, **fields: Any) -> dict[str, Any]:

@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.adapters.sobol_optimizer import SobolOptimizer, satisfies
-from orchestrator.adapters.twin_in_process import twin_in_process
+from orchestrator.adapters.twin_in_process import Twin, twin_in_process
 from orchestrator.domain.errors import Unusable
 from orchestrator.domain.proposal import Knowledge, Suggestion
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.stopping import StopRule
 from orchestrator.rehearsal import Rehearsed
 from orchestrator.simulated_campaign import Course, Order
-from orchestrator.witnessed_campaign import Witness
 
 if TYPE_CHECKING:
     from orchestrator.adapters.batched_surrogate import BatchedSurrogate
@@ -25,7 +24,7 @@ FEWEST_TOLD = 2
 class _Lane:
     seed: int
     course: Course
-    twin: Witness
+    twin: Twin
     trials: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     rule: StopRule | None = None
 
@@ -51,8 +50,7 @@ def in_lockstep(
         tell(f"trial {len(under_way[0].trials) + 1}, {len(under_way)} campaigns under way")
         _propose(under_way, surrogate)
         for lane in under_way:
-            trial = lane.course.measure(lane.twin, lane.course.start())
-            lane.trials.append({**trial, "why": lane.twin.why})
+            lane.trials.append(lane.course.measure(lane.twin, lane.course.start()))
             if (ending := lane.course.ending()) is not None:
                 lane.rule = StopRule(ending["rule"])
         under_way = [lane for lane in under_way if lane.rule is None]
@@ -69,7 +67,7 @@ def _surrogate(spec: CampaignSpec) -> "BatchedSurrogate":
 def _lane(order: Order) -> _Lane:
     seed = order.campaign.optimizer.seed
     twin = twin_in_process(order.campaign, order.instrument, seed)
-    return _Lane(seed, Course(order), Witness(twin))
+    return _Lane(seed, Course(order), twin)
 
 
 def _propose(lanes: Sequence[_Lane], surrogate: "BatchedSurrogate | None") -> None:

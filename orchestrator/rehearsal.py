@@ -19,7 +19,7 @@ from orchestrator.adapters.twin_in_process import twin_in_process, twin_name
 from orchestrator.domain.errors import OptimizerError, Unusable
 from orchestrator.domain.odds import best_after_each, interval
 from orchestrator.domain.regret import quantile
-from orchestrator.domain.rehearsable import left_out, rehearsable
+from orchestrator.domain.rehearsable import left_out
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.stopping import StopRule
 from orchestrator.simulated_campaign import Order
@@ -48,7 +48,7 @@ class Rehearsed:
 
     seed: int
     trials: Sequence[Mapping[str, Any]]
-    """What ``witnessed_campaign.witnessed`` gave for each trial."""
+    """What ``simulated_campaign.simulate`` gave for each trial."""
     rule: StopRule
     """What ended it."""
 
@@ -100,11 +100,9 @@ def rehearse(
         Unusable: no twin, its model gives not what the campaign asks for, no such optimizer, or no
             sample is left.
     """
-    missing = left_out(campaign, instrument)
-    try:
-        campaign = rehearsable(campaign)
-    except ValueError as error:
-        raise Unusable(str(error)) from None
+    listed = campaign.samples
+    if listed is not None and not any(listed.uses.values()):
+        raise Unusable(f"no sample of {listed.file} has a use left")
     twin = twin_in_process(campaign, instrument, 0)
     try:
         method = registered(campaign.optimizer.method).name
@@ -124,7 +122,7 @@ def rehearse(
         "campaign": campaign.name,
         "twin": twin_name(instrument),
         "noise": twin.noise,
-        "left_out": missing,
+        "left_out": left_out(campaign, instrument),
         "rehearsals": count,
         "approximate": approximate,
         "trials": campaign.budget.trials,
@@ -183,7 +181,7 @@ def _order(
 
 def _carried_out(order: Order) -> Rehearsed | str:
     """The campaign, or in words why there is none."""
-    said = run_module("orchestrator.witnessed_campaign", told=order.to_json())
+    said = run_module("orchestrator.simulated_campaign", told=order.to_json())
     if said.error is not None:
         return said.error
     *trials, end = said.lines

@@ -29,7 +29,7 @@ from orchestrator.adapters.twin_in_process import (
 from orchestrator.domain import events as ev
 from orchestrator.domain import lookahead
 from orchestrator.domain.errors import OptimizerError, PlanFailed, ReductionError
-from orchestrator.domain.proposal import Knowledge, Suggestion, knowledge
+from orchestrator.domain.proposal import Knowledge, Suggestion, knowledge, with_free_sample
 from orchestrator.domain.ranking import Ranking, rank
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.state import CampaignState, fold
@@ -47,7 +47,7 @@ class Order:
     starts_at: float
     """Unix time of its first start, for a deadline."""
     move_s: float | None = None
-    """Lab seconds of all moves of a trial; None takes what the twin needs to settle."""
+    """Lab seconds of all moves of a trial; None takes as long as the twin's take."""
     with_truth: bool = False
     """Whether the model's scalar ``objective`` is told for each trial."""
 
@@ -71,10 +71,11 @@ class Order:
 def simulate(order: Order, optimizer: Optimizer, twin: Twin) -> Iterator[dict[str, Any]]:
     """The campaign's trials, one by one, and how it ends.
 
-    Each trial gives ``trial_id, state, source, parameters, outcomes`` (means), ``best`` (of the
-    first objective, among the feasible trials so far; None while there is none), ``waits_s,
-    moves_s, readings_s`` (lab seconds; None when unknown), ``cpu_s`` (of the suggestion) and
-    ``truth`` (see Order.with_truth). The end gives ``rule``, ``status`` and ``reason``.
+    Each trial gives ``trial_id, state, source, parameters, outcomes`` (means), ``why`` (it gave no
+    valid ones; None when it did), ``best`` (of the first objective, among the feasible trials so
+    far; None while there is none), ``waits_s, moves_s, readings_s`` (lab seconds; None when
+    unknown), ``cpu_s`` (of the suggestion) and ``truth`` (see Order.with_truth). The end gives
+    ``rule``, ``status`` and ``reason``.
     """
     course = Course(order)
     while True:
@@ -108,6 +109,8 @@ class Course:
                 mode="twin",
                 spec=self._spec.to_data(),
                 instrument_spec=order.instrument.to_data(),
+                sample=(self._spec.samples and self._spec.samples.parameter) or "",
+                samples=self._spec.samples.uses if self._spec.samples else {},
             )
         )
 
@@ -128,6 +131,7 @@ class Course:
 
     def take(self, known: Knowledge, suggestion: Suggestion, cpu_s: float) -> None:
         """Put the suggestion into the queue."""
+        suggestion = with_free_sample(known, suggestion)
         self._cpu_s[known.trial_id] = cpu_s
         self._tell(
             ev.Proposed(
@@ -174,6 +178,7 @@ class Course:
             "source": after.source,
             "parameters": dict(after.parameters),
             "outcomes": {name: outcome.mean for name, outcome in after.outcomes.items()},
+            "why": _why(found),
             "best": self._ranking.trace[-1] if self._ranking.trace else None,
             **times,
             "cpu_s": round(self._cpu_s[number], 4),
@@ -214,6 +219,14 @@ def _ending(
         yield ev.Invalidated(trial_id=number, outcomes=found.reduction.outcomes, reason=broken)
     else:
         yield ev.Measured(trial_id=number, outcomes=found.reduction.outcomes)
+
+
+def _why(found: Measurement | PlanFailed | ReductionError) -> str | None:
+    """Why the trial gave no valid outcomes; None when it gave them."""
+    if not isinstance(found, Measurement):
+        return str(found)
+    broken = found.reduction.invalid
+    return None if broken is None else f"not valid: {broken}"
 
 
 def main() -> None:

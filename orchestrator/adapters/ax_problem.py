@@ -63,7 +63,7 @@ class AxProblem:
             elif len(pursued) > 1:
                 key = self._y[name]
                 texts.append(f"{key} >= {_exactly(bound * self.sign_of(key))}")
-        joint = (one for one in self.spec.outcome_constraints if len(_terms(one)) > 1)
+        joint = (one for one in self.spec.outcome_constraints if _place(one) is None)
         return [*texts, *dict.fromkeys(_expression(one, keys) for one in joint)]
 
     def has_feasible(self, usable: Sequence[Observation]) -> bool:
@@ -90,7 +90,7 @@ class AxProblem:
         for rule in self.spec.outcome_constraints:
             if (place := _place(rule)) is None:
                 continue
-            ((_, factor),) = _terms(rule).items()
+            (factor,) = rule.coefficients.values()
             bound = rule.bound / factor
             known = bounds.get(place, bound)
             bounds[place] = max(bound, known) if place[1] else min(bound, known)
@@ -174,16 +174,11 @@ def _median_errors(usable: Sequence[Observation]) -> dict[str, float]:
     }
 
 
-def _terms(rule: Inequality) -> dict[str, float]:
-    """The factors that are not 0, by outcome."""
-    return {name: factor for name, factor in rule.coefficients.items() if factor}
-
-
 def _place(rule: Inequality) -> Place | None:
     """What a rule on one outcome bounds; None for a rule on several."""
-    if len(terms := _terms(rule)) > 1:
+    if len(rule.coefficients) > 1:
         return None
-    ((name, factor),) = terms.items()
+    ((name, factor),) = rule.coefficients.items()
     return name, (rule.comparison == ">=") == (factor > 0)
 
 

@@ -15,16 +15,14 @@ def narrowed(spec: CampaignSpec) -> CampaignSpec:
     ranges = {name: one.range for name, one in spec.parameters.items()}
     left: list[str] = []
     for rule in spec.parameter_constraints:
-        names = [name for name, factor in rule.coefficients.items() if factor]
-        edges = ranges[names[0]] if len(names) == 1 else None
-        if edges is None or spec.parameters[names[0]].type != "float":
-            left.append(rule.text)
-            continue
-        lower, upper = _cut(rule, names[0], edges)
-        if lower < upper:
-            ranges[names[0]] = (lower, upper)
-        else:
-            left.append(rule.text)
+        name, *others = rule.coefficients
+        edges = ranges[name]
+        if not others and edges is not None and spec.parameters[name].type == "float":
+            lower, upper = _cut(rule, name, edges)
+            if lower < upper:
+                ranges[name] = (lower, upper)
+                continue
+        left.append(rule.text)
     parameters = {
         name: one.model_copy(update={"range": ranges[name]})
         for name, one in spec.parameters.items()
@@ -39,6 +37,6 @@ def _cut(rule: Inequality, name: str, edges: tuple[float, float]) -> tuple[float
     factor = rule.coefficients[name]
     is_lower = (rule.comparison == ">=") == (factor > 0)
     edge = rule.bound / factor
-    while not rule.holds({**dict.fromkeys(rule.coefficients, 0.0), name: edge}):
+    while not rule.holds({name: edge}):
         edge = math.nextafter(edge, math.inf if is_lower else -math.inf)
     return (max(lower, edge), upper) if is_lower else (lower, min(upper, edge))

@@ -10,22 +10,6 @@ if TYPE_CHECKING:
     from orchestrator.domain.instrument_spec import InstrumentSpec
 
 
-def rehearsable(campaign: CampaignSpec) -> CampaignSpec:
-    """The campaign without its list of samples, and with no more trials than the list has uses.
-
-    Raises:
-        ValueError: no use is left.
-    """
-    if campaign.samples is None:
-        return campaign
-    uses = sum(campaign.samples.uses.values())
-    if uses < 1:
-        raise ValueError(f"no sample of {campaign.samples.file} has a use left")
-    trials = min(campaign.budget.trials, uses)
-    budget = campaign.budget.model_copy(update={"trials": trials})
-    return campaign.model_copy(update={"samples": None, "budget": budget})
-
-
 def left_out(campaign: CampaignSpec, instrument: InstrumentSpec) -> list[str]:
     """In words, one for each thing that a run has and a rehearsal has not; empty when all is there.
 
@@ -37,9 +21,6 @@ def left_out(campaign: CampaignSpec, instrument: InstrumentSpec) -> list[str]:
 def _left_out(campaign: CampaignSpec, instrument: InstrumentSpec) -> Iterator[str]:
     if campaign.sentinel is not None:
         yield f"sentinels: in a run they take trials of the budget, every {campaign.sentinel.every}"
-    if campaign.samples is not None:
-        uses = sum(campaign.samples.uses.values())
-        yield f"which samples are used up: a trial takes any; a campaign ends after {uses} uses"
     if instrument.budgets:
         yield f"what is spent of {', '.join(instrument.budgets)}: a run waits when it is used up"
     if instrument.monitors:

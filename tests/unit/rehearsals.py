@@ -7,8 +7,7 @@ from orchestrator.adapters.optimizer_process import OptimizerHere
 from orchestrator.adapters.twin_in_process import twin_in_process
 from orchestrator.domain.stopping import StopRule
 from orchestrator.rehearsal import Rehearsed
-from orchestrator.simulated_campaign import Order
-from orchestrator.witnessed_campaign import witnessed
+from orchestrator.simulated_campaign import Order, simulate
 
 
 def here(orders: Sequence[Order], tell: Any) -> tuple[list[Rehearsed], list[str]]:
@@ -17,7 +16,7 @@ def here(orders: Sequence[Order], tell: Any) -> tuple[list[Rehearsed], list[str]
     for order in orders:
         seed = order.campaign.optimizer.seed
         twin = twin_in_process(order.campaign, order.instrument, seed)
-        *trials, end = witnessed(order, OptimizerHere("sobol"), twin)
+        *trials, end = simulate(order, OptimizerHere("sobol"), twin)
         done.append(Rehearsed(seed, trials, StopRule(end["rule"])))
         tell(f"seed {seed}")
     return done, []

@@ -123,9 +123,9 @@ def test_a_list_of_samples_ends_a_rehearsal_after_its_uses():
     }
     found = rehearsed(on_a_sample, samples=samples, parameters=parameters)
     assert found["failed"] == []
-    assert found["trials_spent"]["mean"] == found["trials"] == 3
-    said = "\n".join(lines(found))
-    assert "not rehearsed: which samples are used up: a trial takes any; a campaign ends" in said
+    assert found["trials_spent"]["mean"] == 3
+    assert found["left_out"] == []
+    assert found["stops"] == {"samples": found["rehearsals"]}
 
 
 def test_what_a_run_has_and_a_rehearsal_has_not_is_said():

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from orchestrator.adapters import child
-from orchestrator.adapters.embedded_server import prepare_folder, socket_folder
-from orchestrator.adapters.redis_ledger import RedisLedger
+from orchestrator.adapters.ledgers.embedded_server import prepare_folder, socket_folder
+from orchestrator.adapters.ledgers.redis_ledger import RedisLedger
+from orchestrator.adapters.processes import child
 from orchestrator.domain.envelope import envelope_of
 from orchestrator.domain.errors import (
     DeviceUnavailable,
@@ -46,7 +46,7 @@ from orchestrator.storage import hold
 from orchestrator.supervisor import TWIN_START_S
 
 if TYPE_CHECKING:
-    from orchestrator.adapters.bluesky_executor import BlueskyExecutor
+    from orchestrator.adapters.execution.bluesky_executor import BlueskyExecutor
     from orchestrator.adapters.queueserver.executor import QueueserverExecutor
 
 log = logging.getLogger(__name__)
@@ -105,8 +105,8 @@ def campaign_lab(
     settings: Settings, ledger: RedisLedger, instrument: InstrumentSpec, method: str
 ) -> Lab:
     """The bundle of the campaign process: ledger, optimizer, and what was measured already."""
-    from orchestrator.adapters.optimizer_process import OptimizerProcess
-    from orchestrator.adapters.outbox import FileOutbox
+    from orchestrator.adapters.disk.outbox import FileOutbox
+    from orchestrator.adapters.optimizers.optimizer_process import OptimizerProcess
 
     absent: dict[str, Any] = {port: _NotHere(port) for port in ("executor", "gate", "reducer")}
     return Lab(
@@ -143,7 +143,7 @@ def run_campaign(settings: Settings, campaign_id: str) -> None:
 
 def gate_for(settings: Settings, instrument: InstrumentSpec) -> Gate:
     """What keeps a second driver off; a twin's server is told of every claim, for its notes."""
-    from orchestrator.adapters.gate_fence_pv import FencePv, FencePvGate, ToldGate
+    from orchestrator.adapters.gates.gate_fence_pv import FencePv, FencePvGate, ToldGate
 
     if instrument.gate == "fence_pv":
         return FencePvGate(FencePv())
@@ -157,8 +157,8 @@ def _gate_of_host(settings: Settings, instrument: InstrumentSpec) -> Gate:
     So two files that share a single device exclude each other, whatever they call the instrument,
     and so do two that share a queueserver.
     """
-    from orchestrator.adapters.gate_flock import FlockGate, FlockGates
-    from orchestrator.adapters.gate_none import NoGate
+    from orchestrator.adapters.gates.gate_flock import FlockGate, FlockGates
+    from orchestrator.adapters.gates.gate_none import NoGate
 
     if instrument.gate == "none":
         return NoGate()
@@ -182,8 +182,8 @@ def worker_lab(
     files_lack: Callable[[], str | None] = lambda: None,
 ) -> Lab:
     """The bundle of a worker: everything but the optimizer."""
-    from orchestrator.adapters.outbox import FileOutbox
-    from orchestrator.adapters.reducer_process import ReducerProcess
+    from orchestrator.adapters.disk.outbox import FileOutbox
+    from orchestrator.adapters.reduction.reducer_process import ReducerProcess
 
     def wait(campaign_id: str, why: str) -> None:
         announce(ROOM_WAIT_S)  # waiting is not hanging
@@ -270,8 +270,8 @@ def executor_for(
 
     A queueserver's tells ``announce`` how many seconds more a plan may take that is paused.
     """
-    from orchestrator.adapters.bluesky_executor import BlueskyExecutor
-    from orchestrator.adapters.document_stream import DocumentPublisher
+    from orchestrator.adapters.documents.document_stream import DocumentPublisher
+    from orchestrator.adapters.execution.bluesky_executor import BlueskyExecutor
     from orchestrator.adapters.queueserver.executor import QueueserverExecutor
 
     prepare_folder(settings.data_dir)
@@ -366,8 +366,8 @@ def notice_channels(settings: Settings) -> list[NoticeChannel]:
     Raises:
         Unusable: one is named and cannot work; no secret is in the message.
     """
-    from orchestrator.adapters.notify_email import EmailChannel, MailServer, addresses
-    from orchestrator.adapters.notify_webhook import WebhookChannel
+    from orchestrator.adapters.notices.notify_email import EmailChannel, MailServer, addresses
+    from orchestrator.adapters.notices.notify_webhook import WebhookChannel
 
     channels: list[NoticeChannel] = []
     if settings.notify_email:

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import psutil
 
-from orchestrator.adapters import child
-from orchestrator.adapters.redis_ledger import RedisLedger
+from orchestrator.adapters.ledgers.redis_ledger import RedisLedger
+from orchestrator.adapters.processes import child
 from orchestrator.domain.errors import LedgerError
 
 log = logging.getLogger(__name__)

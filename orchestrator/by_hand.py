@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.adapters import child
-from orchestrator.adapters.embedded_server import find_server, prepare_folder
-from orchestrator.adapters.redis_ledger import RedisLedger
-from orchestrator.adapters.spec_files import read_instrument, twin_folders
+from orchestrator.adapters.ledgers.embedded_server import find_server, prepare_folder
+from orchestrator.adapters.ledgers.redis_ledger import RedisLedger
+from orchestrator.adapters.processes import child
+from orchestrator.adapters.user_files.spec_files import read_instrument, twin_folders
 from orchestrator.app import (
     confine_to_loopback,
     confined_twin,

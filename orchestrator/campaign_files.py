@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.adapters import plan_catalog
-from orchestrator.adapters.spec_files import (
+from orchestrator.adapters.lab_code import plan_catalog
+from orchestrator.adapters.user_files.spec_files import (
     Lines,
     find_campaign,
     find_instrument,

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from orchestrator.adapters import results
-from orchestrator.adapters.redis_ledger import RedisLedger
+from orchestrator.adapters.ledgers.redis_ledger import RedisLedger
+from orchestrator.adapters.outputs import results
 from orchestrator.domain import events as ev
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState, fold
@@ -43,7 +43,7 @@ def write_report(
     folder: Path, state: CampaignState, spec: CampaignSpec, outcome: dict[str, Any]
 ) -> Path:
     """Draw the plot and write the HTML page; gives the page."""
-    from orchestrator.adapters.report import write_page, write_plot
+    from orchestrator.adapters.outputs.report import write_page, write_plot
 
     plot, page = folder / "convergence.png", folder / "report.html"
     write_plot(plot, state, spec)

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from orchestrator.adapters.finished_runs import FinishedRuns
-from orchestrator.adapters.run_processes import at_once, run_module
+from orchestrator.adapters.disk.finished_runs import FinishedRuns
+from orchestrator.adapters.processes.run_processes import at_once, run_module
 from orchestrator.domain.errors import Unusable
 from orchestrator.domain.regret import (
     beaten,

@@ -282,7 +282,7 @@ class PlainAlarm:
 
 def follow_documents(address: str, display: Display) -> None:
     """Show the newest reading from the live documents; losing them loses nothing."""
-    from orchestrator.adapters.document_stream import subscribe
+    from orchestrator.adapters.documents.document_stream import subscribe
 
     def listen() -> None:
         for published in subscribe(address):

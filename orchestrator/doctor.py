@@ -7,8 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from orchestrator.adapters.embedded_server import check_persistence, ensure_server, prepare_folder
-from orchestrator.adapters.spec_files import twin_folders
+from orchestrator.adapters.ledgers.embedded_server import (
+    check_persistence,
+    ensure_server,
+    prepare_folder,
+)
+from orchestrator.adapters.user_files.spec_files import twin_folders
 from orchestrator.domain.errors import LabError
 from orchestrator.settings import Settings
 
@@ -59,7 +63,7 @@ def _server(settings: Settings) -> str:
     live = ensure_server(settings.data_dir)
     if live.process is None:
         return f"embedded server is running, pid {live.pid}"
-    from orchestrator.adapters.child import end
+    from orchestrator.adapters.processes.child import end
 
     end(live.process, 10.0)
     return "embedded server starts and stops"

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from orchestrator.adapters.answering_child import AnsweringChild, ChildDied
-from orchestrator.adapters.sealed import ENVIRONMENT
-from orchestrator.adapters.sobol_optimizer import satisfies, space_filling_points
+from orchestrator.adapters.dry_run.sealed import ENVIRONMENT
+from orchestrator.adapters.optimizers.sobol_optimizer import satisfies, space_filling_points
+from orchestrator.adapters.processes.answering_child import AnsweringChild, ChildDied
 from orchestrator.domain.errors import LedgerError
 from orchestrator.domain.foresight import MOST_CORNERS, Measured, corners, doubts
 from orchestrator.domain.misspelt import misspelt_devices
@@ -94,7 +94,9 @@ def dry_run(
     report: dict[str, Any] = {"trial_s": None, "campaign_s": None}
     has_devices = True
     realigns: dict[str, Any] = {}
-    child = AnsweringChild("orchestrator.adapters.dry_run_process", *files, environment=ENVIRONMENT)
+    child = AnsweringChild(
+        "orchestrator.adapters.dry_run.dry_run_process", *files, environment=ENVIRONMENT
+    )
     try:
         child.load(LOAD_S)
         begun = child.ask(None, LOAD_S)

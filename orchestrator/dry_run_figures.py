@@ -14,7 +14,7 @@ SLOW_REDUCER_S = 1.0
 
 Parameters = Mapping[str, ParameterValue]
 Answer = Mapping[str, Any]
-"""What one point would do: see ``adapters.trial_looker``."""
+"""What one point would do: see ``adapters.dry_run.trial_looker``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from orchestrator.adapters import child
+from orchestrator.adapters.processes import child
 
 log = logging.getLogger(__name__)
 

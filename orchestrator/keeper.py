@@ -2,7 +2,7 @@
 
 import threading
 
-from orchestrator.adapters.redis_ledger import RedisLedger
+from orchestrator.adapters.ledgers.redis_ledger import RedisLedger
 from orchestrator.app import notice_channels
 from orchestrator.domain.errors import LabError
 from orchestrator.domain.notices import followed_key

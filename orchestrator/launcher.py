@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import service
-from orchestrator.adapters import child, plan_catalog
-from orchestrator.adapters.embedded_server import prepare_folder, without_secret
-from orchestrator.adapters.redis_ledger import RedisLedger
-from orchestrator.adapters.room import is_full
+from orchestrator.adapters.disk.room import is_full
+from orchestrator.adapters.lab_code import plan_catalog
+from orchestrator.adapters.ledgers.embedded_server import prepare_folder, without_secret
+from orchestrator.adapters.ledgers.redis_ledger import RedisLedger
+from orchestrator.adapters.processes import child
 from orchestrator.app import notice_channels, versions
 from orchestrator.campaign_files import Files, check_mode
 from orchestrator.campaign_results import keep_results

@@ -3,9 +3,13 @@
 import contextlib
 from collections.abc import Iterator
 
-from orchestrator.adapters import child
-from orchestrator.adapters.embedded_server import check_persistence, ensure_server, socket_folder
-from orchestrator.adapters.redis_ledger import RedisLedger
+from orchestrator.adapters.ledgers.embedded_server import (
+    check_persistence,
+    ensure_server,
+    socket_folder,
+)
+from orchestrator.adapters.ledgers.redis_ledger import RedisLedger
+from orchestrator.adapters.processes import child
 from orchestrator.domain.errors import LedgerFull, Unusable
 from orchestrator.settings import Settings
 

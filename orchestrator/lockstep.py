@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.adapters.sobol_optimizer import SobolOptimizer, satisfies
-from orchestrator.adapters.twin_in_process import Twin, twin_in_process
+from orchestrator.adapters.optimizers.sobol_optimizer import SobolOptimizer, satisfies
+from orchestrator.adapters.walks.twin_in_process import Twin, twin_in_process
 from orchestrator.domain.errors import Unusable
 from orchestrator.domain.proposal import Knowledge, Suggestion
 from orchestrator.domain.spec import CampaignSpec
@@ -14,7 +14,7 @@ from orchestrator.rehearsal import Rehearsed
 from orchestrator.simulated_campaign import Course, Order
 
 if TYPE_CHECKING:
-    from orchestrator.adapters.batched_surrogate import BatchedSurrogate
+    from orchestrator.adapters.optimizers.batched_surrogate import BatchedSurrogate
 
 FEWEST_TOLD = 2
 """As in AxOptimizer: a single result has no spread."""
@@ -58,7 +58,10 @@ def in_lockstep(
 
 
 def _surrogate(spec: CampaignSpec) -> "BatchedSurrogate":
-    from orchestrator.adapters.batched_surrogate import BatchedSurrogate, refuse_unsuitable
+    from orchestrator.adapters.optimizers.batched_surrogate import (
+        BatchedSurrogate,
+        refuse_unsuitable,
+    )
 
     refuse_unsuitable(spec)
     return BatchedSurrogate(spec, spec.optimizer.seed)

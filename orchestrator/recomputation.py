@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from orchestrator.adapters.optimizer_process import OptimizerProcess
-from orchestrator.adapters.plan_catalog import reducer_identity
-from orchestrator.adapters.sobol_optimizer import SobolOptimizer
+from orchestrator.adapters.lab_code.plan_catalog import reducer_identity
+from orchestrator.adapters.optimizers.optimizer_process import OptimizerProcess
+from orchestrator.adapters.optimizers.sobol_optimizer import SobolOptimizer
 from orchestrator.app import versions
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import OptimizerError, ReductionError, Unusable

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import TypeGuard
 
-from orchestrator.adapters.child import is_proven_dead
+from orchestrator.adapters.processes.child import is_proven_dead
 from orchestrator.campaign import Beside
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import DeviceUnavailable, ExecutionError, Unusable

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.adapters.plan_catalog import plan_problems, reducer_identity
-from orchestrator.adapters.reducer_process import ReducerProcess
+from orchestrator.adapters.lab_code.plan_catalog import plan_problems, reducer_identity
+from orchestrator.adapters.reduction.reducer_process import ReducerProcess
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import OptimizerError, ReductionError, Unusable
 from orchestrator.domain.proposal import with_free_sample

@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from orchestrator.adapters import child
-from orchestrator.adapters.bluesky_executor import BlueskyExecutor
-from orchestrator.adapters.document_stream import DocumentPublisher
-from orchestrator.adapters.hand_executor import HandExecutor
-from orchestrator.adapters.reducer_process import ReducerProcess
+from orchestrator.adapters.documents.document_stream import DocumentPublisher
+from orchestrator.adapters.execution.bluesky_executor import BlueskyExecutor
+from orchestrator.adapters.execution.hand_executor import HandExecutor
+from orchestrator.adapters.processes import child
+from orchestrator.adapters.reduction.reducer_process import ReducerProcess
 from orchestrator.app import SystemClock, document_address, gate_for, heartbeat, worker_lab
 from orchestrator.domain.envelope import envelope_of
 from orchestrator.domain.errors import ExecutionError, LeaseLost, LedgerError, Unusable
@@ -29,8 +29,8 @@ from orchestrator.ports import Executor, Lab
 from orchestrator.worker import Errand, Worker
 
 if TYPE_CHECKING:
-    from orchestrator.adapters.hosted_engine import HostedEngine
-    from orchestrator.adapters.redis_ledger import RedisLedger
+    from orchestrator.adapters.engines.hosted_engine import HostedEngine
+    from orchestrator.adapters.ledgers.redis_ledger import RedisLedger
     from orchestrator.domain.spec import InstrumentSpec
     from orchestrator.settings import Settings
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from orchestrator.adapters.child import is_proven_dead
+from orchestrator.adapters.processes.child import is_proven_dead
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import Unusable, near
 from orchestrator.domain.events import iso

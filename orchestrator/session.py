@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from orchestrator import campaign_files, launcher, service
-from orchestrator.adapters.embedded_server import prepare_folder
-from orchestrator.adapters.reducer import checked
+from orchestrator.adapters.ledgers.embedded_server import prepare_folder
+from orchestrator.adapters.reduction.reducer import checked
 from orchestrator.domain.errors import (
     LabError,
     LedgerUnavailable,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from bluesky.run_engine import RunEngine
 
-    from orchestrator.adapters.hosted_engine import HostedEngine
+    from orchestrator.adapters.engines.hosted_engine import HostedEngine
 
 
 class ToMeasure(NamedTuple):
@@ -342,7 +342,7 @@ def _hosted(
     """The session's RunEngine; None when it has none."""
     from bluesky.run_engine import RunEngine
 
-    from orchestrator.adapters.hosted_engine import HostedEngine
+    from orchestrator.adapters.engines.hosted_engine import HostedEngine
 
     engine = namespace.get("RE") if run_engine is None else run_engine
     if engine is None:

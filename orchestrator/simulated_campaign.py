@@ -16,10 +16,10 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestrator.adapters.child import die_with_parent, parent_from_environment
-from orchestrator.adapters.optimizer_process import OptimizerHere
-from orchestrator.adapters.sobol_optimizer import SobolOptimizer
-from orchestrator.adapters.twin_in_process import (
+from orchestrator.adapters.optimizers.optimizer_process import OptimizerHere
+from orchestrator.adapters.optimizers.sobol_optimizer import SobolOptimizer
+from orchestrator.adapters.processes.child import die_with_parent, parent_from_environment
+from orchestrator.adapters.walks.twin_in_process import (
     Measurement,
     Twin,
     model_of,

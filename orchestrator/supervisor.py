@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.adapters import child
-from orchestrator.adapters.embedded_server import ensure_server, socket_folder
-from orchestrator.adapters.link_file import clear_lost, write_lost
-from orchestrator.adapters.room import is_full
+from orchestrator.adapters.disk.room import is_full
+from orchestrator.adapters.ledgers.embedded_server import ensure_server, socket_folder
+from orchestrator.adapters.processes import child
+from orchestrator.adapters.processes.link_file import clear_lost, write_lost
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import ExitCode, LabError, LedgerFull, LedgerUnavailable, Unusable
 from orchestrator.domain.outage import Cause, Outage, note, span

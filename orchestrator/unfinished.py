@@ -4,11 +4,11 @@ import contextlib
 from functools import partial
 
 from orchestrator import service
-from orchestrator.adapters.outbox import FileOutbox
-from orchestrator.adapters.recorder import evidence_in
-from orchestrator.adapters.reducer import delivered
-from orchestrator.adapters.reducer_process import ReducerProcess
-from orchestrator.adapters.run_documents import read_runs
+from orchestrator.adapters.disk.outbox import FileOutbox
+from orchestrator.adapters.documents.recorder import evidence_in
+from orchestrator.adapters.documents.run_documents import read_runs
+from orchestrator.adapters.reduction.reducer import delivered
+from orchestrator.adapters.reduction.reducer_process import ReducerProcess
 from orchestrator.campaign import documents_of, reduce_trial
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import ReductionError, Unusable

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from orchestrator.adapters.reducer_process import ReducerProcess
-from orchestrator.adapters.results import as_csv
-from orchestrator.adapters.run_documents import read_documents
+from orchestrator.adapters.documents.run_documents import read_documents
+from orchestrator.adapters.outputs.results import as_csv
+from orchestrator.adapters.reduction.reducer_process import ReducerProcess
 from orchestrator.campaign import documents_of
 from orchestrator.domain import events as ev
 from orchestrator.domain.chain import Head, StoredCampaign

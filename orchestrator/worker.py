@@ -10,7 +10,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.adapters.child import is_proven_dead
+from orchestrator.adapters.processes.child import is_proven_dead
 from orchestrator.campaign import execute
 from orchestrator.domain import events as ev
 from orchestrator.domain.envelope import envelope_of

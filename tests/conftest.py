@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters import child
-from orchestrator.adapters.embedded_server import LiveServer, ensure_server
+from orchestrator.adapters.ledgers.embedded_server import LiveServer, ensure_server
+from orchestrator.adapters.processes import child
 
 _labs = itertools.count()
 

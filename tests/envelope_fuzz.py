@@ -20,8 +20,8 @@ from bluesky.utils import Msg
 from ophyd import Component, Device, PseudoPositioner, PseudoSingle, Signal, SoftPositioner
 from ophyd.status import Status
 
-from orchestrator.adapters.bluesky_executor import BlueskyExecutor
-from orchestrator.adapters.desk import Desk
+from orchestrator.adapters.execution.bluesky_executor import BlueskyExecutor
+from orchestrator.adapters.guard.desk import Desk
 from orchestrator.domain.envelope import Envelope, Limit, admit, device_settings, envelope_of
 from orchestrator.domain.errors import EnvelopeError, LabError
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec

@@ -1,1 +1,1 @@
-"""One file for each technology behind a port."""
+"""What the flow needs from the world: a folder for each need, a file for each technology."""

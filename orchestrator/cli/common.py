@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cyclopts import App, Parameter
 
 if TYPE_CHECKING:
-    from orchestrator.adapters.redis_ledger import RedisLedger
+    from orchestrator.adapters.ledgers.redis_ledger import RedisLedger
     from orchestrator.settings import Settings
 
 
@@ -84,7 +84,7 @@ def person() -> str:
 
 def live_processes(ledger: "RedisLedger") -> list[dict[str, Any]]:
     """The live processes of the lab."""
-    from orchestrator.adapters.child import is_same_process
+    from orchestrator.adapters.processes.child import is_same_process
 
     return [
         {"role": about["role"], "pid": pid, "instrument": about["instrument"]}

@@ -65,7 +65,7 @@ def samples(campaign: str | None = None, /, *, common: Common | None = None) -> 
         common: Options of every verb.
     """
     from orchestrator import service
-    from orchestrator.adapters.sample_file import written
+    from orchestrator.adapters.user_files.sample_file import written
 
     common = common or Common()
     with ledger_of(common) as (_, ledger):
@@ -121,7 +121,7 @@ def results(
         common: Options of every verb.
     """
     from orchestrator import service
-    from orchestrator.adapters import results as tables
+    from orchestrator.adapters.outputs import results as tables
     from orchestrator.domain.errors import Unusable
     from orchestrator.domain.spec import CampaignSpec
     from orchestrator.domain.summary import columns, rows

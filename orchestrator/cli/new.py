@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from orchestrator.adapters.scaffold import Kind
+from orchestrator.adapters.user_files.scaffold import Kind
 from orchestrator.cli.common import Common, app
 from orchestrator.domain.errors import ExitCode
 
@@ -29,7 +29,7 @@ def new(
         folder: Folder to write into.
         common: Options of every verb.
     """
-    from orchestrator.adapters.scaffold import write
+    from orchestrator.adapters.user_files.scaffold import write
 
     written = [str(path) for path in write(kind, name, folder)]
     (test,) = (path for path in written if Path(path).name.startswith("test_"))

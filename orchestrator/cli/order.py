@@ -168,7 +168,7 @@ def refill(
         common: Options of every verb.
     """
     from orchestrator import service
-    from orchestrator.adapters.budgets import Budgets
+    from orchestrator.adapters.guard.budgets import Budgets
     from orchestrator.domain.spec import InstrumentSpec
 
     common = common or Common()

@@ -132,7 +132,7 @@ def rehearse(
         plot: File for a picture, such as rehearsal.png.
         common: Options of every verb.
     """
-    from orchestrator.adapters.rehearsal_plot import refuse_unwritable, write_rehearsal_plot
+    from orchestrator.adapters.outputs.rehearsal_plot import refuse_unwritable, write_rehearsal_plot
     from orchestrator.campaign_files import read_files
     from orchestrator.domain.errors import Unusable
     from orchestrator.lockstep import in_lockstep

@@ -187,7 +187,7 @@ def check(
         common: Options of every verb.
     """
     from orchestrator import campaign_files
-    from orchestrator.adapters.plan_fit_process import sealed_plan_problems
+    from orchestrator.adapters.dry_run.plan_fit_process import sealed_plan_problems
     from orchestrator.domain.errors import SpecError
 
     common = common or Common()

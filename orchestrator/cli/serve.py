@@ -178,7 +178,7 @@ def twins(*, pictures: Path | None = None, common: Common | None = None) -> int:
         pictures: Folder into which a picture of each twin's response is drawn.
         common: Options of every verb.
     """
-    from orchestrator.adapters.spec_files import twin_folders
+    from orchestrator.adapters.user_files.spec_files import twin_folders
 
     common = common or Common()
     folders = twin_folders()

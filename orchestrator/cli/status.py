@@ -115,8 +115,8 @@ def _asked(state: Any) -> dict[str, Any] | None:
 
 def _say_lost(common: Common, error: LabError) -> int:
     """The status when the ledger cannot be asked: one sentence, and since when if it is known."""
-    from orchestrator.adapters.embedded_server import socket_folder
-    from orchestrator.adapters.link_file import lost_since
+    from orchestrator.adapters.ledgers.embedded_server import socket_folder
+    from orchestrator.adapters.processes.link_file import lost_since
     from orchestrator.domain.errors import LedgerFull
     from orchestrator.domain.outage import NOT_STARTING, span
 

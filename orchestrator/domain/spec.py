@@ -1,7 +1,8 @@
 """The two files a user writes, as typed models: what to find out, and with which instrument.
 
 A model says what each key means. Reading YAML and finding line numbers is the work of
-``adapters.spec_files``; comparing the two files with each other is that of ``check_together``.
+``adapters.user_files.spec_files``; comparing the two files with each other is that of
+``check_together``.
 """
 
 from orchestrator.domain.campaign_spec import (

@@ -4,9 +4,9 @@ import time
 from statistics import median
 from typing import Any
 
-from orchestrator.adapters.answering_child import AnsweringChild
-from orchestrator.adapters.sealed import ENVIRONMENT
-from orchestrator.adapters.sobol_optimizer import space_filling_points
+from orchestrator.adapters.dry_run.sealed import ENVIRONMENT
+from orchestrator.adapters.optimizers.sobol_optimizer import space_filling_points
+from orchestrator.adapters.processes.answering_child import AnsweringChild
 from orchestrator.campaign_files import read_files
 
 CAMPAIGNS = ("flow-chemistry", "kb-mirrors")
@@ -29,7 +29,9 @@ def _dry_run(name: str) -> dict[str, float]:
     texts = [one.model_dump_json(by_alias=True) for one in (files.campaign, files.instrument)]
     points = space_filling_points(files.campaign, POINTS)
     began = time.monotonic()
-    child = AnsweringChild("orchestrator.adapters.dry_run_process", *texts, environment=ENVIRONMENT)
+    child = AnsweringChild(
+        "orchestrator.adapters.dry_run.dry_run_process", *texts, environment=ENVIRONMENT
+    )
     try:
         child.load(60)
         child.ask(None, 60)

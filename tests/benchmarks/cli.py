@@ -11,8 +11,8 @@ from tests.system.lab import LABWRIGHT, environment
 
 def measure(seeds: int = 7, trials: int = 2) -> dict[str, Any]:
     """Least CPU seconds of ``--help``, and of ``status`` beside a live server."""
-    from orchestrator.adapters import child
-    from orchestrator.adapters.embedded_server import ensure_server
+    from orchestrator.adapters.ledgers.embedded_server import ensure_server
+    from orchestrator.adapters.processes import child
 
     with tempfile.TemporaryDirectory() as folder:
         data_dir = Path(folder)

@@ -52,10 +52,10 @@ def measure(seeds: int = 5, trials: int = PLANS) -> dict[str, Any]:
 
 def _message_us() -> float:
     """Microseconds that the guard adds to one message."""
-    from orchestrator.adapters.device_paths import DevicePaths
-    from orchestrator.adapters.journal import Journal
-    from orchestrator.adapters.preprocessors import Guard
-    from orchestrator.adapters.travel import Terms
+    from orchestrator.adapters.guard.journal import Journal
+    from orchestrator.adapters.guard.preprocessors import Guard
+    from orchestrator.adapters.guard.travel import Terms
+    from orchestrator.adapters.instruments.device_paths import DevicePaths
     from orchestrator.domain.envelope import envelope_of
     from orchestrator.domain.spec import InstrumentSpec
     from simulators.soft.bench import Bench

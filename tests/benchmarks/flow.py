@@ -32,9 +32,9 @@ def measure(seeds: int = 10, trials: int = TRIALS) -> dict[str, Any]:
 
 def campaign(method: str, seed: int, trials: int) -> float:
     """Truth at the best trial over the optimum; 0 when no trial is feasible."""
-    from orchestrator.adapters.ax_optimizer import AxOptimizer
-    from orchestrator.adapters.sobol_optimizer import SobolOptimizer
-    from orchestrator.adapters.twin_in_process import twin_in_process
+    from orchestrator.adapters.optimizers.ax_optimizer import AxOptimizer
+    from orchestrator.adapters.optimizers.sobol_optimizer import SobolOptimizer
+    from orchestrator.adapters.walks.twin_in_process import twin_in_process
     from orchestrator.campaign_files import read_files
     from orchestrator.domain.proposal import Knowledge, Observation, seed_for
     from simulators.flow_chemistry.model import OPTIMUM, evaluate

@@ -73,8 +73,8 @@ def _scans(time_compression: float, seeds: int) -> list[dict[str, float]]:
     from bluesky import RunEngine
     from bluesky.plans import scan
 
-    from orchestrator.adapters.bluesky_executor import BlueskyExecutor
-    from orchestrator.adapters.reducer import DocumentReducer
+    from orchestrator.adapters.execution.bluesky_executor import BlueskyExecutor
+    from orchestrator.adapters.reduction.reducer import DocumentReducer
     from orchestrator.domain.envelope import envelope_of
     from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
     from orchestrator.ports import PlanRequest

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from orchestrator.adapters.finished_runs import FinishedRuns
-from orchestrator.adapters.run_processes import at_once, run_module
+from orchestrator.adapters.disk.finished_runs import FinishedRuns
+from orchestrator.adapters.processes.run_processes import at_once, run_module
 from tests.benchmarks.peers import METHODS
 from tests.benchmarks.problems import PROBLEMS
 

@@ -104,9 +104,9 @@ def _sample(process: psutil.Process) -> Sample:
 
 def _rebuilds() -> dict[int, float]:
     """Least seconds of three to read a campaign, fold it, and know what the optimizer is told."""
-    from orchestrator.adapters import child
-    from orchestrator.adapters.embedded_server import ensure_server
-    from orchestrator.adapters.redis_ledger import RedisLedger
+    from orchestrator.adapters.ledgers.embedded_server import ensure_server
+    from orchestrator.adapters.ledgers.redis_ledger import RedisLedger
+    from orchestrator.adapters.processes import child
 
     with tempfile.TemporaryDirectory() as folder:
         live = ensure_server(Path(folder))
@@ -128,7 +128,7 @@ def _rebuilds() -> dict[int, float]:
 
 
 def _rebuild_s(url: str, campaign_id: str) -> float:
-    from orchestrator.adapters.redis_ledger import RedisLedger
+    from orchestrator.adapters.ledgers.redis_ledger import RedisLedger
     from orchestrator.domain.proposal import knowledge
     from orchestrator.domain.spec import CampaignSpec
     from orchestrator.domain.state import fold
@@ -144,8 +144,8 @@ def _rebuild_s(url: str, campaign_id: str) -> float:
 
 def _write(ledger: Any, campaign_id: str, count: int) -> None:
     """A campaign of so many measured trials, written as its processes write it."""
-    from orchestrator.adapters.sobol_optimizer import SobolOptimizer
-    from orchestrator.adapters.spec_files import (
+    from orchestrator.adapters.optimizers.sobol_optimizer import SobolOptimizer
+    from orchestrator.adapters.user_files.spec_files import (
         find_campaign,
         find_instrument,
         read_campaign,

@@ -25,7 +25,7 @@ PARTS = {
 """The functions whose time, with all that they call, is a part. The rest is Ax's own."""
 IMPORT = """
 import time
-from orchestrator.adapters.ax_optimizer import AxOptimizer
+from orchestrator.adapters.optimizers.ax_optimizer import AxOptimizer
 AxOptimizer().warm_up()
 print(time.process_time())
 """
@@ -33,7 +33,7 @@ print(time.process_time())
 
 def measure(seeds: int = 3, trials: int = 5000) -> dict[str, Any]:
     """Each case ``seeds`` times; cases of more than ``trials`` results are left out."""
-    from orchestrator.adapters.ax_optimizer import AxOptimizer
+    from orchestrator.adapters.optimizers.ax_optimizer import AxOptimizer
 
     import_s = float(subprocess.check_output([sys.executable, "-c", IMPORT]))
     optimizer = AxOptimizer()
@@ -52,7 +52,7 @@ def measure(seeds: int = 3, trials: int = 5000) -> dict[str, Any]:
 
 def known(dimension: int, told: int, seed: int) -> Knowledge:
     """As after so many trials at space-filling points of a function with several valleys."""
-    from orchestrator.adapters.sobol_optimizer import space_filling_points
+    from orchestrator.adapters.optimizers.sobol_optimizer import space_filling_points
 
     spec = _spec(dimension, seed)
     observations = tuple(
@@ -113,9 +113,9 @@ def _medians(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 def _rebuild_s(told: int) -> float:
     """A client told of every result, which a proposal from thousands of them does not need."""
-    from orchestrator.adapters.ax_client import told_client
-    from orchestrator.adapters.ax_models import generation_strategy, model_choice
-    from orchestrator.adapters.ax_problem import AxProblem
+    from orchestrator.adapters.optimizers.ax_client import told_client
+    from orchestrator.adapters.optimizers.ax_models import generation_strategy, model_choice
+    from orchestrator.adapters.optimizers.ax_problem import AxProblem
 
     question = known(6, told, seed=0)
     began = time.process_time()

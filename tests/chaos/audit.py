@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.adapters.reducer import DocumentReducer
-from orchestrator.adapters.run_documents import read_runs
+from orchestrator.adapters.documents.run_documents import read_runs
+from orchestrator.adapters.reduction.reducer import DocumentReducer
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import LabError
 from orchestrator.domain.spec import CampaignSpec

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from orchestrator.adapters.child import is_same_process, is_stopped
+from orchestrator.adapters.processes.child import is_same_process, is_stopped
 from orchestrator.domain.errors import LedgerError
 from orchestrator.supervisor import Part
 from tests.chaos.lab import INSTRUMENTS, LEASE_S

@@ -13,9 +13,9 @@ from typing import Any
 import redis
 
 from orchestrator import service
-from orchestrator.adapters.embedded_server import prepare_folder, socket_folder
-from orchestrator.adapters.redis_ledger import RedisLedger
-from orchestrator.adapters.spec_files import read_campaign, read_instrument
+from orchestrator.adapters.ledgers.embedded_server import prepare_folder, socket_folder
+from orchestrator.adapters.ledgers.redis_ledger import RedisLedger
+from orchestrator.adapters.user_files.spec_files import read_campaign, read_instrument
 from orchestrator.app import versions
 from orchestrator.domain.errors import LedgerError
 from orchestrator.domain.events import from_fields

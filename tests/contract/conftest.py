@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestrator.adapters import memory_ledger, redis_ledger
-from orchestrator.adapters.memory_ledger import MemoryLedger
-from orchestrator.adapters.redis_ledger import RedisLedger
+from orchestrator.adapters.ledgers import memory_ledger, redis_ledger
+from orchestrator.adapters.ledgers.memory_ledger import MemoryLedger
+from orchestrator.adapters.ledgers.redis_ledger import RedisLedger
 from orchestrator.ports import Ledger
 from tests.contract.ledger_machine import MOST_GRANTS
 

@@ -7,9 +7,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from orchestrator.adapters.bluesky_executor import BlueskyExecutor
+from orchestrator.adapters.documents.run_documents import read_documents
+from orchestrator.adapters.execution.bluesky_executor import BlueskyExecutor
 from orchestrator.adapters.queueserver.executor import QueueserverExecutor
-from orchestrator.adapters.run_documents import read_documents
 from orchestrator.domain.envelope import envelope_of
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec, QueueserverSpec
 from orchestrator.ports import Executor, PlanRequest

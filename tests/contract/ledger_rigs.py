@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import redis
 
-from orchestrator.adapters.memory_ledger import MemoryLedger
-from orchestrator.adapters.redis_ledger import RedisLedger
+from orchestrator.adapters.ledgers.memory_ledger import MemoryLedger
+from orchestrator.adapters.ledgers.redis_ledger import RedisLedger
 from orchestrator.domain import events as ev
 from orchestrator.domain.samples import left
 from orchestrator.ports import Clock, InstrumentRecord, InstrumentState, Ledger

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters import child
-from orchestrator.adapters.embedded_server import ensure_server
-from orchestrator.adapters.redis_ledger import RedisLedger
+from orchestrator.adapters.ledgers.embedded_server import ensure_server
+from orchestrator.adapters.ledgers.redis_ledger import RedisLedger
+from orchestrator.adapters.processes import child
 from orchestrator.domain import events as ev
 from orchestrator.domain.chain import breaks
 from orchestrator.domain.errors import LedgerError

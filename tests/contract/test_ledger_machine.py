@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from orchestrator.adapters.embedded_server import LiveServer
+from orchestrator.adapters.ledgers.embedded_server import LiveServer
 from tests.conftest import ToldClock
 from tests.contract.ledger_machine import run_machine
 from tests.contract.ledger_rigs import MemoryRig, RedisRig

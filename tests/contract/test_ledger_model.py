@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters.memory_ledger import MemoryLedger
+from orchestrator.adapters.ledgers.memory_ledger import MemoryLedger
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import IllegalTransition, LeaseLost
 from orchestrator.domain.trial import TrialState

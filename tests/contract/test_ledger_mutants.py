@@ -10,7 +10,7 @@ from importlib.resources import files
 
 import pytest
 
-from orchestrator.adapters.embedded_server import LiveServer
+from orchestrator.adapters.ledgers.embedded_server import LiveServer
 from orchestrator.domain.errors import IllegalTransition
 from tests.contract.ledger_machine import EXAMPLES_PER_SEED, run_machine
 from tests.contract.ledger_rigs import RedisRig
@@ -179,7 +179,7 @@ change to the machine a hunt may take longer; `pytest -rP` prints the line to pu
 def test_the_machine_sees_what_is_missing(
     name: str, server: LiveServer, lab_name: str, few_grants: None
 ) -> None:
-    script = files("orchestrator.adapters").joinpath("ledger.lua").read_text()
+    script = files("orchestrator.adapters.ledgers").joinpath("ledger.lua").read_text()
     for text, instead in MUTANTS[name]:
         assert script.count(text) == 1, f"{script.count(text)} places in ledger.lua read {text!r}"
         script = script.replace(text, instead)

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.adapters.embedded_server import LiveServer
-from orchestrator.adapters.redis_ledger import RedisLedger
+from orchestrator.adapters.ledgers.embedded_server import LiveServer
+from orchestrator.adapters.ledgers.redis_ledger import RedisLedger
 from orchestrator.domain import events as ev
 from orchestrator.domain.envelope import Envelope, Limit
 from orchestrator.domain.errors import LeaseLost, LedgerError, LogWentBack

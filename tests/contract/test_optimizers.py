@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.adapters.ax_optimizer import AxOptimizer
-from orchestrator.adapters.ax_problem import AxProblem
-from orchestrator.adapters.sobol_optimizer import SobolOptimizer
+from orchestrator.adapters.optimizers.ax_optimizer import AxOptimizer
+from orchestrator.adapters.optimizers.ax_problem import AxProblem
+from orchestrator.adapters.optimizers.sobol_optimizer import SobolOptimizer
 from orchestrator.domain.errors import OptimizerError
 from orchestrator.domain.proposal import Knowledge, Observation, Suggestion, seed_for
 from orchestrator.domain.spec import CampaignSpec
@@ -112,7 +112,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 ELSEWHERE = """
 import json, pickle, sys
-from orchestrator.adapters.optimizer_process import OptimizerProcess
+from orchestrator.adapters.optimizers.optimizer_process import OptimizerProcess
 
 answers, cases = {}, pickle.loads(bytes.fromhex(sys.argv[1]))
 for kind in ("ax", "sobol"):
@@ -434,7 +434,7 @@ def test_data_at_once_equal_data_trial_by_trial(monkeypatch: pytest.MonkeyPatch)
 
     known = knowledge(campaign(constraints={"outcomes": ["dirt <= 2"]}), two_hills, pending=1)
     at_once = exact(AxOptimizer().suggest(known))
-    monkeypatch.setattr("orchestrator.adapters.ax_client.tell", one_by_one)
+    monkeypatch.setattr("orchestrator.adapters.optimizers.ax_client.tell", one_by_one)
     assert exact(AxOptimizer().suggest(known)) == at_once
 
 

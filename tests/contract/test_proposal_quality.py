@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orchestrator.adapters import thinning
-from orchestrator.adapters.ax_optimizer import AxOptimizer
-from orchestrator.adapters.sobol_optimizer import space_filling_points
+from orchestrator.adapters.optimizers import thinning
+from orchestrator.adapters.optimizers.ax_optimizer import AxOptimizer
+from orchestrator.adapters.optimizers.sobol_optimizer import space_filling_points
 from orchestrator.domain.proposal import Knowledge, Observation, seed_for
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.trial import Outcome

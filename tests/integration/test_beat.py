@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from orchestrator.adapters.embedded_server import LiveServer
-from orchestrator.adapters.redis_ledger import RedisLedger
+from orchestrator.adapters.ledgers.embedded_server import LiveServer
+from orchestrator.adapters.ledgers.redis_ledger import RedisLedger
 from orchestrator.domain import events as ev
 from orchestrator.domain.envelope import Envelope
 from orchestrator.ports import InstrumentRecord

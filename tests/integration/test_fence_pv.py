@@ -19,7 +19,7 @@ DRIVER = """
 import json, sys
 from ophyd import EpicsSignal
 from devices import SetpointReadback
-from orchestrator.adapters.gate_fence_pv import FencePv, FencePvGate
+from orchestrator.adapters.gates.gate_fence_pv import FencePv, FencePvGate
 from orchestrator.domain.errors import LabError
 
 device = SetpointReadback("FC:TEMP", name="temperature", tolerance=0.2, timeout_s=5)

@@ -267,9 +267,9 @@ def test_a_trial_scans_the_peak(port, plan):
 
 def scenario_trial(plan: str, **args: Any) -> Any:
     """A trial with the instrument and the campaign as the reference pages have them."""
-    from orchestrator.adapters.bluesky_executor import BlueskyExecutor
-    from orchestrator.adapters.reducer import DocumentReducer
-    from orchestrator.adapters.run_documents import read_runs
+    from orchestrator.adapters.documents.run_documents import read_runs
+    from orchestrator.adapters.execution.bluesky_executor import BlueskyExecutor
+    from orchestrator.adapters.reduction.reducer import DocumentReducer
     from orchestrator.domain.envelope import envelope_of
     from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
     from orchestrator.ports import PlanRequest

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters.notify_email import EmailChannel, MailServer, addresses
-from orchestrator.adapters.notify_webhook import WebhookChannel
+from orchestrator.adapters.notices.notify_email import EmailChannel, MailServer, addresses
+from orchestrator.adapters.notices.notify_webhook import WebhookChannel
 from orchestrator.domain.errors import NotDelivered, Unusable
 from orchestrator.domain.notices import Notice, NoticeKind
 from tests.post_office import (

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters import child
-from orchestrator.adapters.notify_email import EmailChannel, MailServer
-from orchestrator.adapters.notify_webhook import WebhookChannel
-from orchestrator.adapters.redis_ledger import RedisLedger
+from orchestrator.adapters.ledgers.redis_ledger import RedisLedger
+from orchestrator.adapters.notices.notify_email import EmailChannel, MailServer
+from orchestrator.adapters.notices.notify_webhook import WebhookChannel
+from orchestrator.adapters.processes import child
 from orchestrator.app import SystemClock
 from orchestrator.domain import events as ev
 from orchestrator.domain.envelope import Envelope

@@ -16,8 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
-from orchestrator.adapters.optimizer_process import OptimizerProcess
-from orchestrator.adapters.sobol_optimizer import SobolOptimizer
+from orchestrator.adapters.optimizers.optimizer_process import OptimizerProcess
+from orchestrator.adapters.optimizers.sobol_optimizer import SobolOptimizer
 from orchestrator.domain.errors import OptimizerError, SuggestionLate
 from orchestrator.domain.proposal import Knowledge, Observation, Suggestion
 from orchestrator.domain.spec import CampaignSpec
@@ -250,7 +250,7 @@ def test_a_child_that_stands_still_delays_nobody(optimizer: OptimizerProcess) ->
 def test_the_child_ends_with_its_parent_even_in_a_fit(notes: Any, seconds: int) -> None:
     code = (
         "import pickle, sys\n"
-        "from orchestrator.adapters.optimizer_process import OptimizerProcess\n"
+        "from orchestrator.adapters.optimizers.optimizer_process import OptimizerProcess\n"
         "optimizer = OptimizerProcess('lab')\n"
         "optimizer.suggest(pickle.load(sys.stdin.buffer))\n"
         "sys.stdin.buffer.read()\n"

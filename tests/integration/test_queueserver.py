@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import zmq
 
+from orchestrator.adapters.documents.recorder import Recorder
 from orchestrator.adapters.queueserver import watch, worker
 from orchestrator.adapters.queueserver.client import QueueserverClient
 from orchestrator.adapters.queueserver.documents import decoded
 from orchestrator.adapters.queueserver.intake import Intake
 from orchestrator.adapters.queueserver.look import look
-from orchestrator.adapters.recorder import Recorder
 from orchestrator.domain.errors import DeviceUnavailable, PlanFailed
 from tests.contract.executor_rigs import Rig, queueserver
 from tests.queueserver.beamline import Beamline

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from orchestrator.adapters.reducer_process import ReducerProcess
+from orchestrator.adapters.reduction.reducer_process import ReducerProcess
 from orchestrator.domain.errors import ReductionError
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.ports import Reduction
@@ -213,7 +213,7 @@ def test_one_that_hangs_is_stopped_at_its_deadline(
 def test_a_child_that_does_not_get_ready_is_given_up(
     reducer: ReducerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.adapters.reducer_process.START_S", 0.001)
+    monkeypatch.setattr("orchestrator.adapters.reduction.reducer_process.START_S", 0.001)
     assert why_not(reducer, "good") == "the reducer's process was not ready within 0.001 s"
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orchestrator.adapters.recorder import Recorder
-from orchestrator.adapters.run_documents import read_runs
+from orchestrator.adapters.documents.recorder import Recorder
+from orchestrator.adapters.documents.run_documents import read_runs
 from orchestrator.domain.errors import PlanFailed
 
 pytestmark = pytest.mark.integration

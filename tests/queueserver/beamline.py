@@ -18,7 +18,7 @@ from typing import Any, Self
 import psutil
 import zmq
 
-from orchestrator.adapters.embedded_server import _binary
+from orchestrator.adapters.ledgers.embedded_server import _binary
 from orchestrator.adapters.queueserver.client import NoAnswer, QueueserverClient
 from orchestrator.domain.spec import QueueserverSpec
 

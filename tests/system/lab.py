@@ -13,9 +13,9 @@ from typing import Any
 
 import psutil
 
-from orchestrator.adapters.child import is_same_process
-from orchestrator.adapters.embedded_server import find_server
-from orchestrator.adapters.redis_ledger import RedisLedger
+from orchestrator.adapters.ledgers.embedded_server import find_server
+from orchestrator.adapters.ledgers.redis_ledger import RedisLedger
+from orchestrator.adapters.processes.child import is_same_process
 from orchestrator.domain.errors import LedgerError
 from orchestrator.domain.state import CampaignState, fold
 from orchestrator.domain.trial import TrialState

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from orchestrator.adapters.child import is_same_process
+from orchestrator.adapters.processes.child import is_same_process
 from tests.system.lab import environment, wait_for
 
 HOME = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from orchestrator.adapters.file_folders import folder_of
+from orchestrator.adapters.execution.file_folders import folder_of
 from orchestrator.domain.spec import FilesSpec
 from orchestrator.ports import PlanRequest
 from simulators.kb_mirrors.image import DARK

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from orchestrator.adapters.embedded_server import _binary
-from orchestrator.adapters.redis_ledger import RedisLedger
+from orchestrator.adapters.ledgers.embedded_server import _binary
+from orchestrator.adapters.ledgers.redis_ledger import RedisLedger
 from orchestrator.domain.errors import LedgerFull
 from tests.system.lab import (
     answer,

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchestrator.adapters.sobol_optimizer import SobolOptimizer
-from orchestrator.adapters.twin_in_process import twin_in_process
+from orchestrator.adapters.optimizers.sobol_optimizer import SobolOptimizer
+from orchestrator.adapters.walks.twin_in_process import twin_in_process
 from orchestrator.campaign_files import read_files
 from orchestrator.simulated_campaign import Order, simulate
 from simulators.kb_mirrors.instrument import EXPOSURE

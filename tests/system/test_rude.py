@@ -105,7 +105,7 @@ def test_a_server_that_does_not_answer(tmp_path: Path) -> None:
 
 
 def test_a_server_that_may_lose_data(tmp_path: Path) -> None:
-    from orchestrator.adapters.embedded_server import _binary
+    from orchestrator.adapters.ledgers.embedded_server import _binary
 
     port = _free_port()
     command = [

@@ -176,8 +176,8 @@ def test_a_killed_campaign_goes_on_with_the_same_proposals(bench, tmp_path: Path
 
 
 def test_each_proposal_equals_a_recomputation_from_its_basis(bench, data_dir: Path) -> None:
-    from orchestrator.adapters.ax_optimizer import AxOptimizer
-    from orchestrator.adapters.sobol_optimizer import SobolOptimizer
+    from orchestrator.adapters.optimizers.ax_optimizer import AxOptimizer
+    from orchestrator.adapters.optimizers.sobol_optimizer import SobolOptimizer
     from orchestrator.domain.events import Proposed, from_fields
     from orchestrator.domain.proposal import knowledge
     from orchestrator.domain.spec import CampaignSpec

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters.embedded_server import _binary, check_persistence
-from orchestrator.adapters.redis_ledger import RedisLedger
+from orchestrator.adapters.ledgers.embedded_server import _binary, check_persistence
+from orchestrator.adapters.ledgers.redis_ledger import RedisLedger
 from orchestrator.domain.errors import LedgerError
 from orchestrator.domain.events import Measured, Started
 from tests.system.init import Init, Unit, read_unit

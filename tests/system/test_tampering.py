@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 import redis
 
-from orchestrator.adapters import child
-from orchestrator.adapters.embedded_server import ensure_server
-from orchestrator.adapters.optimizer_process import OptimizerProcess
-from orchestrator.adapters.redis_ledger import RedisLedger
-from orchestrator.adapters.reducer import DocumentReducer
-from orchestrator.adapters.reducer_process import ReducerProcess
+from orchestrator.adapters.ledgers.embedded_server import ensure_server
+from orchestrator.adapters.ledgers.redis_ledger import RedisLedger
+from orchestrator.adapters.optimizers.optimizer_process import OptimizerProcess
+from orchestrator.adapters.processes import child
+from orchestrator.adapters.reduction.reducer import DocumentReducer
+from orchestrator.adapters.reduction.reducer_process import ReducerProcess
 from orchestrator.domain.chain import CHAIN, Entry, Head, link
 from orchestrator.domain.proposal import Knowledge, Suggestion
 from orchestrator.domain.recomputation import Grade

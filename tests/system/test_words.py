@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters.child import is_same_process
-from orchestrator.adapters.embedded_server import _binary
+from orchestrator.adapters.ledgers.embedded_server import _binary
+from orchestrator.adapters.processes.child import is_same_process
 from tests.chaos.proxy import Proxy
 from tests.system.lab import (
     answer,
@@ -152,7 +152,7 @@ def somebody_elses_server(folder: Path) -> Iterator[Path]:
 
 
 def asked(url: str) -> Any:
-    from orchestrator.adapters.redis_ledger import RedisLedger
+    from orchestrator.adapters.ledgers.redis_ledger import RedisLedger
     from orchestrator.domain.state import CampaignState, fold
 
     ledger = RedisLedger(url, patience_s=0)

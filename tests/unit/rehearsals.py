@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.adapters.optimizer_process import OptimizerHere
-from orchestrator.adapters.twin_in_process import twin_in_process
+from orchestrator.adapters.optimizers.optimizer_process import OptimizerHere
+from orchestrator.adapters.walks.twin_in_process import twin_in_process
 from orchestrator.domain.stopping import StopRule
 from orchestrator.rehearsal import Rehearsed
 from orchestrator.simulated_campaign import Order, simulate

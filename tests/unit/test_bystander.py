@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters.memory_ledger import MemoryLedger
+from orchestrator.adapters.ledgers.memory_ledger import MemoryLedger
 from orchestrator.domain.errors import Unusable
 from orchestrator.supervisor import Part, Supervisor
 from tests.conftest import ToldClock

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters.memory_ledger import MemoryLedger
-from orchestrator.adapters.sobol_optimizer import SobolOptimizer
+from orchestrator.adapters.ledgers.memory_ledger import MemoryLedger
+from orchestrator.adapters.optimizers.sobol_optimizer import SobolOptimizer
 from orchestrator.campaign import _now, decide
 from orchestrator.campaign import execute as execute_beside
 from orchestrator.domain import events as ev

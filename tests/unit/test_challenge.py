@@ -9,10 +9,10 @@ import pytest
 
 from orchestrator import challenge as module
 from orchestrator import reference_campaigns
-from orchestrator.adapters import optimizer_identity
-from orchestrator.adapters.optimizer_identity import optimizer_files, optimizer_versions
-from orchestrator.adapters.run_processes import Said
-from orchestrator.adapters.twin_instrument import TwinInstrument
+from orchestrator.adapters.optimizers import optimizer_identity
+from orchestrator.adapters.optimizers.optimizer_identity import optimizer_files, optimizer_versions
+from orchestrator.adapters.processes.run_processes import Said
+from orchestrator.adapters.walks.twin_instrument import TwinInstrument
 from orchestrator.challenge import challenge
 from orchestrator.cli.main import main
 from orchestrator.domain.errors import Unusable

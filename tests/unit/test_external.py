@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.adapters.reducer import delivered
+from orchestrator.adapters.reduction.reducer import delivered
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import ReductionError, Unusable
 from orchestrator.domain.realignment import REALIGNMENT

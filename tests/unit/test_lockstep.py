@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from orchestrator.adapters.batched_surrogate import BatchedSurrogate, _log_h
-from orchestrator.adapters.sobol_optimizer import space_filling_points
+from orchestrator.adapters.optimizers.batched_surrogate import BatchedSurrogate, _log_h
+from orchestrator.adapters.optimizers.sobol_optimizer import space_filling_points
 from orchestrator.campaign_files import read_files
 from orchestrator.domain.errors import Unusable
 from orchestrator.domain.proposal import Knowledge, Observation

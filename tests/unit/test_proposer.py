@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters.memory_ledger import MemoryLedger
-from orchestrator.adapters.sobol_optimizer import SobolOptimizer
+from orchestrator.adapters.ledgers.memory_ledger import MemoryLedger
+from orchestrator.adapters.optimizers.sobol_optimizer import SobolOptimizer
 from orchestrator.domain import events as ev
 from orchestrator.domain.envelope import Envelope, Limit
 from orchestrator.domain.errors import EnvelopeError, OptimizerError, SuggestionLate

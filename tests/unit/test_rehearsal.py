@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters.rehearsal_plot import write_rehearsal_plot
+from orchestrator.adapters.outputs.rehearsal_plot import write_rehearsal_plot
 from orchestrator.campaign_files import read_files
 from orchestrator.domain.errors import Unusable
 from orchestrator.rehearsal import Prices, rehearse

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from orchestrator import service
-from orchestrator.adapters.memory_ledger import MemoryLedger
+from orchestrator.adapters.ledgers.memory_ledger import MemoryLedger
 from orchestrator.domain import events as ev
 from orchestrator.domain.envelope import Envelope
 from orchestrator.domain.errors import Unusable

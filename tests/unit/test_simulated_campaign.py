@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters.optimizer_process import OptimizerHere
-from orchestrator.adapters.sobol_optimizer import SobolOptimizer
-from orchestrator.adapters.twin_in_process import Measurement, twin_in_process
+from orchestrator.adapters.optimizers.optimizer_process import OptimizerHere
+from orchestrator.adapters.optimizers.sobol_optimizer import SobolOptimizer
+from orchestrator.adapters.walks.twin_in_process import Measurement, twin_in_process
 from orchestrator.campaign_files import read_files
 from orchestrator.domain.errors import OptimizerError, ReductionError
 from orchestrator.domain.proposal import Knowledge, Suggestion

@@ -6,7 +6,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from orchestrator.adapters.journal import Journal, accept, journal_file, read_traces
+from orchestrator.adapters.disk.room import FileRoom
+from orchestrator.adapters.documents.recorder import Publisher, Recorder, has_evidence
+from orchestrator.adapters.guard.journal import Journal, accept, journal_file, read_traces
 from orchestrator.adapters.queueserver.client import NoAnswer, QueueserverClient, Refused
 from orchestrator.adapters.queueserver.documents import DocumentListener, silence
 from orchestrator.adapters.queueserver.intake import IDENTITY, Intake
@@ -22,8 +24,6 @@ from orchestrator.adapters.queueserver.worker import (
     is_dead,
     renew,
 )
-from orchestrator.adapters.recorder import Publisher, Recorder, has_evidence
-from orchestrator.adapters.room import FileRoom
 from orchestrator.domain.envelope import Envelope
 from orchestrator.domain.errors import (
     DeviceUnavailable,

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from orchestrator.adapters.recorder import Recorder
+from orchestrator.adapters.documents.recorder import Recorder
 
 IDENTITY = ("campaign_id", "trial_id", "attempt", "fence")
 """Keys of the start documents that tell one attempt from all others."""

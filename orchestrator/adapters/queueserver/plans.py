@@ -4,8 +4,8 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.adapters.plain import encode
-from orchestrator.adapters.plan_catalog import bound, call_problems
+from orchestrator.adapters.documents.plain import encode
+from orchestrator.adapters.lab_code.plan_catalog import bound, call_problems
 from orchestrator.adapters.queueserver.client import QueueserverClient
 from orchestrator.domain.errors import PlanFailed, Problem, near
 from orchestrator.domain.queueserver_rules import PLANS

@@ -9,17 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Protocol
 
-from orchestrator import adapters
-from orchestrator.adapters.code_digest import code_digest
+from orchestrator.adapters.disk.code_digest import code_digest
+from orchestrator.adapters.optimizers.optimizer_identity import optimizer_files
 from orchestrator.domain.trial import ParameterValue
 from tests.benchmarks.problems import Problem
-
-ADAPTERS = Path(next(iter(adapters.__path__)))
-OURS = ("ax_*.py", "sobol_optimizer.py", "thinning.py", "rounding.py")
-"""The modules that decide a proposal of Labwright's."""
 
 
 class Optimizer(Protocol):
@@ -58,7 +53,7 @@ class Method:
         """A digest of Labwright's optimizer, which changes with its code; None for the others."""
         if not self.place.startswith("ours:"):
             return None
-        return code_digest(path for pattern in OURS for path in ADAPTERS.glob(pattern))
+        return code_digest(optimizer_files("ax"))
 
     def start(self, problem: Problem, seed: int) -> Optimizer:
         """A fresh campaign."""

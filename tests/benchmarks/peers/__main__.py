@@ -10,7 +10,7 @@ import sys
 import time
 import warnings
 
-from orchestrator.adapters.child import die_with_parent, parent_from_environment
+from orchestrator.adapters.processes.child import die_with_parent, parent_from_environment
 from tests.benchmarks.peers import METHODS
 from tests.benchmarks.problems import PROBLEMS
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from orchestrator.adapters.ax_optimizer import AxOptimizer
+from orchestrator.adapters.optimizers.ax_optimizer import AxOptimizer
 from orchestrator.domain.proposal import Knowledge, Observation, seed_for
 from orchestrator.domain.trial import Outcome, ParameterValue
 from tests.benchmarks.problems import Problem

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from scipy.stats import qmc  # noqa: F401  here, so that the first suggestion does not pay
 
-from orchestrator.adapters.sobol_optimizer import SobolOptimizer
+from orchestrator.adapters.optimizers.sobol_optimizer import SobolOptimizer
 from orchestrator.domain.proposal import Knowledge
 from orchestrator.domain.trial import ParameterValue
 from tests.benchmarks.problems import Problem

@@ -10,7 +10,7 @@ import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 from bluesky.utils import Msg
 
-from orchestrator.adapters.bluesky_executor import BlueskyExecutor
+from orchestrator.adapters.execution.bluesky_executor import BlueskyExecutor
 from orchestrator.domain.envelope import envelope_of
 from orchestrator.domain.errors import PlanFailed
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec

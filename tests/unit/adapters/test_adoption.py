@@ -8,8 +8,8 @@ import pytest
 from happi import Client
 from happi.backends.json_db import JSONBackend
 
-from orchestrator.adapters.adoption import Adopted
-from orchestrator.adapters.spec_files import read_instrument
+from orchestrator.adapters.execution.adoption import Adopted
+from orchestrator.adapters.user_files.spec_files import read_instrument
 from orchestrator.domain.errors import DeviceUnavailable, SpecError
 
 HERE = "tests.unit.adapters.adoption_lab"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters.append_only import damage, whole_commands
+from orchestrator.adapters.ledgers.append_only import damage, whole_commands
 
 
 def command(*words: str) -> bytes:

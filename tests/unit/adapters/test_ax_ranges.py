@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.adapters.ax_ranges import narrowed
+from orchestrator.adapters.optimizers.ax_ranges import narrowed
 from orchestrator.domain.spec import CampaignSpec
 
 

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from orchestrator.adapters import run_documents
-from orchestrator.adapters.run_documents import read_runs
+from orchestrator.adapters.documents import run_documents
+from orchestrator.adapters.documents.run_documents import read_runs
 from orchestrator.domain.envelope import Envelope, Limit
 from orchestrator.domain.errors import (
     DeviceUnavailable,
@@ -50,7 +50,7 @@ def hook(function):
 
 def test_constructor_imports_neither_bluesky_nor_ophyd():
     code = (
-        "import sys, orchestrator.adapters.bluesky_executor as e;"
+        "import sys, orchestrator.adapters.execution.bluesky_executor as e;"
         "sys.exit(any(name in sys.modules for name in ('bluesky', 'ophyd', 'pandas')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

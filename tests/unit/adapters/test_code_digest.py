@@ -1,11 +1,11 @@
-"""What a kept result depends on: what its code does, not where that stands or what is said of it."""
+"""A kept result depends on what its code does, not on where that stands or what is said of it."""
 
 import textwrap
 from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters.code_digest import code_digest
+from orchestrator.adapters.disk.code_digest import code_digest
 
 WRITTEN = '''
 """About it."""
@@ -39,7 +39,7 @@ def test_remarks_layout_imports_and_the_names_of_files_decide_nothing(tmp_path):
     assert digest(tmp_path / "after", a="B = 2\n", round=TOLD_OTHERWISE) == before
 
 
-@pytest.mark.parametrize("old, new", [("** 2", "** 3"), ("area", "volume"), ("away", "near")])
+@pytest.mark.parametrize(("old", "new"), [("** 2", "** 3"), ("area", "volume"), ("away", "near")])
 def test_what_the_code_does_decides(tmp_path, old, new):
     before = digest(tmp_path / "before", circle=WRITTEN)
     assert digest(tmp_path / "after", circle=WRITTEN.replace(old, new)) != before

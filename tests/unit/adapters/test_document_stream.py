@@ -4,7 +4,7 @@ import time
 import numpy as np
 import pytest
 
-from orchestrator.adapters.document_stream import DocumentPublisher, subscribe
+from orchestrator.adapters.documents.document_stream import DocumentPublisher, subscribe
 from orchestrator.domain.errors import Unusable
 
 

@@ -15,7 +15,10 @@ from event_model import DocumentNames
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.adapters.document_validation import CompiledValidator, compile_validators
+from orchestrator.adapters.documents.document_validation import (
+    CompiledValidator,
+    compile_validators,
+)
 
 KEY = {"dtype": "number", "shape": [], "source": "soft:x"}
 DOCUMENTS = {
@@ -225,7 +228,7 @@ def test_import_changes_nothing():
     code = """
 import event_model
 before = dict(event_model.schema_validators)
-import orchestrator.adapters.document_validation
+import orchestrator.adapters.documents.document_validation
 assert event_model.schema_validators == before
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from orchestrator.adapters.bluesky_executor import BlueskyExecutor
-from orchestrator.adapters.file_folders import Folder, folder_of, place, writes_files
-from orchestrator.adapters.outbox import FileOutbox
-from orchestrator.adapters.room import LEAST_ROOM, FileRoom
+from orchestrator.adapters.disk.outbox import FileOutbox
+from orchestrator.adapters.disk.room import LEAST_ROOM, FileRoom
+from orchestrator.adapters.execution.bluesky_executor import BlueskyExecutor
+from orchestrator.adapters.execution.file_folders import Folder, folder_of, place, writes_files
 from orchestrator.domain.envelope import envelope_of
 from orchestrator.domain.errors import PlanFailed
 from orchestrator.domain.spec import FilesSpec, InstrumentSpec

@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 import pytest
 
-from orchestrator.adapters.file_references import FileReferences
-from orchestrator.adapters.recorder import Recorder, evidence_in
-from orchestrator.adapters.run_documents import read_runs
+from orchestrator.adapters.documents.file_references import FileReferences
+from orchestrator.adapters.documents.recorder import Recorder, evidence_in
+from orchestrator.adapters.documents.run_documents import read_runs
 from orchestrator.domain.errors import PlanFailed, ReductionError
 
 Documents = list[tuple[str, dict[str, Any]]]

@@ -4,14 +4,14 @@ import sys
 
 import pytest
 
-from orchestrator.adapters.gate_flock import FlockGate
-from orchestrator.adapters.gate_none import NoGate
+from orchestrator.adapters.gates.gate_flock import FlockGate
+from orchestrator.adapters.gates.gate_none import NoGate
 from orchestrator.domain.errors import LeaseLost, Unusable
 
 HOLD = """
 import sys
 from pathlib import Path
-from orchestrator.adapters.gate_flock import FlockGate
+from orchestrator.adapters.gates.gate_flock import FlockGate
 gate = FlockGate(Path(sys.argv[1]))
 assert gate.enter()
 gate.claim(7)
@@ -53,7 +53,7 @@ def test_second_process_is_kept_out_until_the_first_is_dead(path, driver):
 
 def test_control_without_the_lock_a_second_driver_gets_in(path, driver, monkeypatch):
     """The test above can fail; and the ledger plays no part in either."""
-    monkeypatch.setattr("orchestrator.adapters.gate_flock.fcntl.flock", lambda *_: None)
+    monkeypatch.setattr("orchestrator.adapters.gates.gate_flock.fcntl.flock", lambda *_: None)
     gate = FlockGate(path)
     assert gate.enter()
     assert gate.holder == os.getpid() != driver.pid
@@ -64,7 +64,7 @@ def test_lock_is_not_inherited(path):
     code = f"""
 import os, sys, time, subprocess
 from pathlib import Path
-from orchestrator.adapters.gate_flock import FlockGate
+from orchestrator.adapters.gates.gate_flock import FlockGate
 gate = FlockGate(Path({str(path)!r}))
 assert gate.enter()
 sleeper = subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL, close_fds=False)

@@ -13,9 +13,9 @@ from bluesky.utils import Msg, RunEngineInterrupted
 from ophyd import Signal
 from ophyd.sim import SynAxis
 
-from orchestrator.adapters.hosted_engine import HostedEngine
-from orchestrator.adapters.left_over import LeftOver
-from orchestrator.adapters.run_documents import read_runs
+from orchestrator.adapters.documents.run_documents import read_runs
+from orchestrator.adapters.engines.hosted_engine import HostedEngine
+from orchestrator.adapters.engines.left_over import LeftOver
 from orchestrator.domain.errors import (
     DeviceUnavailable,
     EnvelopeError,

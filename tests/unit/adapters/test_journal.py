@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters.aftermath import restore
-from orchestrator.adapters.journal import Journal, accept, read_traces
+from orchestrator.adapters.execution.aftermath import restore
+from orchestrator.adapters.guard.journal import Journal, accept, read_traces
 from orchestrator.domain.errors import PlanFailed
 from orchestrator.domain.spec import InstrumentSpec
 

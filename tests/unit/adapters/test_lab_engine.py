@@ -105,7 +105,7 @@ def test_documents_that_cannot_be_saved_end_the_plan(
         self.error = PlanFailed("the disk is full", "documents_not_saved")
         raise self.error
 
-    monkeypatch.setattr("orchestrator.adapters.run_documents.DocumentWriter.write", full)
+    monkeypatch.setattr("orchestrator.adapters.documents.run_documents.DocumentWriter.write", full)
     HOOKS.append(lambda: None)
     with (
         pytest.warns(UserWarning, match="the disk is full"),

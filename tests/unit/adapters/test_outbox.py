@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.adapters.outbox import FileOutbox
+from orchestrator.adapters.disk.outbox import FileOutbox
 from orchestrator.domain.errors import LedgerError
 from orchestrator.domain.events import Acquired, Proposed
 from orchestrator.ports import Result

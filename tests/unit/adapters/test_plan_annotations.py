@@ -7,8 +7,8 @@ from typing import Any, Literal
 import pytest
 from bluesky.protocols import Readable
 
-from orchestrator.adapters.plan_annotations import annotation_problems
-from orchestrator.adapters.plan_catalog import find_plan, plan_problems
+from orchestrator.adapters.lab_code.plan_annotations import annotation_problems
+from orchestrator.adapters.lab_code.plan_catalog import find_plan, plan_problems
 from orchestrator.domain.spec import CampaignSpec, ParameterSpec
 from plans.scan_peak import scan_peak
 

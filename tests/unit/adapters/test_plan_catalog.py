@@ -6,8 +6,8 @@ from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
-from orchestrator.adapters import plan_catalog
-from orchestrator.adapters.plan_catalog import (
+from orchestrator.adapters.lab_code import plan_catalog
+from orchestrator.adapters.lab_code.plan_catalog import (
     declared_outcomes,
     find_plan,
     find_reducer,

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from orchestrator.adapters.reducer import DocumentReducer
+from orchestrator.adapters.reduction.reducer import DocumentReducer
 from orchestrator.domain.errors import ReductionError
 from orchestrator.domain.realignment import NO_DATA, REALIGNMENT_KEY
 from orchestrator.domain.spec import CampaignSpec

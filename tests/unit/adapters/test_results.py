@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.adapters.results import as_csv, as_json, write_parquet
+from orchestrator.adapters.outputs.results import as_csv, as_json, write_parquet
 
 EXACT = [0.1 + 0.2, -0.0, 1e308, 5e-324, 1 / 3, 1.7976931348623157e308, 1e22, 1e16, 123456789.0]
 floats = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from(EXACT)

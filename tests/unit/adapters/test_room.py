@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters.outbox import FileOutbox
-from orchestrator.adapters.room import is_full, lack_of_room
+from orchestrator.adapters.disk.outbox import FileOutbox
+from orchestrator.adapters.disk.room import is_full, lack_of_room
 from orchestrator.domain.events import Acquired, Proposed
 from orchestrator.ports import Result
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from orchestrator.adapters import run_arrays
-from orchestrator.adapters.run_arrays import StoredArray
-from orchestrator.adapters.run_documents import DocumentWriter, Run, read_runs
+from orchestrator.adapters.documents import run_arrays
+from orchestrator.adapters.documents.run_arrays import StoredArray
+from orchestrator.adapters.documents.run_documents import DocumentWriter, Run, read_runs
 
 KEYS = {
     "det": {"dtype": "number", "shape": [], "units": "counts"},

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from orchestrator.adapters.readings import ReadingCheck
-from orchestrator.adapters.run_documents import DocumentWriter, read_runs
+from orchestrator.adapters.documents.readings import ReadingCheck
+from orchestrator.adapters.documents.run_documents import DocumentWriter, read_runs
 from orchestrator.domain.errors import PlanFailed, ReductionError
 
 KEYS = {

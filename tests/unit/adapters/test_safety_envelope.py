@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from orchestrator.adapters import bluesky_executor
-from orchestrator.adapters.budgets import Budgets
-from orchestrator.adapters.ioc_limits import ioc_limits
+from orchestrator.adapters.execution import bluesky_executor
+from orchestrator.adapters.guard.budgets import Budgets
+from orchestrator.adapters.guard.ioc_limits import ioc_limits
 from orchestrator.domain.errors import DeviceUnavailable, EnvelopeError, PlanFailed, Unusable
 from tests.unit.adapters.envelope_lab import HERE, TOLD, told
 from tests.unit.adapters.executor_lab import Lab

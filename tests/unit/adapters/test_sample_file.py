@@ -1,7 +1,7 @@
 import pytest
 
-from orchestrator.adapters.sample_file import BadSamples, read_samples, written
-from orchestrator.adapters.spec_files import read_campaign
+from orchestrator.adapters.user_files.sample_file import BadSamples, read_samples, written
+from orchestrator.adapters.user_files.spec_files import read_campaign
 from orchestrator.domain.errors import SpecError
 
 CAMPAIGN = """

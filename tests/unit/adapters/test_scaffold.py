@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters.scaffold import write
+from orchestrator.adapters.user_files.scaffold import write
 from orchestrator.cli.main import main
 from orchestrator.domain.errors import Unusable
 

@@ -3,8 +3,8 @@
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 
-from orchestrator.adapters.plan_catalog import plan_problems
-from orchestrator.adapters.reducer import DocumentReducer
+from orchestrator.adapters.lab_code.plan_catalog import plan_problems
+from orchestrator.adapters.reduction.reducer import DocumentReducer
 from tests.unit.adapters.executor_lab import Lab
 
 HERE = "tests.unit.adapters.test_several_runs"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from scipy.stats import qmc
 
-from orchestrator.adapters.sobol_optimizer import SobolOptimizer
+from orchestrator.adapters.optimizers.sobol_optimizer import SobolOptimizer
 from orchestrator.domain.errors import OptimizerError
 from orchestrator.domain.proposal import Knowledge, Suggestion
 from orchestrator.domain.spec import CampaignSpec
@@ -132,7 +132,7 @@ def test_source(method: str, number: int, source: str) -> None:
 def test_importing_it_is_cheap_and_using_it_needs_no_torch() -> None:
     code = (
         "import sys\n"
-        "from orchestrator.adapters.sobol_optimizer import SobolOptimizer\n"
+        "from orchestrator.adapters.optimizers.sobol_optimizer import SobolOptimizer\n"
         "assert not {'numpy', 'scipy'} & set(sys.modules)\n"
         "from orchestrator.domain.proposal import Knowledge\n"
         "from orchestrator.domain.spec import CampaignSpec\n"

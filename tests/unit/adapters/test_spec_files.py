@@ -12,8 +12,8 @@ import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.adapters.plain_yaml import Unreadable, parsed
-from orchestrator.adapters.spec_files import (
+from orchestrator.adapters.user_files.plain_yaml import Unreadable, parsed
+from orchestrator.adapters.user_files.spec_files import (
     find_campaign,
     find_instrument,
     line_of,

@@ -4,9 +4,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orchestrator.adapters import thinning
-from orchestrator.adapters.sobol_optimizer import space_filling_points
-from orchestrator.adapters.thinning import thinned
+from orchestrator.adapters.optimizers import thinning
+from orchestrator.adapters.optimizers.sobol_optimizer import space_filling_points
+from orchestrator.adapters.optimizers.thinning import thinned
 from orchestrator.domain.proposal import Observation
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.trial import Outcome

@@ -11,7 +11,7 @@ import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import pytest
 
-from orchestrator.adapters.twin_in_process import (
+from orchestrator.adapters.walks.twin_in_process import (
     TwinByModel,
     TwinByPlan,
     obstacle,

@@ -7,8 +7,8 @@ import bluesky.plans as bp
 import bluesky.preprocessors as bpp
 import pytest
 
-from orchestrator.adapters.twin_in_process import TwinByModel, TwinByPlan, twin_in_process
-from orchestrator.adapters.twin_walk import TwinWalk
+from orchestrator.adapters.walks.twin_in_process import TwinByModel, TwinByPlan, twin_in_process
+from orchestrator.adapters.walks.twin_walk import TwinWalk
 from orchestrator.campaign_files import read_files
 from orchestrator.domain.errors import PlanFailed, ReductionError
 from orchestrator.domain.spec import InstrumentSpec

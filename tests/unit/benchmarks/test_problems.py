@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from orchestrator.adapters.sobol_optimizer import SobolOptimizer
+from orchestrator.adapters.optimizers.sobol_optimizer import SobolOptimizer
 from orchestrator.domain.proposal import Knowledge
 from tests.benchmarks.problems import (
     BRANIN,

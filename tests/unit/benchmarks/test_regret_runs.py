@@ -8,7 +8,7 @@ import time
 import psutil
 import pytest
 
-from orchestrator.adapters import run_processes
+from orchestrator.adapters.processes import run_processes
 from tests.benchmarks import peers
 from tests.benchmarks.regret_runs import Results, Run, carry_out, carry_out_one
 
@@ -52,8 +52,8 @@ def test_what_has_changed_is_run_again(file, changes):
 
 
 def test_ours_is_run_again_when_its_code_has_changed(tmp_path, monkeypatch):
-    monkeypatch.setattr(peers, "ADAPTERS", tmp_path)
     code = tmp_path / "ax_optimizer.py"
+    monkeypatch.setattr(peers, "optimizer_files", lambda method: [code])
 
     def digest(text):
         code.write_text(text)

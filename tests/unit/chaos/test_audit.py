@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters.outbox import FileOutbox
-from orchestrator.adapters.run_documents import DocumentWriter
+from orchestrator.adapters.disk.outbox import FileOutbox
+from orchestrator.adapters.documents.run_documents import DocumentWriter
 from orchestrator.domain import events as ev
 from orchestrator.domain.state import fold
 from orchestrator.domain.trial import Outcome

@@ -3,11 +3,12 @@
 import json
 from functools import partial
 
-from orchestrator.adapters import message_walk, reducer_tryout
-from orchestrator.adapters.answering_child import answer_questions
-from orchestrator.adapters.fake_epics import put_fakes_in_place
-from orchestrator.adapters.sealed import seal
-from orchestrator.adapters.trial_looker import Looker
+from orchestrator.adapters.dry_run import reducer_tryout
+from orchestrator.adapters.dry_run.fake_epics import put_fakes_in_place
+from orchestrator.adapters.dry_run.sealed import seal
+from orchestrator.adapters.dry_run.trial_looker import Looker
+from orchestrator.adapters.processes.answering_child import answer_questions
+from orchestrator.adapters.walks import message_walk
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 
 

@@ -2,8 +2,8 @@ import inspect
 
 import pytest
 
-from orchestrator.adapters.answering_child import AnsweringChild
-from orchestrator.adapters.sealed import ENVIRONMENT
+from orchestrator.adapters.dry_run.sealed import ENVIRONMENT
+from orchestrator.adapters.processes.answering_child import AnsweringChild
 from tests.unit.dry_run import bad_plans
 
 HERE = "tests.unit.dry_run.bad_plans"

@@ -2,8 +2,8 @@
 
 import sys
 
-from orchestrator.adapters.lab_prints import LABEL, prints_told
-from orchestrator.adapters.plan_fit_process import sealed_plan_problems
+from orchestrator.adapters.dry_run.plan_fit_process import sealed_plan_problems
+from orchestrator.adapters.lab_code.lab_prints import LABEL, prints_told
 from tests.unit.domain import builders
 
 MODULE = """

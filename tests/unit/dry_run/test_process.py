@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from orchestrator.adapters.answering_child import AnsweringChild
-from orchestrator.adapters.lab_prints import LABEL
-from orchestrator.adapters.sealed import ENVIRONMENT
+from orchestrator.adapters.dry_run.sealed import ENVIRONMENT
+from orchestrator.adapters.lab_code.lab_prints import LABEL
+from orchestrator.adapters.processes.answering_child import AnsweringChild
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from tests.unit.domain import builders
 
@@ -13,7 +13,9 @@ from tests.unit.domain import builders
 @contextmanager
 def dry_run_of(campaign: CampaignSpec, instrument: InstrumentSpec) -> Iterator[AnsweringChild]:
     files = [one.model_dump_json(by_alias=True) for one in (campaign, instrument)]
-    child = AnsweringChild("orchestrator.adapters.dry_run_process", *files, environment=ENVIRONMENT)
+    child = AnsweringChild(
+        "orchestrator.adapters.dry_run.dry_run_process", *files, environment=ENVIRONMENT
+    )
     try:
         child.load(60)
         yield child

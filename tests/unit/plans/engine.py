@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from bluesky import RunEngine
 
-from orchestrator.adapters.run_documents import DocumentWriter, Run, read_runs
+from orchestrator.adapters.documents.run_documents import DocumentWriter, Run, read_runs
 from simulators.soft.bench import Axis, Detector, SoftBench
 
 

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from devices.loader import dotted
-from orchestrator.adapters import plan_catalog
-from orchestrator.adapters.bluesky_executor import BlueskyExecutor
-from orchestrator.adapters.plan_catalog import find_plan, find_reducer, plan_problems
-from orchestrator.adapters.reducer import DocumentReducer
+from orchestrator.adapters.execution.bluesky_executor import BlueskyExecutor
+from orchestrator.adapters.lab_code import plan_catalog
+from orchestrator.adapters.lab_code.plan_catalog import find_plan, find_reducer, plan_problems
+from orchestrator.adapters.reduction.reducer import DocumentReducer
 from orchestrator.domain.envelope import envelope_of
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.together import disagreements

@@ -10,9 +10,9 @@ from types import ModuleType
 import pytest
 import yaml
 
-from orchestrator.adapters.bluesky_executor import BlueskyExecutor
-from orchestrator.adapters.plan_catalog import plan_problems
-from orchestrator.adapters.reducer import DocumentReducer
+from orchestrator.adapters.execution.bluesky_executor import BlueskyExecutor
+from orchestrator.adapters.lab_code.plan_catalog import plan_problems
+from orchestrator.adapters.reduction.reducer import DocumentReducer
 from orchestrator.cli.main import main
 from orchestrator.domain.envelope import envelope_of
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec

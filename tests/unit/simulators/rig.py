@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from functools import cache
 
-from orchestrator.adapters.spec_files import (
+from orchestrator.adapters.user_files.spec_files import (
     find_campaign,
     find_instrument,
     read_campaign,

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import simulators.kb_mirrors
-from orchestrator.adapters.spec_files import read_campaign
+from orchestrator.adapters.user_files.spec_files import read_campaign
 from simulators.kb_mirrors.instrument import (
     CHANNELS,
     DARK_NOISE,

@@ -1,0 +1,1 @@
+"""RunEngines: one of our own in a thread, and a lab's own in its session."""

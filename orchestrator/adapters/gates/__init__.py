@@ -1,0 +1,1 @@
+"""One driver for each instrument: gates that let a single worker through."""

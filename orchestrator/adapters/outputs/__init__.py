@@ -1,0 +1,1 @@
+"""What people take away: tables, plots, and the report."""

@@ -1,0 +1,1 @@
+"""Other processes: children that end with their parent, many runs at once, a cluster's."""

@@ -16,12 +16,19 @@ Below it, the best of many draws says more of the model's doubt than of what ran
 
 @dataclass(frozen=True, slots=True)
 class Honesty:
-    """A campaign beside a space-filling one of as many trials, in the objective's unit."""
+    """A campaign beside a space-filling one of as many trials.
 
+    In the objective's unit; with two objectives in the product of theirs.
+    """
+
+    of: str
+    """The objective, or ``hypervolume``: of two objectives, what the feasible trials cover beyond
+    a reference point. That is their bounds where both have one, else the worst feasible results."""
     trials: int
     """Measured trials that both have."""
     best: float | None
-    """The best feasible value that was measured in them; None when nothing was feasible."""
+    """The best feasible value that was measured in them, or their hypervolume; None when nothing
+    was feasible, or beyond the reference point."""
     reference: float | None
     """What a space-filling campaign would have reached with even odds; None as for ``best``."""
     band: tuple[float | None, float | None]
@@ -39,28 +46,26 @@ class Honesty:
 def honesty(state: CampaignState, spec: CampaignSpec) -> Honesty | None:
     """The comparison that the best informed proposal recorded.
 
-    None before the first proposal by a model that records one, when outcomes were corrected since,
-    and with several objectives, of which no single value is the best.
+    None before the first proposal by a model that records one, and when outcomes were corrected
+    since.
     """
     found = max(_recorded(state), key=_trials, default=None)
-    if found is None or len(spec.objectives) != 1:
+    if found is None:
         return None
-    ((name, objective),) = spec.objectives.items()
-    sign = 1 if objective.goal == "maximize" else -1
     filling = found["space_filling"]
     best, reference = filling["best"], filling["median"]
-    measured = {one.outcomes[name].mean for one in state.in_state(TrialState.MEASURED)}
-    if best is not None and best not in measured:
+    what = _measure(spec)
+    of_each = filling.get("of_each") or {what.of: best}
+    if not _is_measured(of_each, state):
         return None
     band = (filling["low"], filling["high"])
     foretold = {key: one["r2"] for key, one in found["cross_validation"].items()}
     weakest, r2 = min(foretold.items(), key=lambda one: one[1])
     after = f"after {filling['trials']} trials"
-    unit = f" {objective.unit}" if objective.unit else ""
-    no_better: bool | None = _score(best, sign) <= _score(reference, sign)
+    no_better: bool | None = what.score(best) <= what.score(reference)
     if best is None and reference is None:
         no_better = None
-        sentence = f"nothing feasible {after}, and none is expected of so many random points either"
+        sentence = f"{what.nothing} {after}, and none is expected of so many random points either"
     elif r2 < TRUSTED:
         no_better = None
         sentence = (
@@ -69,14 +74,15 @@ def honesty(state: CampaignState, spec: CampaignSpec) -> Honesty | None:
         )
     else:
         # Of the two ends of the band, the one that is hard to reach.
-        is_beyond = _score(best, sign) > _score(band[1 if sign > 0 else 0], sign)
+        is_beyond = what.score(best) > max(what.score(one) for one in band)
         verdict = "no better" if no_better else "better" if is_beyond else "perhaps better"
         sentence = (
-            f"{verdict} than random {after}: best {name} {_figure(best)}{unit}, a space-filling"
-            f" campaign {_figure(reference)}{unit} by the model (nine in ten {_range(band, sign)};"
+            f"{verdict} than random {after}: {what.name} {what.figure(best)}, a space-filling"
+            f" campaign {what.figure(reference)} by the model (nine in ten {what.range(band)};"
             f" r2 {r2:.2f})"
         )
     return Honesty(
+        of=what.of,
         trials=filling["trials"],
         best=best,
         reference=reference,
@@ -93,23 +99,50 @@ def _recorded(state: CampaignState) -> Iterator[Mapping[str, Any]]:
             yield trial.details
 
 
+def _is_measured(best: Mapping[str, float | None], state: CampaignState) -> bool:
+    """Whether these are results, as they stand now."""
+    measured = [one.outcomes for one in state.in_state(TrialState.MEASURED)]
+    return all(
+        value is None or any(one[name].mean == value for one in measured)
+        for name, value in best.items()
+    )
+
+
 def _trials(details: Mapping[str, Any]) -> int:
     return details["space_filling"]["trials"]
 
 
-def _score(value: float | None, sign: int) -> float:
-    return -math.inf if value is None else sign * value
+@dataclass(frozen=True, slots=True)
+class _Measure:
+    """What two campaigns are compared by."""
+
+    of: str
+    name: str
+    sign: int
+    """1 where more is better, -1 where less is."""
+    unit: str
+    nothing: str
+
+    def score(self, value: float | None) -> float:
+        return -math.inf if value is None else self.sign * value
+
+    def figure(self, value: float | None) -> str:
+        return (self.nothing if value is None else f"{value:.4g}") + self.unit
+
+    def range(self, band: tuple[float | None, float | None]) -> str:
+        """What lies between both ends, of which the bad one may be nothing."""
+        low, high = band
+        if low is not None and high is not None:
+            return f"{low:.4g} to {high:.4g}"
+        good = high if self.sign > 0 else low
+        way = "up" if self.sign > 0 else "down"
+        return self.nothing + ("" if good is None else f", or {way} to {good:.4g}")
 
 
-def _figure(value: float | None) -> str:
-    return "nothing feasible" if value is None else f"{value:.4g}"
-
-
-def _range(band: tuple[float | None, float | None], sign: int) -> str:
-    """What lies between both ends, of which the bad one may be that nothing is feasible."""
-    low, high = band
-    if low is not None and high is not None:
-        return f"{_figure(low)} to {_figure(high)}"
-    good = high if sign > 0 else low
-    way = "up" if sign > 0 else "down"
-    return _figure(None) + ("" if good is None else f", or {way} to {_figure(good)}")
+def _measure(spec: CampaignSpec) -> _Measure:
+    (name, objective), *others = spec.objectives.items()
+    if others:
+        return _Measure("hypervolume", "hypervolume", 1, "", "nothing beyond the reference point")
+    sign = 1 if objective.goal == "maximize" else -1
+    unit = f" {objective.unit}" if objective.unit else ""
+    return _Measure(name, f"best {name}", sign, unit, "nothing feasible")

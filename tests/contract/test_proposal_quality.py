@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -40,7 +40,7 @@ def campaign(**changes: Any) -> CampaignSpec:
 
 def truth(point: Mapping[str, Any]) -> dict[str, float]:
     a, b = point["a"], math.log10(point["b"])
-    return {"y": (a - 0.62) ** 2 + (b - 0.4) ** 2, "z": a + b}
+    return {"y": (a - 0.62) ** 2 + (b - 0.4) ** 2, "z": a + b, "w": a - b}
 
 
 def measured(number: int, point: Mapping[str, Any], noise: float = 0.0) -> Observation:
@@ -115,11 +115,59 @@ def test_a_model_that_foretells_nothing_is_seen_through() -> None:
     assert quality["y"]["inside_95"] > 0.8
 
 
-def test_several_objectives_have_no_reference() -> None:
-    spec = campaign(objectives={"y": {"goal": "minimize"}, "z": {"goal": "maximize"}})
-    details = recorded(known(spec, own=8, others=0))
-    assert details["space_filling"] is None
+TWO = {"y": {"goal": "minimize"}, "z": {"goal": "maximize"}}
+
+
+def hypervolume(points: Iterable[Mapping[str, float]], corner: Mapping[str, float]) -> float:
+    """Of y to be minimized and z to be maximized, in strips from the least y on."""
+    area, top = 0.0, corner["z"]
+    for one in sorted(points, key=lambda one: one["y"]):
+        if one["y"] < corner["y"] and one["z"] > top:
+            area += (corner["y"] - one["y"]) * (one["z"] - top)
+            top = one["z"]
+    return area
+
+
+@pytest.mark.parametrize("bounds", [["y <= 2", "z >= -1.5"], ["z >= -1.5"], []])
+def test_two_objectives_are_compared_by_their_hypervolume(bounds: list[str]) -> None:
+    spec = campaign(objectives=TWO, constraints={"outcomes": bounds})
+    question = known(spec, own=5, others=25)
+    details = recorded(question)
+    filling = details["space_filling"]
+    told = [truth(one.parameters) for one in question.told]
+    allowed = [one for one in told if all(rule.holds(one) for rule in spec.outcome_constraints)]
+    worst = {"y": max(one["y"] for one in allowed), "z": min(one["z"] for one in allowed)}
+    assert filling["reference_point"] == ({"y": 2, "z": -1.5} if len(bounds) == 2 else worst)
+    corner = filling["reference_point"]
+    assert filling["best"] == pytest.approx(hypervolume(allowed, corner))
+    filled = [truth(point) for point in space_filling_points(spec, 30)]
+    keep = [one for one in filled if all(rule.holds(one) for rule in spec.outcome_constraints)]
+    reached = hypervolume(keep, corner)
+    assert filling["low"] * 0.98 <= reached <= filling["high"] * 1.02
+    assert filling["of_each"] == {
+        "y": min(one["y"] for one in told),
+        "z": max(one["z"] for one in told),
+    }
     assert set(details["cross_validation"]) == {"y", "z"}
+
+
+def test_of_two_objectives_points_that_were_measured_are_not_guessed() -> None:
+    filling = recorded(known(campaign(objectives=TWO), own=10, others=0))["space_filling"]
+    assert filling["low"] == filling["high"] == filling["best"] > 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"objectives": {**TWO, "w": {"goal": "maximize"}}},
+        {"objectives": TWO, "constraints": {"outcomes": ["z <= -50"]}},
+    ],
+    ids=["three", "two with nothing feasible"],
+)
+def test_more_than_two_objectives_or_two_without_a_result_have_no_reference(changes) -> None:
+    details = recorded(known(campaign(**changes), own=8, others=0))
+    assert details["space_filling"] is None
+    assert {"y", "z"} <= set(details["cross_validation"])
 
 
 def test_a_fit_to_some_of_many_results_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

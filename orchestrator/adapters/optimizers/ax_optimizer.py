@@ -101,7 +101,7 @@ def _import_ax() -> None:
     from ax.utils.common.logger import ROOT_STREAM_HANDLER
     from botorch.acquisition.multi_objective import logei
 
-    from orchestrator.adapters.optimizers import ax_client, ax_models, ax_quality  # noqa: F401
+    from orchestrator.adapters.optimizers import ax_client, ax_models, model_quality  # noqa: F401
 
     ROOT_STREAM_HANDLER.setLevel(logging.ERROR)  # its warnings name what only AxProblem knows
     logei._load_attempted = True  # noqa: SLF001  BoTorch has no public switch
@@ -160,7 +160,7 @@ def _software() -> dict[str, object]:
 
 def _quality(answer: _Answer, known: Knowledge) -> dict[str, object]:
     """How good the model is, and what a space-filling campaign would have reached by it."""
-    from orchestrator.adapters.optimizers.ax_quality import (
+    from orchestrator.adapters.optimizers.model_quality import (
         cross_validation,
         space_filling_reference,
     )

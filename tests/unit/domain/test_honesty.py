@@ -6,6 +6,7 @@ import pytest
 from orchestrator.domain import events as ev
 from orchestrator.domain.honesty import Honesty, honesty
 from orchestrator.domain.spec import CampaignSpec
+from orchestrator.domain.trial import Outcome
 from tests.unit.domain.builders import campaign, opened, proposed, results, state_of
 
 MINIMIZE = {"objectives": {"y": {"goal": "minimize", "unit": "mm"}}}
@@ -40,6 +41,7 @@ def test_a_campaign_that_random_points_would_have_beaten_says_so():
         "no better than random after 24 trials: best y 3.1, a space-filling campaign 3.4 by the"
         " model (nine in ten 3.2 to 3.9; r2 0.90)"
     )
+    assert found.of == "y"
     assert (found.best, found.reference, found.band) == (3.1, 3.4, (3.2, 3.9))
     assert found.cross_validation == {"y": 0.9}
 
@@ -112,8 +114,34 @@ def test_there_is_none_before_a_model_proposed_nor_from_older_records():
     assert _honesty(replace(proposed(1), details={"method": "ax", "left_out": 0})) is None
 
 
-def test_there_is_none_with_several_objectives():
-    several = campaign(objectives={"y": {"goal": "maximize"}, "z": {"goal": "minimize"}})
-    nothing = replace(proposed(1), details={"space_filling": None})
-    assert _honesty(nothing, spec=several) is None
-    assert _honesty(_recording(1), spec=several) is None
+SEVERAL = campaign(objectives={"y": {"goal": "maximize"}, "z": {"goal": "minimize", "unit": "s"}})
+
+
+def _volumes(best: float | None, **changes: Any) -> Honesty | None:
+    """After a trial whose y is 3 and whose z is 5."""
+    outcomes = {"y": Outcome(3.0), "z": Outcome(5.0)}
+    measured = [
+        replace(one, outcomes=outcomes) if isinstance(one, ev.Measured) else one
+        for one in results(3.0)
+    ]
+    each = {"y": 3.0, "z": 5.0, **changes.pop("of_each", {})}
+    return _honesty(*measured, _recording(2, best=best, of_each=each, **changes), spec=SEVERAL)
+
+
+def test_several_objectives_are_compared_by_hypervolume_and_more_is_better():
+    found = _volumes(3.6)
+    assert found is not None
+    assert (found.of, found.no_better) == ("hypervolume", False)
+    assert found.sentence == (
+        "perhaps better than random after 24 trials: hypervolume 3.6, a space-filling campaign 3.4"
+        " by the model (nine in ten 3.2 to 3.9; r2 0.90)"
+    )
+    found = _volumes(None)
+    assert found is not None
+    assert found.no_better
+    assert "hypervolume nothing beyond the reference point, a space" in found.sentence
+
+
+def test_of_several_objectives_too_what_was_recorded_before_a_correction_counts_no_more():
+    assert _volumes(3.6, of_each={"z": 4.9}) is None
+    assert _honesty(replace(proposed(1), details={"space_filling": None}), spec=SEVERAL) is None

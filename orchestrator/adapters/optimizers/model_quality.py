@@ -17,18 +17,22 @@ from ax.generators.torch.botorch_modular.generator import BoTorchGenerator
 from ax.generators.torch.botorch_modular.surrogate import Surrogate
 from botorch.cross_validation import loo_cv
 from botorch.models import ModelListGP
+from botorch.utils.multi_objective.box_decompositions.dominated import DominatedPartitioning
 from botorch.utils.sampling import manual_seed
 
 from orchestrator.adapters.optimizers import thinning
 from orchestrator.adapters.optimizers.ax_problem import AxProblem
 from orchestrator.adapters.optimizers.sobol_optimizer import space_filling_points
 from orchestrator.domain.proposal import Knowledge
+from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.trial import ParameterValue
 
 DRAWS = 128
 """Functions that are drawn from the model for the reference."""
 BLOCK = 256
 """Points that are drawn together. Blocks are independent: thousands at once would take minutes."""
+MOST_OBJECTIVES = 2
+"""The hypervolume of more takes seconds for as many draws."""
 RARELY = 10
 """With more results than a model is fitted to, every so many trials have a reference: drawing at
 thousands of points would be a third of the work."""
@@ -71,15 +75,24 @@ def space_filling_reference(
     """What as many points of the campaign's own Sobol sequence would have reached by the model.
 
     Its functions are drawn with the proposal's seed, measurement noise included, and the best
-    feasible point of each counts. Where a point of the sequence was measured, the measured
-    outcomes count. ``low`` and ``high`` hold nine draws of ten. They and ``median`` are None
-    where the draw in question has nothing feasible; ``best`` is what the campaign itself
-    reached with these ``trials`` results. None with several objectives, and for nine of ten
-    trials when there are more results than a model is fitted to.
+    feasible point of each counts; with two objectives the hypervolume beyond a
+    ``reference_point``, which is recorded with the best measured value ``of_each``. Where a
+    point of the sequence was measured, the measured outcomes count. ``low`` and ``high`` hold
+    nine draws of ten. They and ``median`` are None where the draw in question has nothing
+    feasible; ``best`` is what the campaign itself reached with these ``trials`` results. None
+    with more than two objectives, with two and nothing feasible to refer to, and for nine of
+    ten trials when there are more results than a model is fitted to.
     """
     told = known.told
     is_left_out = len(told) > thinning.MOST_FITTED and known.trial_id % RARELY > 0
-    if len(known.spec.objectives) > 1 or is_left_out:
+    if len(known.spec.objectives) > MOST_OBJECTIVES or is_left_out:
+        return None
+    own = {
+        name: np.array([[one.outcomes[name].mean for one in told if one.outcomes]])
+        for name in known.spec.outcome_names
+    }
+    refer_to = _reference_point(known.spec, own)
+    if refer_to is None:
         return None
     points = space_filling_points(known.spec, len(told))
     values = _drawn(adapter, problem, points, known.seed)
@@ -88,15 +101,17 @@ def space_filling_reference(
         for name, outcome in measured.get(_place(point), {}).items():
             if name in values:
                 values[name][:, i] = outcome.mean
-    reached = _best(known, values)
+    reached = _reached(known.spec, values, refer_to)
     low, median, high = (float(one) for one in np.quantile(reached, BAND, method="nearest"))
-    own = {
-        name: np.array([[one.outcomes[name].mean for one in told if one.outcomes]])
-        for name in values
-    }
-    band = {"low": low, "median": median, "high": high, "best": float(_best(known, own)[0])}
+    best = float(_reached(known.spec, own, refer_to)[0])
+    band = {"low": low, "median": median, "high": high, "best": best}
     finite = {name: value if np.isfinite(value) else None for name, value in band.items()}
-    return {"trials": len(told), "draws": DRAWS, **finite}
+    found = {"trials": len(told), "draws": DRAWS, **finite}
+    if not refer_to:
+        return found
+    signs = _signs(known.spec)
+    of_each = {name: float(sign * (sign * own[name]).max()) for name, sign in signs.items()}
+    return {**found, "reference_point": refer_to, "of_each": of_each}
 
 
 def _surrogate(adapter: TorchAdapter) -> Surrogate:
@@ -107,15 +122,68 @@ def _place(point: Mapping[str, ParameterValue]) -> tuple[tuple[str, ParameterVal
     return tuple(sorted(point.items()))
 
 
-def _best(known: Knowledge, values: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The best feasible value of the only objective along the last axis; infinite if none."""
-    ((name, objective),) = known.spec.objectives.items()
-    sign = 1 if objective.goal == "maximize" else -1
-    feasible = np.ones(values[name].shape, dtype=bool)
-    for rule in known.spec.outcome_constraints:
+def _reached(
+    spec: CampaignSpec, values: Mapping[str, np.ndarray], refer_to: Mapping[str, float]
+) -> np.ndarray:
+    """What the points along the last axis reach, infinite if nothing.
+
+    The best feasible value of the only objective; of two the hypervolume of the feasible points
+    beyond the reference point.
+    """
+    feasible = _feasible(spec, values)
+    signs = _signs(spec)
+    if not refer_to:
+        ((name, sign),) = signs.items()
+        return sign * np.where(feasible, sign * values[name], -np.inf).max(-1)
+    scores = [np.where(feasible, signs[name] * values[name], -np.inf) for name in signs]
+    start = torch.tensor([signs[name] * refer_to[name] for name in signs], dtype=torch.double)
+    # A point that is not beyond the reference point in each objective adds nothing.
+    beyond = torch.maximum(torch.tensor(np.stack(scores, -1)), start)
+    volume = DominatedPartitioning(start, beyond).compute_hypervolume().numpy()
+    return np.where(volume > 0, volume, -np.inf)
+
+
+def _reference_point(spec: CampaignSpec, own: Mapping[str, np.ndarray]) -> dict[str, float] | None:
+    """From where the hypervolume counts; empty with one objective, None with nothing to refer to.
+
+    The bounds on the objectives where each has one on its good side, as for the model; else the
+    worst feasible result of each.
+    """
+    signs = _signs(spec)
+    if len(signs) == 1:
+        return {}
+    bounds = {name: _tightest(spec, name, sign) for name, sign in signs.items()}
+    known = {name: bound for name, bound in bounds.items() if bound is not None}
+    if len(known) == len(signs):
+        return known
+    feasible = _feasible(spec, own)
+    if not feasible.any():
+        return None
+    return {name: float(sign * (sign * own[name][feasible]).min()) for name, sign in signs.items()}
+
+
+def _tightest(spec: CampaignSpec, name: str, sign: int) -> float | None:
+    """The bound of the constraints on the good side of an objective."""
+    bounds = [
+        rule.bound / rule.coefficients[name]
+        for rule in spec.outcome_constraints
+        if rule.coefficients.keys() == {name}
+        and (rule.comparison == ">=") == (rule.coefficients[name] * sign > 0)
+    ]
+    return sign * max(sign * bound for bound in bounds) if bounds else None
+
+
+def _feasible(spec: CampaignSpec, values: Mapping[str, np.ndarray]) -> np.ndarray:
+    feasible = np.ones(next(iter(values.values())).shape, dtype=bool)
+    for rule in spec.outcome_constraints:
         left = sum(factor * values[one] for one, factor in rule.coefficients.items())
         feasible &= left <= rule.bound if rule.comparison == "<=" else left >= rule.bound
-    return sign * np.where(feasible, sign * values[name], -np.inf).max(-1)
+    return feasible
+
+
+def _signs(spec: CampaignSpec) -> dict[str, int]:
+    """By objective, 1 where more is better, -1 where less is."""
+    return {name: 1 if one.goal == "maximize" else -1 for name, one in spec.objectives.items()}
 
 
 def _drawn(

@@ -99,6 +99,8 @@ def reference(twin: str) -> Reference:
     if "objective" not in model.evaluate(**lower) or "objective" not in model.OPTIMUM:
         raise Unusable(f"the model of twin {twin!r} gives no 'objective' to measure regret by")
     files = read_files(twin)
+    if files.campaign.samples is not None:
+        raise Unusable(f"the campaign of twin {twin!r} has samples, which may end it early")
     campaign = files.campaign.with_run_options(trials=files.campaign.budget.trials)
     measured = twin_in_process(campaign, files.instrument, 0)
     return Reference(

@@ -17,9 +17,9 @@ from orchestrator.adapters.processes.dask_cluster import on_cluster
 from orchestrator.adapters.processes.run_processes import at_once, run_module
 from orchestrator.adapters.walks.twin_in_process import twin_in_process, twin_name
 from orchestrator.domain.errors import OptimizerError, Unusable
+from orchestrator.domain.left_out import left_out
 from orchestrator.domain.odds import best_after_each, interval
 from orchestrator.domain.regret import quantile
-from orchestrator.domain.rehearsable import left_out
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.stopping import StopRule
 from orchestrator.simulated_campaign import Order
@@ -125,7 +125,7 @@ def rehearse(
         "left_out": left_out(campaign, instrument),
         "rehearsals": count,
         "approximate": approximate,
-        "trials": campaign.budget.trials,
+        "trials": _most_trials(campaign),
         "objective": {"name": name, "goal": objective.goal, "unit": objective.unit or ""},
         "target": dict(campaign.stop.target) or None,
         "optimizer": method,
@@ -188,11 +188,17 @@ def _carried_out(order: Order) -> Rehearsed | str:
     return Rehearsed(order.campaign.optimizer.seed, trials, StopRule(end["rule"]))
 
 
+def _most_trials(campaign: CampaignSpec) -> int:
+    """The budget, or what the list of samples has uses for."""
+    uses = sum(campaign.samples.uses.values()) if campaign.samples else campaign.budget.trials
+    return min(campaign.budget.trials, uses)
+
+
 def _figures(campaign: CampaignSpec, done: Sequence[Rehearsed]) -> dict[str, Any]:
     """What these campaigns came to, beside each other."""
     hits = [len(one.trials) for one in done if one.rule is StopRule.TARGET]
     low, high = interval(len(hits), len(done))
-    spent = campaign.budget.trials
+    spent = _most_trials(campaign)
     reached = {
         "count": len(hits),
         "of": len(done),

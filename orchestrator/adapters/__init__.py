@@ -1,1 +1,1 @@
-"""What the flow needs from the world: a folder for each need, a file for each technology."""
+"""What the flow needs from the world: a folder for each need."""

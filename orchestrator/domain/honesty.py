@@ -7,7 +7,6 @@ from typing import Any
 
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState
-from orchestrator.domain.trial import TrialState
 
 TRUSTED = 0.5
 """Least part of every outcome's variance that a model must foretell of trials it was not told of.
@@ -23,12 +22,13 @@ class Honesty:
 
     of: str
     """The objective, or ``hypervolume``: of two objectives, what the feasible trials cover beyond
-    a reference point. That is their bounds where both have one, else the worst feasible results."""
+    a reference point. That is their bounds where both have one, else a tenth of the range of the
+    undominated results beyond the worst of these."""
     trials: int
     """Measured trials that both have."""
     best: float | None
-    """The best feasible value that was measured in them, or their hypervolume; None when nothing
-    was feasible, or beyond the reference point."""
+    """The best feasible value that was measured in them, None when nothing was feasible; or their
+    hypervolume."""
     reference: float | None
     """What a space-filling campaign would have reached with even odds; None as for ``best``."""
     band: tuple[float | None, float | None]
@@ -55,9 +55,6 @@ def honesty(state: CampaignState, spec: CampaignSpec) -> Honesty | None:
     filling = found["space_filling"]
     best, reference = filling["best"], filling["median"]
     what = _measure(spec)
-    of_each = filling.get("of_each") or {what.of: best}
-    if not _is_measured(of_each, state):
-        return None
     band = (filling["low"], filling["high"])
     foretold = {key: one["r2"] for key, one in found["cross_validation"].items()}
     weakest, r2 = min(foretold.items(), key=lambda one: one[1])
@@ -94,22 +91,21 @@ def honesty(state: CampaignState, spec: CampaignSpec) -> Honesty | None:
 
 
 def _recorded(state: CampaignState) -> Iterator[Mapping[str, Any]]:
+    """The newest first, of those that know of all corrections."""
+    corrected = _place(state.corrected_id)
     for trial in reversed(list(state.trials.values())):
-        if isinstance(trial.details.get("space_filling"), Mapping):
+        is_recorded = isinstance(trial.details.get("space_filling"), Mapping)
+        if is_recorded and _place(trial.basis) >= corrected:
             yield trial.details
-
-
-def _is_measured(best: Mapping[str, float | None], state: CampaignState) -> bool:
-    """Whether these are results, as they stand now."""
-    measured = [one.outcomes for one in state.in_state(TrialState.MEASURED)]
-    return all(
-        value is None or any(one[name].mean == value for one in measured)
-        for name, value in best.items()
-    )
 
 
 def _trials(details: Mapping[str, Any]) -> int:
     return details["space_filling"]["trials"]
+
+
+def _place(event_id: str) -> tuple[int, ...]:
+    """By which events are ordered."""
+    return tuple(map(int, event_id.split("-")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +138,7 @@ class _Measure:
 def _measure(spec: CampaignSpec) -> _Measure:
     (name, objective), *others = spec.objectives.items()
     if others:
-        return _Measure("hypervolume", "hypervolume", 1, "", "nothing beyond the reference point")
+        return _Measure("hypervolume", "hypervolume", 1, "", "nothing feasible")
     sign = 1 if objective.goal == "maximize" else -1
     unit = f" {objective.unit}" if objective.unit else ""
     return _Measure(name, f"best {name}", sign, unit, "nothing feasible")

@@ -73,6 +73,8 @@ class CampaignState:
     step: int = 0
     """Trials up to this number start only when a person has approved them."""
     last_id: str = "0"
+    corrected_id: str = "0"
+    """The last event that corrected outcomes; 0 before."""
     opened_at: float | None = None
     ended_at: float | None = None
     changed_at: float | None = None
@@ -175,6 +177,8 @@ def fold(log: Iterable[ev.Event], state: CampaignState | None = None) -> Campaig
             if isinstance(event, ev.Started):
                 first_start = changes.get("first_start", before.first_start)
                 changes["first_start"] = event.at if first_start is None else first_start
+            elif isinstance(event, ev.Corrected):
+                changes["corrected_id"] = event.id
         else:
             now = {**_held_of(before), **changes}
             _check_order(event, now)

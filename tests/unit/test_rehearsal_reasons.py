@@ -123,7 +123,7 @@ def test_a_list_of_samples_ends_a_rehearsal_after_its_uses():
     }
     found = rehearsed(on_a_sample, samples=samples, parameters=parameters)
     assert found["failed"] == []
-    assert found["trials_spent"]["mean"] == 3
+    assert found["trials_spent"]["mean"] == found["trials"] == 3
     assert found["left_out"] == []
     assert found["stops"] == {"samples": found["rehearsals"]}
 

@@ -6,30 +6,47 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+OWN = ("orchestrator", "plans", "devices", "simulators")
+"""Packages in which a file may move, so that an import of it changes and nothing else."""
+
 
 def code_digest(files: Iterable[Path]) -> str:
-    """Of what the code does: remarks, layout, and in which file it stands decide nothing."""
-    return _digest(tuple((path, path.stat().st_mtime_ns) for path in sorted(files)))
+    """Of what the code does.
+
+    Remarks, layout, names of files, and where Labwright's own names are imported from decide
+    nothing.
+    """
+    stats = ((path, path.stat()) for path in sorted(files))
+    return _digest(tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats))
 
 
 @cache
-def _digest(files: tuple[tuple[Path, int], ...]) -> str:
+def _digest(files: tuple[tuple[Path, int, int], ...]) -> str:
     digest = hashlib.sha256()
-    for code in sorted(_code(path) for path, _ in files):
+    for code in sorted(_code(path) for path, *_ in files):
         digest.update(f"{code}\n".encode())
     return digest.hexdigest()[:16]
 
 
 def _code(path: Path) -> str:
-    """Without imports: they say where a name stands, and change when a file moves."""
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.If)):
-            node.body = [line for line in node.body if not _says_nothing(line)]
-    return ast.dump(tree)
+    return ast.dump(_Deciding().visit(ast.parse(path.read_text())))
 
 
-def _says_nothing(line: ast.stmt) -> bool:
-    if isinstance(line, (ast.Import, ast.ImportFrom)):
-        return True
-    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant)
+class _Deciding(ast.NodeTransformer):
+    """Leaves out what decides nothing."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        """Without docstrings."""
+        return None if isinstance(node.value, ast.Constant) else node
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        """Without what only type checkers read."""
+        is_for_types = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        return None if is_for_types else self.generic_visit(node)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom | None:
+        """Without those of what is Labwright's own, or only for types."""
+        if (node.module or "").split(".")[0] in OWN:
+            return None
+        node.names = [one for one in node.names if one.name != "TYPE_CHECKING"]
+        return node if node.names else None

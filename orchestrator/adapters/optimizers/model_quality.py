@@ -17,7 +17,8 @@ from ax.generators.torch.botorch_modular.generator import BoTorchGenerator
 from ax.generators.torch.botorch_modular.surrogate import Surrogate
 from botorch.cross_validation import loo_cv
 from botorch.models import ModelListGP
-from botorch.utils.multi_objective.box_decompositions.dominated import DominatedPartitioning
+from botorch.utils.multi_objective.hypervolume import infer_reference_point
+from botorch.utils.multi_objective.pareto import is_non_dominated
 from botorch.utils.sampling import manual_seed
 
 from orchestrator.adapters.optimizers import thinning
@@ -76,12 +77,11 @@ def space_filling_reference(
 
     Its functions are drawn with the proposal's seed, measurement noise included, and the best
     feasible point of each counts; with two objectives the hypervolume beyond a
-    ``reference_point``, which is recorded with the best measured value ``of_each``. Where a
-    point of the sequence was measured, the measured outcomes count. ``low`` and ``high`` hold
-    nine draws of ten. They and ``median`` are None where the draw in question has nothing
-    feasible; ``best`` is what the campaign itself reached with these ``trials`` results. None
-    with more than two objectives, with two and nothing feasible to refer to, and for nine of
-    ten trials when there are more results than a model is fitted to.
+    ``reference_point``. Where a point of the sequence was measured, the measured outcomes count.
+    ``low`` and ``high`` hold nine draws of ten. They and ``median`` are None where the draw in
+    question has nothing feasible; ``best`` is what the campaign itself reached with these
+    ``trials`` results. None with more than two objectives, with two and nothing feasible to
+    refer to, and for nine of ten trials when there are more results than a model is fitted to.
     """
     told = known.told
     is_left_out = len(told) > thinning.MOST_FITTED and known.trial_id % RARELY > 0
@@ -107,11 +107,7 @@ def space_filling_reference(
     band = {"low": low, "median": median, "high": high, "best": best}
     finite = {name: value if np.isfinite(value) else None for name, value in band.items()}
     found = {"trials": len(told), "draws": DRAWS, **finite}
-    if not refer_to:
-        return found
-    signs = _signs(known.spec)
-    of_each = {name: float(sign * (sign * own[name]).max()) for name, sign in signs.items()}
-    return {**found, "reference_point": refer_to, "of_each": of_each}
+    return {**found, "reference_point": refer_to} if refer_to else found
 
 
 def _surrogate(adapter: TorchAdapter) -> Surrogate:
@@ -125,29 +121,37 @@ def _place(point: Mapping[str, ParameterValue]) -> tuple[tuple[str, ParameterVal
 def _reached(
     spec: CampaignSpec, values: Mapping[str, np.ndarray], refer_to: Mapping[str, float]
 ) -> np.ndarray:
-    """What the points along the last axis reach, infinite if nothing.
+    """What the points along the last axis reach.
 
-    The best feasible value of the only objective; of two the hypervolume of the feasible points
-    beyond the reference point.
+    The best feasible value of the only objective, infinite if none; of two the hypervolume of the
+    feasible points beyond the reference point.
     """
     feasible = _feasible(spec, values)
     signs = _signs(spec)
     if not refer_to:
         ((name, sign),) = signs.items()
         return sign * np.where(feasible, sign * values[name], -np.inf).max(-1)
-    scores = [np.where(feasible, signs[name] * values[name], -np.inf) for name in signs]
-    start = torch.tensor([signs[name] * refer_to[name] for name in signs], dtype=torch.double)
-    # A point that is not beyond the reference point in each objective adds nothing.
-    beyond = torch.maximum(torch.tensor(np.stack(scores, -1)), start)
-    volume = DominatedPartitioning(start, beyond).compute_hypervolume().numpy()
-    return np.where(volume > 0, volume, -np.inf)
+    lengths = [
+        np.where(feasible, np.maximum(sign * (values[name] - refer_to[name]), 0.0), 0.0)
+        for name, sign in signs.items()
+    ]
+    return _covered(*lengths)
+
+
+def _covered(width: np.ndarray, height: np.ndarray) -> np.ndarray:
+    """The area of all rectangles along the last axis, which share a corner."""
+    order = np.argsort(-width, -1)
+    width, height = (np.take_along_axis(one, order, -1) for one in (width, height))
+    steps = width - np.concatenate([width[..., 1:], np.zeros_like(width[..., :1])], -1)
+    return (steps * np.maximum.accumulate(height, -1)).sum(-1)
 
 
 def _reference_point(spec: CampaignSpec, own: Mapping[str, np.ndarray]) -> dict[str, float] | None:
     """From where the hypervolume counts; empty with one objective, None with nothing to refer to.
 
-    The bounds on the objectives where each has one on its good side, as for the model; else the
-    worst feasible result of each.
+    The bounds on the objectives where each has one on its good side, as for the model; else, of
+    the undominated feasible results, a tenth of their range beyond the worst (Ishibuchi et al.,
+    How to specify a reference point in hypervolume calculation, 2018).
     """
     signs = _signs(spec)
     if len(signs) == 1:
@@ -157,9 +161,13 @@ def _reference_point(spec: CampaignSpec, own: Mapping[str, np.ndarray]) -> dict[
     if len(known) == len(signs):
         return known
     feasible = _feasible(spec, own)
-    if not feasible.any():
+    scores = torch.tensor(
+        np.stack([sign * own[name][feasible] for name, sign in signs.items()], -1)
+    )
+    if not len(scores):
         return None
-    return {name: float(sign * (sign * own[name][feasible]).min()) for name, sign in signs.items()}
+    start = infer_reference_point(scores[is_non_dominated(scores)]).tolist()
+    return {name: sign * one for (name, sign), one in zip(signs.items(), start, strict=True)}
 
 
 def _tightest(spec: CampaignSpec, name: str, sign: int) -> float | None:

@@ -6,6 +6,7 @@ import pytest
 from orchestrator.domain import events as ev
 from orchestrator.domain.honesty import Honesty, honesty
 from orchestrator.domain.spec import CampaignSpec
+from orchestrator.domain.state import fold
 from orchestrator.domain.trial import Outcome
 from tests.unit.domain.builders import campaign, opened, proposed, results, state_of
 
@@ -97,8 +98,27 @@ def test_a_model_that_foretells_little_is_no_measure():
     )
 
 
+def _corrected(spec: CampaignSpec | None = None) -> Honesty | None:
+    """A proposal's record, then a correction, then the next proposal's."""
+    spec = spec or campaign()
+    after = state_of(opened(spec), *results(3.3), _recording(2, best=3.1))
+    correction = ev.Corrected(
+        trial_id=1,
+        outcomes={"y": Outcome(3.2), "z": Outcome(1.0)},
+        reducer="",
+        reducer_sha256="",
+        by="",
+    )
+    after = fold([replace(correction, id="90-0")], after)
+    assert honesty(after, spec) is None
+    informed = replace(_recording(3, best=3.2), id="91-0", basis="90-0")
+    return honesty(fold([informed], after), spec)
+
+
 def test_what_was_recorded_before_a_correction_counts_no_more():
-    assert _honesty(*results(3.3), _recording(2, best=3.1)) is None
+    found = _corrected()
+    assert found is not None
+    assert found.best == 3.2
 
 
 def test_the_best_informed_proposal_counts():
@@ -117,31 +137,21 @@ def test_there_is_none_before_a_model_proposed_nor_from_older_records():
 SEVERAL = campaign(objectives={"y": {"goal": "maximize"}, "z": {"goal": "minimize", "unit": "s"}})
 
 
-def _volumes(best: float | None, **changes: Any) -> Honesty | None:
-    """After a trial whose y is 3 and whose z is 5."""
-    outcomes = {"y": Outcome(3.0), "z": Outcome(5.0)}
-    measured = [
-        replace(one, outcomes=outcomes) if isinstance(one, ev.Measured) else one
-        for one in results(3.0)
-    ]
-    each = {"y": 3.0, "z": 5.0, **changes.pop("of_each", {})}
-    return _honesty(*measured, _recording(2, best=best, of_each=each, **changes), spec=SEVERAL)
-
-
 def test_several_objectives_are_compared_by_hypervolume_and_more_is_better():
-    found = _volumes(3.6)
+    found = _honesty(*results(3.0), _recording(2, best=3.6), spec=SEVERAL)
     assert found is not None
     assert (found.of, found.no_better) == ("hypervolume", False)
     assert found.sentence == (
         "perhaps better than random after 24 trials: hypervolume 3.6, a space-filling campaign 3.4"
         " by the model (nine in ten 3.2 to 3.9; r2 0.90)"
     )
-    found = _volumes(None)
+    found = _honesty(*results(3.0), _recording(2, best=0.0), spec=SEVERAL)
     assert found is not None
     assert found.no_better
-    assert "hypervolume nothing beyond the reference point, a space" in found.sentence
+    assert "hypervolume 0, a space-filling campaign 3.4" in found.sentence
 
 
-def test_of_several_objectives_too_what_was_recorded_before_a_correction_counts_no_more():
-    assert _volumes(3.6, of_each={"z": 4.9}) is None
-    assert _honesty(replace(proposed(1), details={"space_filling": None}), spec=SEVERAL) is None
+def test_of_several_objectives_too_a_correction_ends_what_was_recorded_before():
+    assert _corrected(SEVERAL) is not None
+    nothing = replace(proposed(1), details={"space_filling": None})
+    assert _honesty(nothing, spec=SEVERAL) is None

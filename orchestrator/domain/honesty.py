@@ -23,7 +23,7 @@ class Honesty:
     of: str
     """The objective, or ``hypervolume``: of two objectives, what the feasible trials cover beyond
     a reference point. That is their bounds where both have one, else a tenth of the range of the
-    undominated results beyond the worst of these."""
+    feasible results beyond the worst of these."""
     trials: int
     """Measured trials that both have."""
     best: float | None

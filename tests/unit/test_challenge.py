@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -13,8 +14,10 @@ from orchestrator.adapters.optimizers import optimizer_identity
 from orchestrator.adapters.optimizers.optimizer_identity import optimizer_files, optimizer_versions
 from orchestrator.adapters.processes.run_processes import Said
 from orchestrator.adapters.walks.twin_instrument import TwinInstrument
+from orchestrator.campaign_files import read_files
 from orchestrator.challenge import challenge
 from orchestrator.cli.main import main
+from orchestrator.domain.campaign_spec import SamplesSpec
 from orchestrator.domain.errors import Unusable
 from orchestrator.reference_campaigns import Run, reference
 from orchestrator.simulated_campaign import Order
@@ -161,6 +164,18 @@ def test_of_all_twins_those_without_a_campaign_are_left_out(mute, carried_out):
     found = challenge(seeds=1)
     assert [row["twin"] for row in found["twins"]] == ["soft"]
     assert found["skipped"][0]["twin"] == "mute"
+
+
+def test_a_campaign_that_its_samples_may_end_early_is_refused(monkeypatch):
+    files = read_files("soft")
+    samples = SamplesSpec.from_data(
+        {"file": "samples.csv", "list": [{"position": "A1", "uses": 9}]}
+    )
+    listed = files.campaign.model_copy(update={"samples": samples})
+    changed = replace(files, campaign=listed)
+    monkeypatch.setattr(reference_campaigns, "read_files", lambda _: changed)
+    with pytest.raises(Unusable, match="the campaign of twin 'soft' has samples"):
+        challenge(["soft"])
 
 
 def test_a_twin_that_was_named_must_have_a_model():

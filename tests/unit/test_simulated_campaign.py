@@ -1,5 +1,6 @@
 """A campaign on its twin goes as a real one: same rules, same knowledge, same ending."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -134,3 +135,18 @@ def test_an_optimizer_that_finds_nothing_does_not_stop_the_campaign():
 def test_an_order_survives_being_written():
     told = order(FLOW, move_s=3.0, optimizer={"seed": 7})
     assert Order.from_json(told.to_json()) == told
+
+
+def test_each_trial_takes_a_sample_that_has_uses_left_and_none_is_the_end():
+    listed = [{"position": "A1", "uses": 1}, {"position": "A2", "uses": 4}]
+    fields = {
+        "samples": {"file": "samples.csv", "parameter": "label", "list": listed},
+        "parameters": {
+            **SOFT.campaign.to_data()["parameters"],
+            "label": {"arg": "label", "choices": ["A1", "A2"]},
+        },
+    }
+    twin = Broken(Reduction({"branin": Outcome(1.0)}, None))
+    *trials, end = carried_out(replace(order(trials=9, **fields), with_truth=False), twin=twin)
+    assert sorted(one["parameters"]["label"] for one in trials) == ["A1", *["A2"] * 4]
+    assert end["rule"] == "samples"

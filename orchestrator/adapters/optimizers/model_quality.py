@@ -18,7 +18,6 @@ from ax.generators.torch.botorch_modular.surrogate import Surrogate
 from botorch.cross_validation import loo_cv
 from botorch.models import ModelListGP
 from botorch.utils.multi_objective.hypervolume import infer_reference_point
-from botorch.utils.multi_objective.pareto import is_non_dominated
 from botorch.utils.sampling import manual_seed
 
 from orchestrator.adapters.optimizers import thinning
@@ -150,8 +149,8 @@ def _reference_point(spec: CampaignSpec, own: Mapping[str, np.ndarray]) -> dict[
     """From where the hypervolume counts; empty with one objective, None with nothing to refer to.
 
     The bounds on the objectives where each has one on its good side, as for the model; else, of
-    the undominated feasible results, a tenth of their range beyond the worst (Ishibuchi et al.,
-    How to specify a reference point in hypervolume calculation, 2018).
+    the feasible results, a tenth of their range beyond the worst. Of all of them, not of the
+    undominated alone: where these lie close together, nothing that chance reaches would count.
     """
     signs = _signs(spec)
     if len(signs) == 1:
@@ -166,7 +165,7 @@ def _reference_point(spec: CampaignSpec, own: Mapping[str, np.ndarray]) -> dict[
     )
     if not len(scores):
         return None
-    start = infer_reference_point(scores[is_non_dominated(scores)]).tolist()
+    start = infer_reference_point(scores).tolist()
     return {name: sign * one for (name, sign), one in zip(signs.items(), start, strict=True)}
 
 

@@ -106,9 +106,13 @@ class Flyer(Device):
                 yield {"time": at, "data": data, "timestamps": dict.fromkeys(data, at)}
 
     def stop(self, *, success: bool = False) -> None:
-        """Stop the axis where it is; writes nothing when it does not move."""
+        """Stop the axis where it is; writes nothing when it does not move.
+
+        The flight ends when the axis stands. `EpicsMotor.stop` would end it at once, and the news
+        that the axis stands would then end the next one.
+        """
         if self.axis.moving:
-            self.axis.stop(success=success)
+            self.axis.motor_stop.put(1, wait=False)
 
     def _at(self, *, value: Any, timestamp: float, **_: Any) -> None:
         self._positions.append((timestamp, float(value)))

@@ -1,5 +1,7 @@
 """Process variables and dynamics of the mixer-settlers and of the ICP that assays them."""
 
+import math
+
 from simulators.condition import Condition
 from simulators.detector import TriggeredChannels
 from simulators.noise import TriggerNoise
@@ -39,6 +41,7 @@ STREAMS = ("organic", "raffinate")
 CHANNELS = {
     "RECOVERY": ("", "fraction of the dysprosium that is in the organic"),
     "PURITY": ("", "mass fraction of dysprosium in the organic"),
+    "LOG_IMPURITY": ("", "log10 of the mass fraction of neodymium in the organic"),
     "COST": ("", "of the settings, per value of the dysprosium fed"),
     "MARGIN": ("", "recovery less cost"),
     "SCORE": ("", "margin, and less for want of purity"),
@@ -130,7 +133,7 @@ class RareEarths:
         stages = cascade(**true)
         cost = float(running_cost(**settings))
         if stages["mismatch"][0] > CONVERGED:
-            return [0.0, 0.0, cost, 0.0, 0.0, 0.0, *[0.0] * (len(STREAMS) * len(METALS))]
+            return [0.0, 0.0, 0.0, cost, 0.0, 0.0, 0.0, *[0.0] * (len(STREAMS) * len(METALS))]
         organic = stages["organic"][0, 0] * MOLAR_MASS * 1000.0
         raffinate = stages["aqueous"][0, -1] * MOLAR_MASS * 1000.0
         assay = [
@@ -141,8 +144,10 @@ class RareEarths:
         fed = float(FEED_METAL[1] * MOLAR_MASS[1]) * 1000.0
         recovery = settings["organic_ratio"] * dy / fed
         purity = dy / (nd + dy) if nd + dy > 0 else 0.0
+        impurity = max(nd, DETECTION_LIMIT) / max(nd + dy, DETECTION_LIMIT)
         worth = float(score(recovery, purity, cost))
-        return [recovery, purity, cost, recovery - cost, worth, 1.0, *assay]
+        log_impurity = math.log10(impurity)
+        return [recovery, purity, log_impurity, cost, recovery - cost, worth, 1.0, *assay]
 
 
 def _assayed(value: float, relative: float, blank: float) -> float:

@@ -10,6 +10,8 @@ from tests.unit.simulators.rig import files, shipped
 
 Lab = partial(shipped, "rare-earths")
 SETTINGS = dict(zip(BOUNDS, (1.9, 1.4, 0.4, 0.1, 8.0), strict=True))
+PURE = dict(zip(BOUNDS, (1.65, 1.0, 1.6, 0.525, 5.5), strict=True))
+"""The product has less neodymium than can be measured."""
 
 
 def test_readbacks_end_exactly_on_the_setpoints():
@@ -48,6 +50,7 @@ def test_measurement_is_the_model_within_the_noise():
     assert first["cost"] == truth["cost"]
     assert first["steady"] == 1
     assert first["score"] == score(first["recovery"], first["purity"], first["cost"])
+    assert first["log_impurity"] == pytest.approx(np.log10(1 - first["purity"]))
     fed = 0.4 * first["nd_organic"] + 1.1 * first["nd_raffinate"]
     assert fed == pytest.approx(10_000, rel=0.1)  # mg per litre of feed
     assert set(lab.slept) == {RUN_TIME}
@@ -58,6 +61,12 @@ def test_what_lies_below_the_detection_limit_reads_zero():
     lab.set(dict(zip(BOUNDS, (0.8, 0.0, 0.2, 1.0, 1.0), strict=True)))
     reading = lab.measure()
     assert reading["dy_organic"] == reading["recovery"] == reading["purity"] == 0
+    assert reading["log_impurity"] == 0, "a product without dysprosium is all impurity"
+    lab.set(PURE)
+    reading = lab.measure()
+    assert (reading["nd_organic"], reading["purity"]) == (0, 1)
+    bound = np.log10(DETECTION_LIMIT / reading["dy_organic"])
+    assert reading["log_impurity"] == pytest.approx(bound)
     lab.set(OPTIMUM["parameters"])
     assert min(lab.measure()["nd_organic"] for _ in range(30)) > DETECTION_LIMIT
 

@@ -8,6 +8,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from orchestrator.adapters.optimizers.optimizer_process import OptimizerProcess
 from orchestrator.adapters.optimizers.sobol_optimizer import SobolOptimizer
 from orchestrator.domain.errors import OptimizerError, SuggestionLate
 from orchestrator.domain.proposal import Knowledge, Observation, Suggestion
-from orchestrator.domain.spec import CampaignSpec
+from orchestrator.domain.spec import BudgetSpec, CampaignSpec
 
 pytestmark = pytest.mark.integration
 
@@ -122,6 +123,18 @@ def test_space_filling_proposals_need_no_child(optimizer: OptimizerProcess, note
     assert sobol.suggest(question(9)) == SobolOptimizer().suggest(question(9))
     sobol.close()
     assert (children(), notes()) == ([], [])
+
+
+def test_no_child_waits_when_the_budget_ends_before_the_model_is_asked(
+    optimizer: OptimizerProcess,
+) -> None:
+    def is_starting() -> bool:
+        return "optimizer" in {thread.name for thread in threading.enumerate()}
+
+    optimizer.warm_up(SPEC.model_copy(update={"budget": BudgetSpec(trials=5)}))
+    assert not is_starting()
+    optimizer.warm_up(SPEC)
+    assert is_starting()
 
 
 def test_one_child_answers_and_gives_way_to_others(optimizer: OptimizerProcess) -> None:

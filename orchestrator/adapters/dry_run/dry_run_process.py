@@ -50,7 +50,6 @@ def load(campaign: str, instrument: str) -> Any:
 
 def _served(instrument: InstrumentSpec) -> tuple[dict[str, Any], float]:
     """What the PVs of the instrument's twin hold at first, and its lab seconds in one second."""
-    from simulators.table.instrument import TableTwin
     from simulators.twins import UnknownTwin, own_pvs, twin_module
 
     twin = instrument.twin
@@ -58,6 +57,8 @@ def _served(instrument: InstrumentSpec) -> tuple[dict[str, Any], float]:
         return {}, 1.0
     try:
         if isinstance(twin, TableTwinSpec):
+            from simulators.table.instrument import TableTwin
+
             module: Any = TableTwin(Path(twin.table), Path(twin.header))
         else:
             module = twin_module(twin)

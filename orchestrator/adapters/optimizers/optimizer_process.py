@@ -98,8 +98,8 @@ class OptimizerProcess:
         return replace(point, source=source, details={**point.details, "reason": reason})
 
     def warm_up(self, spec: CampaignSpec) -> None:
-        """Start the child, which then imports what a model needs."""
-        if self._entry is not None:
+        """Start the child, which imports what a model needs, if the budget goes as far as that."""
+        if self._entry is not None and spec.budget.trials > spec.initial_trials:
             with self._changed:
                 self._start()
 

@@ -22,8 +22,6 @@ from orchestrator.domain.expressions import inequality
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec, TableTwinSpec
 from orchestrator.domain.trial import Outcome, ParameterValue
 from orchestrator.ports import Reduction
-from simulators.table.errors import BadTable
-from simulators.table.instrument import TableTwin
 from simulators.twins import TwinModel, TwinModule, UnknownTwin, twin_model, twin_module
 
 LOOKS = 3
@@ -116,6 +114,9 @@ def twin_in_process(campaign: CampaignSpec, instrument: InstrumentSpec, seed: in
 def _on_table(
     campaign: CampaignSpec, instrument: InstrumentSpec, twin: TableTwinSpec, seed: int
 ) -> Twin:
+    from simulators.table.errors import BadTable
+    from simulators.table.instrument import TableTwin  # with pandas
+
     try:
         module = TableTwin(Path(twin.table), Path(twin.header))
     except BadTable as error:

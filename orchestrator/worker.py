@@ -195,7 +195,8 @@ class Worker:
 
     def _wait(self) -> None:
         """Until something happens in a campaign; looks whether the instrument may still be used."""
-        self._await_reduction()
+        if self._reducing is not None and self._reducing.done():
+            self._await_reduction()
         lab, name = self.lab, self.lab.instrument.name
         self._take_over()
         record = lab.ledger.instrument(name)

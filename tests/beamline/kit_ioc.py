@@ -27,7 +27,7 @@ class Kit:
         self._noise = TriggerNoise(seed)
         names = ("K:SLIT:LOWER", "K:SLIT:UPPER", "K:PAIR:PITCH1", "K:PAIR:PITCH2", "K:X")
         self._motors = {name: self._motor(name, sleep) for name in names}
-        self._shutter = Shutter("K:SHUT", travel=0.5, sleep=sleep, what="shutter")
+        self._shutter = Shutter("K:SHUT", travel=5.0, sleep=sleep, what="shutter")
         self._pump = Pump(
             "K:PUMP",
             limits=(0.0, 10.0),

@@ -221,7 +221,7 @@ def test_a_flight_that_ends_elsewhere_has_failed(port):
     assert answer["idle"] == "DeviceError: flyer is not flying"
     assert answer["again"] == "it succeeded", "a failed flight leaves nothing behind"
     at = answer["at"]
-    assert len(at) > 1
+    assert len(at) > 5
     assert at == sorted(at)
 
 
@@ -230,19 +230,22 @@ def scenario_flight() -> Any:
 
     flyer = connected(Flyer("K:X", name="flyer", signal="K:CNT:RATE", timeout_s=20))
     flyer.axis.move(-2.0, wait=True, timeout=20)
+    usual = flyer.axis.velocity.get()
+    flyer.axis.velocity.put(0.5, wait=True)  # slow enough to be stopped in flight
     flyer.stop_at.put(30.0)
     answer = {"outside": refused(flyer.kickoff), "idle": refused(flyer.complete)}
     flyer.stop_at.put(6.0)
-    flyer.kickoff().wait(5)
+    flyer.kickoff().wait(20)
     ended = flyer.complete()
     answer["twice"] = refused(flyer.kickoff)
     while flyer.axis.position < -1.0:
         time.sleep(0.001)
     flyer.stop()
     answer["stopped"] = failed(ended)
-    flyer.kickoff().wait(5)
+    flyer.kickoff().wait(20)
     answer["again"] = failed(flyer.complete())
     at = [event["data"]["flyer_axis"] for event in flyer.collect()]
+    flyer.axis.velocity.put(usual, wait=True)
     return answer | {"at": at}
 
 
@@ -276,7 +279,9 @@ def scenario_trial(plan: str, **args: Any) -> Any:
     from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
     from orchestrator.ports import PlanRequest
 
-    instrument = InstrumentSpec.model_validate_json(json.dumps(page("devices.md", "name: kit")))
+    about = page("devices.md", "name: kit")
+    about["devices"]["flyer"]["kwargs"]["speed"] = 0.5  # a server that waits still gives points
+    instrument = InstrumentSpec.model_validate_json(json.dumps(about))
     spec = page("plans.md", "name: fly_scan")
     spec["plan"] = {
         "name": f"plans.{plan}.{plan}",

@@ -39,7 +39,7 @@ def port() -> Iterator[int]:
 def client(scenario: str, port: int) -> Any:
     command = [sys.executable, __file__, scenario]
     done = subprocess.run(
-        command, cwd=ROOT, env=environment(port), text=True, capture_output=True, timeout=40
+        command, cwd=ROOT, env=environment(port), text=True, capture_output=True, timeout=90
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -184,6 +184,8 @@ def test_a_stop_on_the_way_holds_and_is_over(port):
 def scenario_stop() -> Any:
     axis = motor("KBV:BNDU", "bend")
     axis.set(0.0).wait(20)
+    usual = axis.velocity.get()
+    axis.velocity.put(0.02, wait=True)  # slow enough to be stopped on the way
     status = axis.set(0.5)
     until(lambda: axis.position > 0.05)
     axis.stop()
@@ -193,6 +195,7 @@ def scenario_stop() -> Any:
     answer["stop_field"] = axis.motor_stop.get(use_monitor=False)
     axis.motor_stop.put(1, wait=True)
     answer["at_rest"] = fresh(axis)
+    axis.velocity.put(usual, wait=True)
     axis.set(0.0).wait(20)
     return answer | {"next": axis.position}
 

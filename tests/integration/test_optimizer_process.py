@@ -162,13 +162,13 @@ def test_a_late_answer_serves_the_same_question_later(
 def test_a_thought_that_takes_too_long_is_given_up_and_the_next_one_finds_a_new_child(
     notes: Any,
 ) -> None:
-    optimizer = OptimizerProcess("lab", deadline_s=2.0)
+    optimizer = OptimizerProcess("lab", deadline_s=15.0)
     try:
         hung = question(6, 3_600_000)
         with pytest.raises(SuggestionLate):
             optimizer.suggest(hung, 0.0)
         until(lambda: len(notes()) == 1)
-        with pytest.raises(OptimizerError, match=r"trial 6 took longer than 2\.0 s"):
+        with pytest.raises(OptimizerError, match=r"trial 6 took longer than 15\.0 s"):
             optimizer.suggest(hung, PATIENCE_S)
         ((_, pid),) = notes()
         until(lambda: is_gone(int(pid)))

@@ -42,7 +42,7 @@ def rig(lab: Beamline, tmp_path: Path) -> Iterator[Rig]:
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker counts as dead after less time, so that the tests are over sooner."""
     for module in (watch, worker):
-        monkeypatch.setattr(module, "DEAD_S", 3.0)
+        monkeypatch.setattr(module, "DEAD_S", 6.0)
 
 
 class Attempt(threading.Thread):
@@ -185,11 +185,11 @@ def test_a_plan_that_somebody_else_ends_was_interrupted(rig: Rig, lab: Beamline)
 
 
 def test_a_paused_plan_has_all_the_time(rig: Rig, lab: Beamline) -> None:
-    attempt = Attempt(rig, args={"dwell": 1.0}, deadline_s=3.0)
+    attempt = Attempt(rig, args={"dwell": 4.0}, deadline_s=12.0)
     lab.await_command(2)
     lab.client.ask("re_pause", option="immediate")
     lab.await_status(lambda status: status["manager_state"] == "paused")
-    time.sleep(3.5)
+    time.sleep(12.5)
     lab.client.ask("re_resume")
     attempt.join()
     assert attempt.error is None

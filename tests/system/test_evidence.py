@@ -118,8 +118,9 @@ class Beamline:
         def begun() -> bool:
             return any(one[0] == pv and value in (None, one[1]) for one in self.puts())
 
+        worker = wait_for(lambda: process_of("worker", self.data_dir), "the worker is there")
         wait_for(begun, f"the witness has seen {pv}")
-        os.kill(process_of("worker", self.data_dir), signal.SIGKILL)
+        os.kill(worker, signal.SIGKILL)
         return json.loads(self.witness.read_text().splitlines()[0])["circuit"]
 
     def changes(self) -> list[tuple[str, str]]:

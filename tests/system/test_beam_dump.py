@@ -50,10 +50,11 @@ def test_a_beam_dump_suspends_and_the_trial_is_measured_again(campaign: str) -> 
         ("started", 1),
         ("started", 2),
     ]
-    told = {one["type"]: one["data"] for one in dark_events}
-    assert told["failed"]["reason"] == "interrupted"
-    assert told["failed"]["crash"], "it counts against no attempt of the trial"
-    assert told["suspended"]["reason"] == "SR:CURRENT is 0 mA, below 150"
+    failed, suspended = the(dark_events, "failed"), the(dark_events, "suspended")
+    assert failed["data"]["reason"] == "interrupted"
+    assert failed["data"]["message"] == "SR:CURRENT is 0 mA, below 150"
+    assert failed["data"]["crash"], "it counts against no attempt of the trial"
+    assert suspended["data"]["by"] == "condition"
 
     assert [row["attempts"] for row in calm_rows] == ["1", "1"]
     assert [row["attempts"] for row in dark_rows] == ["2", "1"]
@@ -63,7 +64,7 @@ def test_a_beam_dump_suspends_and_the_trial_is_measured_again(campaign: str) -> 
     assert dark["trials"]["measured"] == sum(dark["trials"].values()) == 2
 
     assert calm["suspended_s"] == calm["held_s"] == 0
-    lasted = at(dark_events, "resumed") - at(dark_events, "suspended")
+    lasted = the(dark_events, "resumed")["at"] - suspended["at"]
     assert dark["suspended_s"] == dark["held_s"] == pytest.approx(lasted)
 
 
@@ -87,9 +88,9 @@ def course(log: list[dict[str, Any]]) -> list[tuple[str, int | None]]:
     return [(one["type"], one["data"].get("trial_id")) for one in log if one["type"] in kinds]
 
 
-def at(log: list[dict[str, Any]], kind: str) -> float:
-    """When the one event of this kind was."""
-    (found,) = (one["at"] for one in log if one["type"] == kind)
+def the(log: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    """The one event of this kind."""
+    (found,) = (one for one in log if one["type"] == kind)
     return found
 
 

@@ -1,15 +1,29 @@
 """What a campaign does about each fault that a twin can have."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 import simulators.flow_chemistry
 from orchestrator.domain import events as ev
-from tests.system.lab import answer, count, events, labwright, ledger_of, start, wait_for, write
+from simulators.faults import Fault, read_faults
+from simulators.twins import own_pvs, twin_module
+from tests.system.lab import (
+    FAST,
+    answer,
+    count,
+    events,
+    labwright,
+    ledger_of,
+    results,
+    start,
+    wait_for,
+    write,
+)
 
 FOLDER = Path(simulators.flow_chemistry.__file__).parent
 
@@ -102,6 +116,71 @@ def test_a_server_that_is_lost_for_a_while_costs_no_trial(campaign: str) -> None
     assert done["trials"]["measured"] == 8
     happened = {one["type"] for one in events(folder / "data", done["campaign_id"])}
     assert {"suspended", "failed"} & happened
+
+
+RANDOM = {"nan": "FC:HPLC:ORTHO", "refuse": f"{AXIS}:SP"}
+"""What goes wrong at random, with which process variable; ``REACTIONS`` says what follows."""
+
+
+def test_random_faults_come_as_their_seed_says_and_cost_no_trial(campaign: str) -> None:
+    folder = Path(campaign).parent
+    file, planned = random_faults(folder, seed=0)
+    where = ("--data-dir", str(folder / "data"))
+    done = answer("run", campaign, "--trials", "6", "--faults", file, *where)
+    assert done["stop_reason"] == "budget of trials spent"
+    assert done["trials"]["measured"] == sum(done["trials"].values()) == 6
+
+    log = events(folder / "data", done["campaign_id"])
+    tried = attempts(log)
+    failed = [reason for _, _, reason in tried if reason]
+    assert set(failed) == {REACTIONS[kind][2] for kind in RANDOM}
+    rows = results(folder / "data", done["campaign_id"])
+    assert sum(int(row["attempts"]) for row in rows) == len(tried) == 6 + len(failed)
+
+    assert explains(planned, tried)
+    _, others = random_faults(folder, seed=17)
+    assert not explains(others, tried), "another seed gives other faults"
+
+
+def random_faults(folder: Path, seed: int) -> tuple[str, list[Fault]]:
+    """A file of random faults, and what it plans."""
+    some = [{"fault": kind, "pv": pv, "for_s": 6000} for kind, pv in RANDOM.items()]
+    random = {"seed": seed, "mean_s": 2000, "faults": some}
+    file = write(folder, f"random{seed}.yaml", yaml.safe_dump({"random": random}))
+    return file, read_faults(Path(file), own_pvs(twin_module("flow-chemistry")))
+
+
+Attempt = tuple[float, float, str]
+"""When it began and ended, Unix time, and why it failed; empty when it has not."""
+
+
+def attempts(log: Sequence[Mapping[str, Any]]) -> list[Attempt]:
+    """All attempts, in order; one instrument makes one after another."""
+    begun = [one["at"] for one in log if one["type"] == "started"]
+    ended = [one for one in log if one["type"] in ("acquired", "failed")]
+    return [
+        (began, end["at"], end["data"].get("reason", ""))
+        for began, end in zip(begun, ended, strict=True)
+    ]
+
+
+def explains(planned: Sequence[Fault], tried: Sequence[Attempt]) -> bool:
+    """True when a fault of the kind that fails an attempt so holds during each that failed.
+
+    Faults count from the first put, which was at some moment of the first attempt.
+    """
+    earliest, latest, _ = tried[0]
+    rate = float(FAST["LABWRIGHT_TIME_COMPRESSION"])
+    return all(
+        any(
+            reason == REACTIONS[fault.fault][2]
+            and earliest + fault.at_s / rate <= ended
+            and began <= latest + (fault.at_s + fault.for_s) / rate
+            for fault in planned
+        )
+        for began, ended, reason in tried
+        if reason
+    )
 
 
 def test_a_file_that_cannot_be_is_refused_before_the_start(tmp_path: Path) -> None:

@@ -313,6 +313,7 @@ class Ioc:
             await self._context.hang_up()
             self._server.cancel()
         if fault.fault == "trip" and pv is not None and fault.to is not None:
+            self._step()  # the time until now went by without the fault
             await pv.accept(_like(pv, fault.to))
         await self._show_fault(fault)
 
@@ -323,6 +324,7 @@ class Ioc:
         if fault.fault == "lost" and not self._faults.of("lost"):
             self._found.set()
         if fault.fault == "trip" and pv is not None and not self._faults.of("trip", pv.name):
+            self._step()
             await pv.accept(_like(pv, before))
         await self._show_fault(fault)
 

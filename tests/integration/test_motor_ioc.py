@@ -27,8 +27,18 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     """A twin with motors; five times slower than usual, so that there is time to act on the way."""
+    yield from served("12")
+
+
+@pytest.fixture
+def fast_port() -> Iterator[int]:
+    """Dark time and refill of a beam dump take half a second each."""
+    yield from served("600")
+
+
+def served(compression: str) -> Iterator[int]:
     command = [sys.executable, "-m", "simulators.serve", "kb-mirrors"]
-    command += ["--seed", "5", "--time-compression", "12"]
+    command += ["--seed", "5", "--time-compression", compression]
     with subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE) as process:
         try:
             yield json.loads(process.stdout.readline())["port"]
@@ -341,6 +351,23 @@ def scenario_dump() -> Any:
     spot.trigger().wait(20)
     answer["flux"] = spot.read()["spot_flux"]["value"]
     return answer | {"rising": current.get(use_monitor=False) < 200.0}
+
+
+def test_a_dump_by_a_fault_lasts_as_long_after_a_twin_has_stood_still(fast_port):
+    seen = client("late_dump", fast_port)
+    assert seen[0] == 200.0
+    assert 0.0 in seen
+    assert any(0.0 < current < 200.0 for current in seen), "the ring is filled bit by bit"
+
+
+def scenario_late_dump() -> Any:
+    current, fault = signal("SR:CURRENT", auto_monitor=True), signal("LABWRIGHT:FAULT")
+    seen: list[float] = []
+    current.subscribe(lambda *, value, **_: seen.append(value))
+    time.sleep(1.5)  # 900 s of lab time stand still, more than a dump lasts
+    fault.put('{"fault": "trip", "pv": "SR:DUMP", "to": 1, "for_s": 1}', wait=True)
+    until(lambda: 0.0 in seen and seen[-1] == 200.0)
+    return seen
 
 
 def test_a_motor_at_its_limit_switch_is_in_alarm(port):

@@ -1,6 +1,6 @@
 """How much better than a Sobol sequence Labwright is on the twins' reference campaigns.
 
-The campaigns and figures are those of ``labwright challenge``.
+The campaigns and figures are those of ``labwright challenge``, beside what the twins cost.
 """
 
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.challenge import challenge
+from tests.benchmarks.twin_costs import cpu_s_per_trial, points_per_s
 
 RESULTS = Path(__file__).with_name("twins.jsonl")
 """Finished campaigns, which the next run continues."""
@@ -40,7 +41,15 @@ def measure(
     for one in found["skipped"]:
         say(f"left out: {one['twin']} ({one['reason']})")
     rows = [row for row in found["twins"] if row["twin"] != PRACTICE]
-    found_figures = figures(rows)
+    for row in rows:
+        say(f"what {row['twin']} costs")
+        row["points_per_s"] = points_per_s(row["twin"])
+        row["cpu_s_per_trial"] = cpu_s_per_trial(row["twin"])
+    found_figures = {
+        **figures(rows),
+        "least_points_per_s": min(row["points_per_s"] for row in rows),
+        "most_cpu_s_per_trial": max(row["cpu_s_per_trial"] for row in rows),
+    }
     bars = {key: bar for key, bar in BARS.items() if key in found_figures}
     return {"seeds": seeds, "rows": rows, "figures": found_figures, "bars": bars}
 
@@ -51,6 +60,8 @@ BARS: Mapping[str, tuple[str, float]] = {
     "better_median": (">=", 8),
     "rare_earths_trials_ratio": ("<=", 0.5),
     "failed": ("<=", 0),
+    "least_points_per_s": (">=", 200),
+    "most_cpu_s_per_trial": ("<=", 0.5),
 }
 
 
@@ -83,13 +94,15 @@ def _ratio(row: Mapping[str, Any]) -> float:
 def as_text(report: Mapping[str, Any]) -> str:
     """The table and the figures as a person reads them."""
     lines = [
-        "| twin | trials | regret, median [quartiles] | of Sobol | near at | of Sobol | beats it |",
-        "|---|---|---|---|---|---|---|",
+        "| twin | trials | regret, median [quartiles] | of Sobol | near at | of Sobol | beats it"
+        " | CPU s per trial | points/s |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in report["rows"]:
         cells = [row["twin"], row["trials"], _regret(row, row), _regret(row["sobol"], row)]
         cells += [_near(row, row), _near(row["sobol"], row)]
-        lines.append(f"| {' | '.join(map(str, cells))} | {row['beats_sobol']}/{row['compared']} |")
+        cells += [f"{row['beats_sobol']}/{row['compared']}", f"{row['cpu_s_per_trial']:.2g}"]
+        lines.append(f"| {' | '.join(map(str, cells))} | {row['points_per_s']:,.0f} |")
     for key, figure in report["figures"].items():
         sign, bar = report["bars"][key]
         lines.append(f"  {key:32} {figure:8.3g}   must be {sign} {bar}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.lab import answer, count, events, finish, process_of, start, wait_for, write
+from tests.system.lab import answer, events, finish, process_of, start, wait_for, write
 
 pytestmark = pytest.mark.system
 

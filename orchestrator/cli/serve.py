@@ -180,23 +180,26 @@ def fault(
 
 @app.command
 def twins(*, pictures: Path | None = None, common: Common | None = None) -> int:
-    """List the twins that are installed.
+    """List the twins that are installed, and below them what is there for practice.
 
     Args:
-        pictures: Folder into which a picture of each twin's response is drawn.
+        pictures: Folder into which a picture of each one's response is drawn.
         common: Options of every verb.
     """
-    from orchestrator.adapters.user_files.spec_files import twin_folders
+    from orchestrator.adapters.user_files.spec_files import FOR_PRACTICE, twin_folders
 
     common = common or Common()
     folders = twin_folders()
-    text = "\n".join(f"{name:20} {folder}" for name, folder in sorted(folders.items()))
+    listed, practice = sorted(folders.keys() - FOR_PRACTICE), sorted(folders.keys() & FOR_PRACTICE)
+    lines = [f"{name:20} {folders[name]}" for name in listed]
+    if practice:
+        lines += ["", "for practice:", *(f"{name:20} {folders[name]}" for name in practice)]
     if pictures is not None:
         from simulators.response import draw_all
 
         pictures.mkdir(parents=True, exist_ok=True)
         draw_all(pictures)
-    common.say({"twins": sorted(folders)}, text)
+    common.say({"twins": listed, "for_practice": practice}, "\n".join(lines))
     return ExitCode.DONE
 
 

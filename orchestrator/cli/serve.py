@@ -89,18 +89,26 @@ def _say(common: Common, made: "TableTwin | None" = None) -> Callable[[dict[str,
     def say(about: dict[str, Any]) -> None:
         text = "\n".join(_twin_lines(about))
         if made is not None:
-            from simulators.table.report import lines, report
+            from simulators.table.report import lines
 
-            about = {**about, "table": report(made)}
+            about = {**about, "table": _worth(made)}
             text = "\n".join([*lines(about["table"]), text])
         print(json.dumps(about) if common.json else text, flush=True)
 
     return say
 
 
+def _worth(made: "TableTwin") -> dict[str, Any]:
+    """What a table is worth as a twin, with what its titles leave in doubt."""
+    from simulators.table.report import report
+
+    about = report(made)
+    return {**about, "warnings": [*made.table.warnings, *about["warnings"]]}
+
+
 def _write_table_twin(common: Common, made: "TableTwin", header: Path, folder: Path) -> int:
     from orchestrator.campaign_files import read_files
-    from simulators.table.report import lines, report
+    from simulators.table.report import lines
     from simulators.table.write import write_files
 
     try:
@@ -113,7 +121,7 @@ def _write_table_twin(common: Common, made: "TableTwin", header: Path, folder: P
         for file in files:
             file.unlink()
         raise
-    about, written = report(made), [str(file) for file in files]
+    about, written = _worth(made), [str(file) for file in files]
     said = [*lines(about), f"written: {', '.join(written)}"]
     said.append(f"run it with: labwright run {folder / 'campaign.yaml'}")
     common.say({"written": written, "table": about}, "\n".join(said))
@@ -172,23 +180,26 @@ def fault(
 
 @app.command
 def twins(*, pictures: Path | None = None, common: Common | None = None) -> int:
-    """List the twins that are installed.
+    """List the twins that are installed, and below them what is there for practice.
 
     Args:
-        pictures: Folder into which a picture of each twin's response is drawn.
+        pictures: Folder into which a picture of each one's response is drawn.
         common: Options of every verb.
     """
-    from orchestrator.adapters.user_files.spec_files import twin_folders
+    from orchestrator.adapters.user_files.spec_files import FOR_PRACTICE, twin_folders
 
     common = common or Common()
     folders = twin_folders()
-    text = "\n".join(f"{name:20} {folder}" for name, folder in sorted(folders.items()))
+    listed, practice = sorted(folders.keys() - FOR_PRACTICE), sorted(folders.keys() & FOR_PRACTICE)
+    lines = [f"{name:20} {folders[name]}" for name in listed]
+    if practice:
+        lines += ["", "for practice:", *(f"{name:20} {folders[name]}" for name in practice)]
     if pictures is not None:
         from simulators.response import draw_all
 
         pictures.mkdir(parents=True, exist_ok=True)
         draw_all(pictures)
-    common.say({"twins": sorted(folders)}, text)
+    common.say({"twins": listed, "for_practice": practice}, "\n".join(lines))
     return ExitCode.DONE
 
 

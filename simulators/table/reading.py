@@ -1,7 +1,7 @@
 """Reads a table in pieces, checks every cell that is used, and keeps a sample of many rows."""
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,7 +13,7 @@ import pandas as pd
 from simulators.arrays import Array
 from simulators.table.errors import BadTable
 from simulators.table.header import Header
-from simulators.table.units import differ, unit_in
+from simulators.table.units import differ, known, unit_in
 
 PIECE = 200_000
 """Rows read at a time."""
@@ -35,11 +35,13 @@ class Table:
         x: parameters, shape (rows, d), in the order of the header.
         y: outcomes, shape (rows, m).
         rows: in the file, of which these are a sample when there are more.
+        warnings: units that a person should compare, a sentence each; empty when there are none.
     """
 
     x: Array
     y: Array
     rows: int
+    warnings: tuple[str, ...] = ()
 
 
 def read_table(file: Path, header: Header, *, seed: int = 0) -> Table:
@@ -72,7 +74,7 @@ def read_table(file: Path, header: Header, *, seed: int = 0) -> Table:
         raise BadTable(f"{file} has no rows below its titles")
     _check_columns(file, header, numbers)
     d = len(header.parameters)
-    return Table(numbers[:, :d], numbers[:, d:], rows)
+    return Table(numbers[:, :d], numbers[:, d:], rows, tuple(_doubts(header)))
 
 
 def _csv(file: Path, header: Header) -> Generator[pd.DataFrame, None, None]:
@@ -145,9 +147,22 @@ def _title_problem(header: Header, name: str, column: str, titles: list[str]) ->
     if titles.count(column) > 1:
         return f"has {titles.count(column)} columns {column!r}; rename all but one"
     unit, told = _unit(header, name), unit_in(column)
-    if unit and told and differ(unit, told):
+    if unit and told and known(unit) and known(told) and differ(unit, told):
         return f"column {column!r} is in {told}, and the header says that {name} is in {unit}"
     return None
+
+
+def _doubts(header: Header) -> Iterator[str]:
+    """Where title and header have two units, one of them unknown, so that none can be refused."""
+    for name, column in header.columns.items():
+        unit, told = _unit(header, name), unit_in(column)
+        if unit and told and differ(unit, told) and not (known(unit) and known(told)):
+            unknown = unit if known(told) else told
+            yield (
+                f"the title of column {column!r} may say that it is in {told}, and the header says "
+                f"that {name} is in {unit}; {unknown!r} is no unit that is known here, so compare "
+                "them yourself: nothing is converted"
+            )
 
 
 def _unit(header: Header, name: str) -> str:

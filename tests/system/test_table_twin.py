@@ -66,6 +66,17 @@ def test_a_rehearsal_on_a_table_tells_what_the_run_does(table: Path, tmp_path: P
     assert rehearsed["unmeasured"] == run["trials"]["abandoned"] > 0
 
 
+def test_a_unit_that_is_not_known_is_told(table: Path, tmp_path: Path) -> None:
+    table.write_text(table.read_text().replace("time,", "t (shifts),"))
+    header = table.with_suffix(".yaml")
+    header.write_text(
+        header.read_text().replace("{unit: min}", '{column: "t (shifts)", unit: min}')
+    )
+    made = labwright("twin", "--table", str(table), "--write", str(tmp_path / "lab"))
+    assert "warning: the title of column 't (shifts)'" in made.stdout
+    assert "'shifts' is no unit that is known here" in made.stdout
+
+
 def test_a_bad_table_is_refused_before_anything_starts(table: Path, tmp_path: Path) -> None:
     folder = tmp_path / "lab"
     labwright("twin", "--table", str(table), "--write", str(folder))

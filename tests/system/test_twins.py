@@ -23,9 +23,12 @@ def test_its_campaign_runs(name: str, tmp_path: Path) -> None:
     assert first["attempts"] == "1"
 
 
-def test_all_are_listed() -> None:
-    assert set(answer("twins")["twins"]) == {*TWINS, "soft"}
+def test_all_are_listed_and_the_one_for_practice_apart() -> None:
+    assert answer("twins") == {"twins": TWINS, "for_practice": ["soft"]}
     assert len(TWINS) == 8
+    listed, practice = labwright("twins").stdout.split("\n\nfor practice:\n")
+    assert [line.split()[0] for line in listed.splitlines()] == TWINS
+    assert [line.split()[0] for line in practice.splitlines()] == ["soft"]
 
 
 def test_all_can_be_drawn(tmp_path: Path) -> None:

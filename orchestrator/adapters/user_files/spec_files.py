@@ -26,6 +26,9 @@ from orchestrator.domain.spec import (
 
 MOST_BYTES = 256 * 1024
 
+FOR_PRACTICE = frozenset({"soft"})
+"""Names of what is installed among the twins and is no instrument: a test function."""
+
 Model = TypeVar("Model", CampaignSpec, InstrumentSpec)
 
 _FINDINGS = {CampaignSpec: campaign_findings, InstrumentSpec: instrument_findings}
@@ -156,7 +159,7 @@ def line_of(lines: Lines, place: str) -> int | None:
 
 
 def twin_folders() -> dict[str, Path]:
-    """Folder of each installed twin, by name."""
+    """Folder of each installed twin, by name, with those ``FOR_PRACTICE``."""
     found: dict[str, Path] = {}
     for point in entry_points(group="labwright.twins"):
         package, _, name = point.value.rpartition(".")

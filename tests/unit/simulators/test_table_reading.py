@@ -8,7 +8,8 @@ from simulators.table.header import read_header
 from simulators.table.instrument import TableTwin
 from simulators.table.reading import read_table
 from simulators.table.report import lines, report
-from simulators.table.units import differ, unit_in
+from simulators.table.units import SAME, differ, known, unit_in
+from simulators.twins import own_pvs, twin_module, twin_names
 
 HEADER = """
 parameters:
@@ -130,13 +131,21 @@ def test_a_constant_column_is_refused(tmp_path):
         ("T (corrected)", "degC", False),
         ("T", "degC", False),
         ("T (C)", '""', False),
+        ("T (degF)", "degC", True),
+        ("T (F)", "degC", True),
+        ("p (psi)", "bar", True),
+        ("c (g/L)", "mol/L", True),
+        ("c (mg/L)", "g/L", True),
+        ("speed (rpm)", "Hz", True),
     ],
 )
 def test_units_of_title_and_header_must_agree(tmp_path, title, unit, clash):
     text = HEADER.replace('column: "T (C)", unit: degC', f'column: "{title}", unit: {unit}')
     if clash:
         said = refusal(tmp_path, text=text, titles=f"{title},time,yield")
-        assert "column 'T (K)' is in K, and the header says that temperature is in degC" in said
+        told = title.partition("(")[2].rstrip(")")
+        says = f"the header says that temperature is in {unit}"
+        assert f"column {title!r} is in {told}, and {says}" in said
     else:
         assert read(tmp_path, text=text, titles=f"{title},time,yield").rows == 10
 
@@ -144,8 +153,56 @@ def test_units_of_title_and_header_must_agree(tmp_path, title, unit, clash):
 def test_spellings_of_a_unit_are_one_unit():
     assert unit_in("volume [µL]") == "µL"
     assert unit_in("yield (HPLC)") is None
-    assert not differ("uL", "µL")
-    assert differ("mL", "uL")
+    assert unit_in("T (1)") is None
+    for one, other in (
+        ("uL", "µL"),
+        ("g/L", "mg/mL"),
+        ("mg/L", "µg/mL"),
+        ("mol/L", "kmol/m³"),
+        ("cm3/h", "mL/h"),
+        ("Torr", "mmHg"),
+        ("rpm", "min⁻¹"),
+    ):
+        assert known(one)
+        assert known(other)
+        assert not differ(one, other)
+    for one, other in (("mL", "uL"), ("MW", "mW"), ("psi", "psig"), ("T", "mT"), ("g/L", "mg/L")):
+        assert known(one)
+        assert known(other)
+        assert differ(one, other)
+
+
+def test_each_spelling_is_of_one_unit():
+    spellings = [spelling for same in SAME for spelling in same]
+    assert len(spellings) == len(set(spellings))
+
+
+def test_the_units_of_the_shipped_twins_are_known():
+    for name in set(twin_names()) - {"soft"}:
+        assert [
+            pv.unit for pv in own_pvs(twin_module(name)) if pv.unit and not known(pv.unit)
+        ] == []
+
+
+@pytest.mark.parametrize(
+    ("title", "unit", "unknown"),
+    [("p (kip)", "bar", "'kip'"), ("p (bar)", "kip", "'kip'"), ("T (raw)", "degC", "'raw'")],
+)
+def test_a_unit_that_is_not_known_is_served_with_a_warning(tmp_path, title, unit, unknown):
+    text = HEADER.replace('column: "T (C)", unit: degC', f'column: "{title}", unit: {unit}')
+    (said,) = read(tmp_path, text=text, titles=f"{title},time,yield").warnings
+    assert f"column {title!r}" in said
+    assert f"temperature is in {unit}; {unknown} is no unit that is known here" in said
+
+
+@pytest.mark.parametrize(
+    ("title", "unit"),
+    [("T (kip)", "kip"), ("T (kip)", '""'), ("yield (NMR)", "%"), ("T (C)", "degC")],
+)
+def test_no_warning_without_two_units(tmp_path, title, unit):
+    text = HEADER.replace('column: "T (C)", unit: degC', f'column: "{title}", unit: {unit}')
+    text = text.replace("unit: %", 'unit: "%"')
+    assert read(tmp_path, text=text, titles=f"{title},time,yield").warnings == ()
 
 
 def test_ragged_empty_and_unreadable_files_are_refused(tmp_path):

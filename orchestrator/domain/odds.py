@@ -29,7 +29,8 @@ class Best:
 
     trial: int
     mean: float | None
-    """Over the campaigns that have a feasible trial by then."""
+    """Over the campaigns that have a feasible trial by then, as the following."""
+    median: float | None
     low: float | None
     """Nine in ten of them lie between this and ``high``."""
     high: float | None
@@ -52,6 +53,7 @@ def _best_after(traces: Sequence[Sequence[float | None]], number: int) -> Best:
     known = [trace[min(number, len(trace)) - 1] for trace in traces if trace]
     values = [one for one in known if one is not None]
     if not values:
-        return Best(number, None, None, None, 0)
+        return Best(number, None, None, None, None, 0)
     mean = math.fsum(values) / len(values)
-    return Best(number, mean, quantile(values, 0.05), quantile(values, 0.95), len(values))
+    low, median, high = (quantile(values, part) for part in (0.05, 0.5, 0.95))
+    return Best(number, mean, median, low, high, len(values))

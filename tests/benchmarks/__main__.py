@@ -27,6 +27,7 @@ NAMES = (
     "suggest",
     "regret",
     "twins",
+    "rehearse",
     "envelope",
 )
 

@@ -27,7 +27,12 @@ def test_a_campaign_that_ended_keeps_its_best():
     assert (second.low, second.high) == pytest.approx((2.3, 7.7))
 
 
+def test_one_campaign_far_ahead_moves_the_mean_and_not_the_median():
+    (only,) = best_after_each([[1.0], [9.0], [2.0]], 1)
+    assert (only.mean, only.median) == (4.0, 2.0)
+
+
 def test_only_campaigns_with_something_feasible_count():
     first, second = best_after_each([[None, 3.0], [None, None]], 2)
-    assert (first.mean, first.low, first.feasible) == (None, None, 0)
+    assert (first.mean, first.median, first.low, first.feasible) == (None, None, None, 0)
     assert (second.mean, second.feasible) == (3.0, 1)

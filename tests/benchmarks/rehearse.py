@@ -1,8 +1,8 @@
 """How long it takes to rehearse a campaign, and what the faster approximation makes of it.
 
 The shipped campaign of flow chemistry without its rules to stop early, so that each rehearsal has
-40 trials; as many with Sobol are part of each. ``regret`` is what the median of the best measured at
-the end lacks to the model's optimum, relative to it: below 0, noise has flattered it.
+40 trials; as many with Sobol are part of each. Regret is what the median of the best that was
+measured lacks to the model's optimum, relative to it: below 0, noise has flattered it.
 """
 
 import json

@@ -69,6 +69,7 @@ OPTIMUM: dict[str, Any] = {
     "outcomes": {
         "recovery": 0.9981058628,
         "purity": 0.9950000001,
+        "log_impurity": -2.301030006,
         "cost": 0.03619152939,
         "margin": 0.9619143334,
         "score": 0.9619143334,
@@ -141,11 +142,13 @@ def evaluate(
 
     Returns:
         `recovery`, fraction of the dysprosium that leaves with the organic; `purity`, mass of
-        dysprosium per mass of both metals there; `cost` of extractant, acids and base, in units
+        dysprosium per mass of both metals there; `log_impurity`, log10 of the mass of neodymium
+        per mass of both; `cost` of extractant, acids and base, in units
         of the value of all the dysprosium; `margin`, recovery - cost; `score`, the margin times
         exp(-100 (0.995 - purity)+); `steady`, 1 where the steady state was found, else 0, and
-        then `recovery`, `purity`, `margin` and `score` are 0 and say nothing; `objective`, equal
-        to `score`, to be maximized. Floats for float arguments, else arrays of the same length.
+        then `recovery`, `purity`, `log_impurity`, `margin` and `score` are 0 and say nothing;
+        `objective`, equal to `score`, to be maximized. Floats for float arguments, else arrays of
+        the same length.
     """
     stages = cascade(
         ph_feed=ph_feed,
@@ -161,10 +164,12 @@ def evaluate(
     cost = running_cost(ph_feed, ph_scrub, organic_ratio, scrub_ratio, dosage)
     recovery = np.where(steady, share, 0.0)
     purity = np.where(steady, product[:, 1] / product.sum(axis=1), 0.0)
+    impurity = np.where(steady, product[:, 0] / product.sum(axis=1), 1.0)
     worth = np.where(steady, score(recovery, purity, cost), 0.0)
     outcomes = {
         "recovery": recovery,
         "purity": purity,
+        "log_impurity": np.log10(impurity),
         "cost": np.broadcast_to(cost, recovery.shape),
         "margin": np.where(steady, share - cost, 0.0),
         "score": worth,

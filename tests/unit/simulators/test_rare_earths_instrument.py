@@ -51,6 +51,9 @@ def test_measurement_is_the_model_within_the_noise():
     assert first["steady"] == 1
     assert first["score"] == score(first["recovery"], first["purity"], first["cost"])
     assert first["log_impurity"] == pytest.approx(np.log10(1 - first["purity"]))
+    assert np.mean([reading["log_impurity"] for reading in readings]) == pytest.approx(
+        truth["log_impurity"], abs=0.01
+    )
     fed = 0.4 * first["nd_organic"] + 1.1 * first["nd_raffinate"]
     assert fed == pytest.approx(10_000, rel=0.1)  # mg per litre of feed
     assert set(lab.slept) == {RUN_TIME}

@@ -10,7 +10,7 @@ import psutil
 from scipy.stats.qmc import Sobol
 
 from orchestrator.campaign_files import read_files
-from simulators.twins import twin_model
+from simulators.twins import twin_model, twin_module
 from tests.benchmarks.campaigns import start, summary_of
 
 SHORT, LONG = 2, 10
@@ -54,7 +54,8 @@ def _cpu_s(folder: Path, twin: str, trials: int) -> float:
     data = read_files(twin).campaign.to_data()
     data["optimizer"] = {**data["optimizer"], "method": "sobol"}
     campaign.write_text(json.dumps({**data, "stop": {}}))
-    running = start(campaign, trials, seed=0)
+    compression = str(twin_module(twin).TIME_COMPRESSION)
+    running = start(campaign, trials, seed=0, LABWRIGHT_TIME_COMPRESSION=compression)
     spent = 0.0
     while running.poll() is None:
         spent = max(spent, _server_s(running.pid))

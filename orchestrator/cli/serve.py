@@ -89,26 +89,18 @@ def _say(common: Common, made: "TableTwin | None" = None) -> Callable[[dict[str,
     def say(about: dict[str, Any]) -> None:
         text = "\n".join(_twin_lines(about))
         if made is not None:
-            from simulators.table.report import lines
+            from simulators.table.report import lines, report
 
-            about = {**about, "table": _worth(made)}
+            about = {**about, "table": report(made)}
             text = "\n".join([*lines(about["table"]), text])
         print(json.dumps(about) if common.json else text, flush=True)
 
     return say
 
 
-def _worth(made: "TableTwin") -> dict[str, Any]:
-    """What a table is worth as a twin, with what its titles leave in doubt."""
-    from simulators.table.report import report
-
-    about = report(made)
-    return {**about, "warnings": [*made.table.warnings, *about["warnings"]]}
-
-
 def _write_table_twin(common: Common, made: "TableTwin", header: Path, folder: Path) -> int:
     from orchestrator.campaign_files import read_files
-    from simulators.table.report import lines
+    from simulators.table.report import lines, report
     from simulators.table.write import write_files
 
     try:
@@ -121,7 +113,7 @@ def _write_table_twin(common: Common, made: "TableTwin", header: Path, folder: P
         for file in files:
             file.unlink()
         raise
-    about, written = _worth(made), [str(file) for file in files]
+    about, written = report(made), [str(file) for file in files]
     said = [*lines(about), f"written: {', '.join(written)}"]
     said.append(f"run it with: labwright run {folder / 'campaign.yaml'}")
     common.say({"written": written, "table": about}, "\n".join(said))

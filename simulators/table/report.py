@@ -79,6 +79,7 @@ def lines(about: dict[str, Any]) -> Iterator[str]:
 
 
 def _warnings(twin: TableTwin, far: float) -> Iterator[str]:
+    yield from twin.table.warnings
     points, d = len(twin.emulator.points.x), len(twin.header.parameters)
     if points < FEW_PER_PARAMETER * d:
         yield (

@@ -693,6 +693,26 @@ def test_what_was_left_to_reduce_does_not_hold_up_the_next_trial(lab: Lab) -> No
     assert told[-1] >= 1234.0
 
 
+def test_a_worker_without_a_trial_looks_again_while_a_reduction_is_under_way(lab: Lab) -> None:
+    """The next one may be proposed a moment later, and need not wait for a reducer that hangs."""
+    _left_running(lab, spec(), documents=True)
+    reduce, may_end = lab.reducer.reduce, threading.Event()
+
+    def reduce_slowly(campaign: CampaignSpec, documents: str) -> Reduction:
+        assert may_end.wait(5), "the worker stood still until the reduction was over"
+        return reduce(campaign, documents)
+
+    lab.reducer.reduce = reduce_slowly  # type: ignore[method-assign]
+    worker = Worker(lab)
+    worker.begin()
+    assert not worker._drain()
+    worker._wait()
+    assert fold(lab.ledger.events(ID)).trials[1].state is TrialState.ACQUIRED
+    may_end.set()
+    worker.finish()
+    assert fold(lab.ledger.events(ID)).trials[1].state is TrialState.MEASURED
+
+
 def test_a_lease_of_another_host_ends_only_with_its_time(lab: Lab, clock: Any) -> None:
     open_campaign(lab, spec())
     lab.ledger.propose(

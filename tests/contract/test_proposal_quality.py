@@ -84,6 +84,13 @@ def test_the_reference_is_what_the_sequence_really_reaches(changes: dict[str, An
     assert all(one["r2"] > 0.9 for one in details["cross_validation"].values())
 
 
+def test_without_quality_the_point_is_the_same() -> None:
+    question = known(campaign(), own=5, others=5)
+    full, brief = AxOptimizer().suggest(question), AxOptimizer().without_quality().suggest(question)
+    assert brief.parameters == full.parameters
+    assert full.details.keys() - brief.details.keys() == {"cross_validation", "space_filling"}
+
+
 def test_points_that_were_measured_are_not_guessed() -> None:
     filling = recorded(known(campaign(), own=10, others=0))["space_filling"]
     assert filling["low"] == filling["median"] == filling["high"] == filling["best"]

@@ -170,7 +170,7 @@ def test_nothing_is_left_when_the_launcher_is_killed_while_a_mail_hangs(
     left = descendants(running.pid)
     running.kill()
     running.communicate()
-    wait_for(lambda: not any(one.is_running() for one in left), "all have ended", 20)
+    wait_for(lambda: not any(one.is_running() for one in left), "all have ended")
 
 
 def test_no_mail_server_and_no_webhook_break_nothing(data_dir: Path) -> None:

@@ -221,7 +221,7 @@ def test_nothing_is_left_when_the_launcher_is_killed(tmp_path: Path) -> None:
     )
     os.kill(running.pid, signal.SIGKILL)
     running.communicate()
-    wait_for(lambda: not any(child.is_running() for child in children), "all have ended", 20)
+    wait_for(lambda: not any(child.is_running() for child in children), "all have ended")
 
 
 HEAVY = ("ax", "torch", "bluesky", "pandas", "ophyd", "matplotlib", "pyarrow", "scipy", "caproto")

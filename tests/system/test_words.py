@@ -341,7 +341,7 @@ def test_the_worker_verb_takes_all_its_processes_along(data_dir: Path) -> None:
     family = [(one.pid, one.create_time()) for one in descendants(keeper.pid)]
     assert len(family) >= 4
     keeper.kill()
-    wait_for(lambda: not any(is_same_process(*one) for one in family), "all have ended", 20)
+    wait_for(lambda: not any(is_same_process(*one) for one in family), "all have ended")
 
 
 @pytest.mark.parametrize("after_s", [0.3, 0.6, 0.9, 1.2, 1.5, 1.8])

@@ -26,7 +26,9 @@ from orchestrator.ports import Optimizer
 
 GROUP = "labwright.optimizers"
 """Entry points that name an optimizer: a class without arguments that keeps ports.Optimizer. It
-may have a method ``warm_up()`` that imports what its first suggestion needs."""
+may have a method ``warm_up()`` that imports what its first suggestion needs, and a method
+``without_quality()`` that gives an optimizer with the same proposals, and without details that
+cost time and only a reader of the campaign wants."""
 NICENESS = 5
 """How far the child gives way to the processes of the instrument."""
 
@@ -201,7 +203,7 @@ def registered(method: str) -> EntryPoint:
 
 
 class OptimizerHere:
-    """The same answers in this very process, for who can wait and has nothing else to do.
+    """The same points in this very process, for who can wait and reads no details.
 
     Raises:
         OptimizerError: no optimizer is registered under this name.
@@ -210,11 +212,12 @@ class OptimizerHere:
     def __init__(self, method: str) -> None:
         self._optimizer: Optimizer | None = None
         if method != "sobol":
-            self._optimizer = registered(method).load()()
+            full = registered(method).load()()
+            self._optimizer = getattr(full, "without_quality", lambda: full)()
             getattr(self._optimizer, "warm_up", lambda: None)()
 
     def suggest(self, known: Knowledge) -> Suggestion:
-        """As OptimizerProcess.suggest, however long it takes.
+        """Parameters as OptimizerProcess.suggest gives them, however long it takes.
 
         Raises:
             OptimizerError: there is none.

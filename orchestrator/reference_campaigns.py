@@ -18,7 +18,7 @@ from orchestrator.adapters.optimizers.sobol_optimizer import space_filling_point
 from orchestrator.adapters.walks.twin_in_process import Twin, model_of, twin_in_process
 from orchestrator.campaign_files import read_files
 from orchestrator.domain.errors import OptimizerError, PlanFailed, ReductionError, Unusable
-from orchestrator.domain.regret import LEVELS, Level
+from orchestrator.domain.regret import Level, level_of
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
 from orchestrator.domain.trial import ParameterValue
 from orchestrator.simulated_campaign import Order
@@ -91,13 +91,17 @@ def reference(twin: str) -> Reference:
     """The reference campaign of a twin.
 
     Raises:
-        Unusable: no such twin, or its model has no scalar ``objective`` to judge by.
+        Unusable: no such twin, or its model says not how to judge by a scalar ``objective``.
         SpecError: its campaign file is wrong.
     """
     model = model_of(twin)
     lower = {name: edges[0] for name, edges in model.BOUNDS.items()}
     if "objective" not in model.evaluate(**lower) or "objective" not in model.OPTIMUM:
         raise Unusable(f"the model of twin {twin!r} gives no 'objective' to measure regret by")
+    try:
+        level = level_of(model.OPTIMUM)
+    except ValueError as error:
+        raise Unusable(f"OPTIMUM of twin {twin!r}: {error}") from None
     files = read_files(twin)
     if files.campaign.samples is not None:
         raise Unusable(f"the campaign of twin {twin!r} has samples, which may end it early")
@@ -109,7 +113,7 @@ def reference(twin: str) -> Reference:
         instrument=files.instrument,
         best=float(model.OPTIMUM["objective"]),
         goal=str(model.OPTIMUM["goal"]),
-        level=LEVELS.get(twin, Level()),
+        level=level,
         noise=measured.noise,
         probes=[_probe(measured, one) for one in space_filling_points(campaign, PROBES)],
     )

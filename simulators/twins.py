@@ -33,7 +33,11 @@ class TwinModel(Protocol):
     """Lowest and highest value of each parameter."""
 
     OPTIMUM: Mapping[str, Any]
-    """`parameters`, `outcomes`, `objective` (its best value), `goal`, `found_by`."""
+    """`parameters`, `outcomes`, `objective` (its best value), `goal`, `found_by`.
+
+    Where the objective spans decades, also how regret is measured: `scale`, "log10", or "decades"
+    for an objective that is a logarithm itself, and `near`, the decades that count as near.
+    """
 
     evaluate: Callable[..., Mapping[str, Any]]
     """Outcomes, and `objective`, of parameters given by name."""

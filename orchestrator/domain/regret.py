@@ -3,29 +3,51 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
 WORST_DECADES = 12.0
 """Regret in decades of a value that is 0 or has the wrong sign."""
+
+
+Scale = Literal["relative", "log10", "decades"]
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
     """How regret is measured on a twin, and what counts as near its optimum."""
 
-    scale: Literal["relative", "log10", "decades"] = "relative"
+    scale: Scale = "relative"
     """``relative``: the distance over the optimum; ``log10``: the ratio in decades; ``decades``:
     the distance, of an objective that is a decimal logarithm itself."""
     near: float = 0.05
     """Largest regret that counts as near."""
-    words: str = "within 5 %"
+
+    @property
+    def words(self) -> str:
+        """What counts as near, for a table."""
+        if self.scale == "relative":
+            return f"within {100 * self.near:g} %"
+        return f"within a factor {10**self.near:.3g}"
 
 
-LEVELS: Mapping[str, Level] = {
-    "kb-mirrors": Level("log10", 1.0, "within a factor 10"),
-    "transmon": Level("decades", math.log10(2.0), "within a factor 2"),
-}
-"""Twins whose objective spans decades, so that 5 % is out of reach; others have ``Level()``."""
+def level_of(optimum: Mapping[str, Any]) -> Level:
+    """The level that a model's ``OPTIMUM`` asks for by ``scale`` and ``near``, or what they mean.
+
+    Raises:
+        ValueError: another scale, a ``near`` that is not positive, or regret relative to 0.
+    """
+    usual = Level()
+    level = Level(optimum.get("scale", usual.scale), optimum.get("near", usual.near))
+    if level.scale not in get_args(Scale):
+        raise ValueError(f"'scale' is {level.scale!r}, and none of {', '.join(get_args(Scale))}")
+    if not level.near > 0:
+        raise ValueError(f"'near' is {level.near}, and must be more than 0")
+    if optimum["objective"] == 0 and level.scale != "decades":
+        raise ValueError(
+            "'objective' is 0, and nothing is relative to that; let the model add a constant, or "
+            "make it a decimal logarithm with 'scale': 'decades'"
+        )
+    return level
 
 
 def regrets(truths: Sequence[float], best: float, goal: str, level: Level) -> list[float]:

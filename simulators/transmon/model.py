@@ -5,6 +5,7 @@ after Pedersen, Moller and Molmer, Phys. Lett. A 367, 47 (2007). Noiseless. In t
 with hbar = 1; inside rad/ns and ns.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,8 @@ OPTIMUM: dict[str, Any] = {
     "objective": -4.013998952,
     "goal": "minimize",
     "found_by": "differential evolution over the box, then Nelder-Mead to 1e-11",
+    "scale": "decades",
+    "near": math.log10(2.0),
 }
 """Inside the box; the leakage is below what is allowed."""
 

@@ -160,6 +160,14 @@ def test_a_model_without_an_objective_is_refused(mute, capsys):
     assert "the model of twin 'mute' gives no 'objective'" in said
 
 
+def test_a_model_that_says_wrongly_how_to_judge_is_refused(mute, monkeypatch, capsys):
+    model = sys.modules["mute.model"]
+    monkeypatch.setattr(model, "OPTIMUM", {**OPTIMUM, "scale": "log"})
+    monkeypatch.setattr(model, "evaluate", lambda **_: {"branin": 1.0, "objective": 1.0})
+    said = refused(capsys, "challenge", "mute")
+    assert "OPTIMUM of twin 'mute': 'scale' is 'log', and none of relative" in said
+
+
 def test_of_all_twins_those_without_a_campaign_are_left_out(mute, carried_out):
     found = challenge(seeds=1)
     assert [row["twin"] for row in found["twins"]] == ["soft"]

@@ -3,11 +3,11 @@ import math
 import pytest
 
 from orchestrator.domain.regret import (
-    LEVELS,
     WORST_DECADES,
     Level,
     beaten,
     first_near,
+    level_of,
     middle_first,
     quantile,
     quartiles,
@@ -58,7 +58,29 @@ def test_only_common_seeds_are_compared_and_equal_is_not_beaten():
 
 def test_of_an_objective_in_decades_the_distance_counts():
     """Such as the logarithm of a gate's error, where both values are negative."""
-    level = LEVELS["transmon"]
+    level = level_of({"objective": -4.0, "scale": "decades", "near": math.log10(2.0)})
+    assert level.words == "within a factor 2"
     found = regrets([-3.5, -3.4, -3.8, -4.1], -4.0, "minimize", level)
     assert found == pytest.approx([0.5, 0.5, 0.2, 0.0])
     assert first_near(found, level) == 3
+
+
+def test_a_model_that_asks_for_nothing_is_judged_relative_to_its_optimum():
+    assert level_of({"objective": 3.0}) == Level("relative", 0.05)
+    assert level_of({"objective": 3.0}).words == "within 5 %"
+    assert (
+        level_of({"objective": 0.0, "scale": "decades", "near": 1.0}).words == "within a factor 10"
+    )
+
+
+@pytest.mark.parametrize(
+    ("optimum", "said"),
+    [
+        ({"objective": 1.0, "scale": "log"}, "none of relative, log10, decades"),
+        ({"objective": 1.0, "near": 0.0}, "must be more than 0"),
+        ({"objective": 0.0}, "nothing is relative to that"),
+    ],
+)
+def test_a_level_that_cannot_be_is_refused(optimum, said):
+    with pytest.raises(ValueError, match=said):
+        level_of(optimum)

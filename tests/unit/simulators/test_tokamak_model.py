@@ -74,12 +74,24 @@ def test_iter_makes_500_mw_with_a_gain_of_ten():
     assert outcomes["regime"] == HIGH
 
 
-def test_a_finer_grid_changes_iter_little(monkeypatch):
+@pytest.fixture
+def finer_grid(monkeypatch):
+    """Midpoints of a grid of 40 radii, with as fine a scan of temperatures."""
     radii = (np.arange(40) + 0.5) / 40.0
     monkeypatch.setattr(model, "WEIGHTS", 2.0 * radii / 40.0)
     monkeypatch.setattr(model, "DENSITY_SHAPE", 1.1 * (1.0 - radii**2) ** 0.1)
     monkeypatch.setattr(model, "TEMPERATURE_SHAPE", 2.0 * (1.0 - radii**2))
     monkeypatch.setattr(model, "SCAN", np.linspace(0.5, 40.0, 160))
+    return radii
+
+
+def test_a_peaked_temperature_makes_more_power(finer_grid, monkeypatch):
+    monkeypatch.setattr(model, "TEMPERATURE_SHAPE", 2.5 * (1.0 - finer_grid**2) ** 1.5)
+    assert evaluate(**ITER)["fusion_power"] == pytest.approx(617.0, rel=0.01)
+
+
+@pytest.mark.usefixtures("finer_grid")
+def test_a_finer_grid_changes_iter_little():
     outcomes = evaluate(**ITER)
     assert outcomes["fusion_power"] == pytest.approx(502.8, abs=0.2)
     assert outcomes["gain"] == pytest.approx(10.06, abs=0.005)

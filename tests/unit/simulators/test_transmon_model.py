@@ -99,7 +99,12 @@ def test_a_gaussian_pulse_without_and_with_derivative():
 
 @pytest.mark.parametrize(
     ("duration", "drag", "error"),
-    [(6.0, 0.4835, 1.05e-4), (10.0, 0.4948, 1.75e-5), (20.0, 0.4987, 1.05e-6)],
+    [
+        (6.0, 0.4835, 1.05e-4),
+        (10.0, 0.4948, 1.75e-5),
+        (20.0, 0.4987, 1.05e-6),
+        (30.0, 0.4995, 1.99e-7),
+    ],
 )
 def test_on_resonance_half_the_derivative_is_best(duration, drag, error):
     """The known result of Lucero et al. (2010) and Chow et al. (2010), for long pulses."""

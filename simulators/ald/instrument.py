@@ -2,7 +2,7 @@
 
 import math
 
-from simulators.ald.model import BOUNDS, evaluate, growth_rate
+from simulators.ald.model import BOUNDS, growth_at_monitors, growth_rate
 from simulators.condition import Condition
 from simulators.detector import TriggeredChannels
 from simulators.noise import TriggerNoise
@@ -42,7 +42,8 @@ class Ald:
     """A reactor that runs cycles from a fresh surface, with a crystal at each end.
 
     A measurement is a pure function of the seed, the setpoints (as snapped by the readbacks), and
-    how many triggers went before since a setpoint was last put.
+    how many triggers went before since a setpoint was last put; and of the bubbler, whose pressure
+    is steady at the start.
 
     Args:
         seed: of the measurement noise.
@@ -70,6 +71,16 @@ class Ald:
             fault_limits=(-CARRIER_FLOW, CARRIER_FLOW),
             precision=1,
         )
+        self._cycles = 0
+        self._bubbler = Pv(
+            "ALD:BUBBLER:DRIFT",
+            0.0,
+            "%",
+            "twin only: pressure of TMA that is lost in 100 cycles; a put fills the bubbler",
+            (0.0, 10.0),
+            put=self._put_bubbler,
+            anyone=True,
+        )
         crystals = TriggeredChannels(
             "ALD:QCM",
             channels=CHANNELS,
@@ -82,11 +93,15 @@ class Ald:
             Pv("ALD:TEMP:RB", TEMPERATURE, "degC", "temperature of the reactor", precision=1),
             Pv("ALD:RUN:NCYC", CYCLES, "", "cycles over which a run averages"),
         )
-        self.pvs = (*setpoints.pvs, *carrier.pvs, *fixed, *crystals.pvs)
+        self.pvs = (*setpoints.pvs, *carrier.pvs, *fixed, self._bubbler, *crystals.pvs)
 
     def step(self, seconds: float) -> bool:
         """Let so much lab time pass; True while a readback still moves."""
         return self._setpoints.step(seconds)
+
+    async def _put_bubbler(self, value: float) -> None:
+        self._bubbler.post(value)
+        self._cycles = 0
 
     def _run_time(self) -> float:
         cycle = sum(self._setpoints.readbacks.values())
@@ -101,9 +116,11 @@ class Ald:
             name: max(seconds + VALVE_JITTER * of_mean * z, 0.0)
             for (name, seconds), z in zip(settings.items(), jitter, strict=True)
         }
-        true = evaluate(**times)
-        gpc_up = float(true["gpc_up"]) + GPC_NOISE * of_mean * up
-        gpc_down = float(true["gpc_down"]) + GPC_NOISE * of_mean * down
+        left = (1.0 - float(self._bubbler.value) / 100.0) ** (self._cycles / 100.0)
+        self._cycles += CONDITIONING + CYCLES
+        true_up, true_down = growth_at_monitors(**times, bubbler=left)
+        gpc_up = float(true_up) + GPC_NOISE * of_mean * up
+        gpc_down = float(true_down) + GPC_NOISE * of_mean * down
         return [float(growth_rate(gpc_up, gpc_down, sum(settings.values()))), gpc_up, gpc_down]
 
 

@@ -6,7 +6,7 @@ after the code of Paulson et al., ACS Appl. Mater. Interfaces 13, 17022 (2021). 
 Units: seconds, pascal, kelvin, atomic mass units, square metres.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -191,7 +191,33 @@ def evaluate(*, dose_1: Real, purge_1: Real, dose_2: Real, purge_2: Real) -> dic
         times exp(1 - v/0.02) where v, the larger distance of the two from 1, exceeds 0.02. Floats
         for float arguments, else arrays of the same length.
     """
+    up, down = growth_at_monitors(dose_1=dose_1, purge_1=purge_1, dose_2=dose_2, purge_2=purge_2)
+    rate = growth_rate(up, down, dose_1 + purge_1 + dose_2 + purge_2)
+    off = np.maximum(np.abs(up - 1.0), np.abs(down - 1.0))
+    penalty = np.exp(-np.maximum(off / GPC_TOLERANCE - 1.0, 0.0))
+    return {
+        "rate": plain(rate),
+        "gpc_up": plain(up),
+        "gpc_down": plain(down),
+        "objective": plain(rate * penalty),
+    }
+
+
+def growth_at_monitors(
+    *, dose_1: Real, purge_1: Real, dose_2: Real, purge_2: Real, bubbler: float = 1.0
+) -> tuple[Array, Array]:
+    """Growth per cycle of the twin's process, upstream and downstream.
+
+    Args:
+        dose_1: s, as of `evaluate`; likewise the other times.
+        purge_1: s.
+        dose_2: s.
+        purge_2: s.
+        bubbler: what the bubbler of precursor 1 still gives of its pressure; 1 is all.
+    """
     process = PROCESSES[TWIN_PROCESS]
+    first = replace(process.first, pressure=process.first.pressure * bubbler)
+    process = replace(process, first=first)
     times: dict[str, Any] = {
         "dose_1": dose_1,
         "purge_1": purge_1,
@@ -207,15 +233,7 @@ def evaluate(*, dose_1: Real, purge_1: Real, dose_2: Real, purge_2: Real) -> dic
             purge_time_factor=DOWNSTREAM_PURGE_TIME,
         )
     )
-    rate = growth_rate(up, down, dose_1 + purge_1 + dose_2 + purge_2)
-    off = np.maximum(np.abs(up - 1.0), np.abs(down - 1.0))
-    penalty = np.exp(-np.maximum(off / GPC_TOLERANCE - 1.0, 0.0))
-    return {
-        "rate": plain(rate),
-        "gpc_up": plain(up),
-        "gpc_down": plain(down),
-        "objective": plain(rate * penalty),
-    }
+    return up, down
 
 
 def growth_rate(gpc_up: Real, gpc_down: Real, cycle_time: Real) -> Array:

@@ -52,6 +52,11 @@ DRIFT = 0.02
 DRIFTING_RELAXATION_TIMES = (30.0, 70.0)
 """T1 jumps between these when the qubit drifts, us."""
 
+AMPLITUDE_DRIFT = 1e-3
+"""Part of the amplitude that is lost in a day while the qubit drifts."""
+
+DAY = 86400.0
+
 
 class Transmon:
     """The qubit under the pulse of the readbacks at the trigger.
@@ -93,7 +98,7 @@ class Transmon:
             "QUBIT:DRIFT",
             0,
             "",
-            "twin only: 1 lets frequency and T1 drift from their nominal values on, 0 does not",
+            "twin only: 1 lets frequency, T1 and amplitude drift from nominal, 0 does not",
             (0, 1),
             put=self._put_drift,
             anyone=True,
@@ -139,6 +144,7 @@ class Transmon:
         if self._drift.value:
             self._age()
         settings["detuning"] += self._offset
+        settings["amplitude"] *= 1.0 - AMPLITUDE_DRIFT * RUN_TIME / DAY * self._aged
         true = benchmark(**settings, relaxation_time=self._relaxation_time)
         log_error = float(true["log_error"]) + LOG_ERROR_NOISE * by_error
         leakage = _counted(float(true["leakage"]), LEAKAGE_SHOTS, by_leakage)

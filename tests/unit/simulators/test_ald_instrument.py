@@ -5,7 +5,7 @@ import pytest
 
 from simulators.ald import instrument
 from simulators.ald.instrument import CONDITIONING, CYCLES
-from simulators.ald.model import BOUNDS, evaluate, growth_rate
+from simulators.ald.model import BOUNDS, evaluate, growth_at_monitors, growth_rate
 from tests.unit.simulators.rig import shipped
 
 Lab = partial(shipped, "ald")
@@ -47,3 +47,20 @@ def test_a_run_lasts_as_long_as_its_cycles():
     lab.set(SETTINGS)
     lab.measure()
     assert lab.slept == [pytest.approx((CONDITIONING + CYCLES) * sum(SETTINGS.values()))]
+
+
+def test_a_bubbler_can_be_made_to_lose_pressure_and_be_filled(monkeypatch):
+    monkeypatch.setattr(instrument, "GPC_NOISE", 0.0)
+    monkeypatch.setattr(instrument, "VALVE_JITTER", 0.0)
+    lab = Lab()
+    lab.set(SETTINGS)
+    still = lab.measure()["gpc_up"]
+    lab.put("ALD:BUBBLER:DRIFT", 5.0)
+    growth = [lab.measure()["gpc_up"] for _ in range(11)]
+    assert growth[0] == still
+    cycles = 10 * (CONDITIONING + CYCLES)
+    up, _ = growth_at_monitors(**SETTINGS, bubbler=0.95 ** (cycles / 100))
+    assert growth[10] == pytest.approx(float(up), rel=1e-12)
+    assert growth[10] < still
+    lab.put("ALD:BUBBLER:DRIFT", 0.0)
+    assert [lab.measure()["gpc_up"] for _ in range(3)] == [still] * 3

@@ -3,6 +3,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from simulators.transmon import instrument
 from simulators.transmon.instrument import RUN_TIME
 from simulators.transmon.model import benchmark
 from tests.unit.simulators.rig import shipped
@@ -79,3 +80,19 @@ def test_the_qubit_can_be_made_to_drift_and_to_come_back():
     lab.put("QUBIT:DRIFT", 0)
     lab.set(BEST)
     assert [lab.measure()["gate_error"] for _ in range(3)] == still[:3]
+
+
+def test_a_drifting_amplitude_loses_a_thousandth_in_a_day(monkeypatch):
+    monkeypatch.setattr(instrument, "DRIFT", 0.0)
+    monkeypatch.setattr(instrument, "DRIFTING_RELAXATION_TIMES", (50.0, 50.0))
+    monkeypatch.setattr(instrument, "RUN_TIME", 86400.0)
+    lab = Lab()
+    lab.set(BEST)
+    still = [lab.measure()["gate_error"] for _ in range(10)]
+    lab.put("QUBIT:DRIFT", 1)
+    lab.set(BEST)
+    drifting = [lab.measure()["gate_error"] for _ in range(10)]
+    weaker = {**BEST, "amplitude": BEST["amplitude"] * (1.0 - 10 * 1e-3)}
+    expected = benchmark(**weaker)["gate_error"] / benchmark(**BEST)["gate_error"]
+    assert drifting[-1] / still[-1] == pytest.approx(expected, rel=1e-9)
+    assert expected > 1.5

@@ -54,7 +54,8 @@ class Flyer(Device):
             self.stage_sigs["axis.velocity"] = speed
         self._positions: Samples = []
         self._values: Samples = []
-        self._flight: Any = None
+        self._landed: DeviceStatus | None = None
+        """Of the last flight; None before the first."""
 
     def kickoff(self) -> DeviceStatus:
         """Start the flight; the status is done at once.
@@ -63,14 +64,16 @@ class Flyer(Device):
             DeviceError: it is flying already.
             LimitError: `stop_at` is outside the limits of the axis; nothing moves.
         """
-        if self._flight is not None:
+        if self._landed is not None and not self._landed.done:
             raise DeviceError(f"{self.name} is flying already")
         target = float(self.stop_at.get())
         self.axis.check_value(target)
         self._positions, self._values = [], []
-        self.axis.user_readback.subscribe(self._at, run=False)
-        self.signal.subscribe(self._saw, run=False)
-        self._flight = self.axis.move(target, wait=False, timeout=self.timeout_s)
+        self.axis.user_readback.subscribe(self._take_position, run=False)
+        self.signal.subscribe(self._take_value, run=False)
+        self._landed = landed = DeviceStatus(self)  # the move has the time-out
+        move = self.axis.move(target, wait=False, timeout=self.timeout_s)
+        move.add_callback(lambda move: self._land(move, landed))
         started = DeviceStatus(self)
         started.set_finished()
         return started
@@ -79,13 +82,11 @@ class Flyer(Device):
         """The status is done when the axis has arrived; it fails when it stopped elsewhere.
 
         Raises:
-            DeviceError: it is not flying.
+            DeviceError: it has never flown.
         """
-        if self._flight is None:
+        if self._landed is None:
             raise DeviceError(f"{self.name} is not flying")
-        status = DeviceStatus(self, timeout=self.timeout_s)
-        self._flight.add_callback(lambda flight: self._land(flight, status))
-        return status
+        return self._landed
 
     def describe_collect(self) -> dict[str, Any]:
         """Data keys of the stream `primary`."""
@@ -114,21 +115,20 @@ class Flyer(Device):
         if self.axis.moving:
             self.axis.motor_stop.put(1, wait=False)
 
-    def _at(self, *, value: Any, timestamp: float, **_: Any) -> None:
+    def _take_position(self, *, value: Any, timestamp: float, **_: Any) -> None:
         self._positions.append((timestamp, float(value)))
 
-    def _saw(self, *, value: Any, timestamp: float, **_: Any) -> None:
+    def _take_value(self, *, value: Any, timestamp: float, **_: Any) -> None:
         self._values.append((timestamp, float(value)))
 
-    def _land(self, flight: Any, status: DeviceStatus) -> None:
-        self.axis.user_readback.clear_sub(self._at)
-        self.signal.clear_sub(self._saw)
-        self._flight = None
-        error = flight.exception()
+    def _land(self, move: Any, landed: DeviceStatus) -> None:
+        self.axis.user_readback.clear_sub(self._take_position)
+        self.signal.clear_sub(self._take_value)
+        error = move.exception()
         stands, target = float(self.axis.position), float(self.stop_at.get())
         if error is None and abs(stands - target) > self.tolerance:
             error = MoveFailed(f"{self.name}: the flight to {target} ended on {stands}")
         if error is None:
-            status.set_finished()
+            landed.set_finished()
         else:
-            status.set_exception(error)
+            landed.set_exception(error)

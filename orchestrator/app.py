@@ -40,7 +40,7 @@ from orchestrator.domain.spec import InstrumentSpec
 from orchestrator.domain.state import fold
 from orchestrator.heartbeat import Heartbeat
 from orchestrator.ledger_access import ledger_at, server_url
-from orchestrator.ports import Executor, Gate, Lab, NoticeChannel
+from orchestrator.ports import Executor, Gate, Lab, Ledger, NoticeChannel
 from orchestrator.settings import Settings
 from orchestrator.storage import hold
 from orchestrator.supervisor import TWIN_START_S
@@ -318,7 +318,7 @@ def heartbeat(settings: Settings, ledger: RedisLedger, instrument: str, worker: 
     return Heartbeat(start, publish)
 
 
-def has_twin(ledger: RedisLedger, instrument: str) -> bool:
+def has_twin(ledger: Ledger, instrument: str) -> bool:
     """True when a live server of this lab serves the instrument's twin."""
     try:
         find_twin(ledger, instrument, 0.1)
@@ -327,7 +327,7 @@ def has_twin(ledger: RedisLedger, instrument: str) -> bool:
     return True
 
 
-def find_twin(ledger: RedisLedger, instrument: str, timeout_s: float) -> dict[str, Any]:
+def find_twin(ledger: Ledger, instrument: str, timeout_s: float) -> dict[str, Any]:
     """How to reach the instrument's live twin: port, instance, time_compression.
 
     Raises:

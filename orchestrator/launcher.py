@@ -16,8 +16,8 @@ from orchestrator.adapters.lab_code import plan_catalog
 from orchestrator.adapters.ledgers.embedded_server import prepare_folder, without_secret
 from orchestrator.adapters.ledgers.redis_ledger import RedisLedger
 from orchestrator.adapters.processes import child
-from orchestrator.app import notice_channels, versions
-from orchestrator.campaign_files import Files, check_mode
+from orchestrator.app import has_twin, notice_channels, versions
+from orchestrator.campaign_files import Files, check_faults, check_mode
 from orchestrator.campaign_results import keep_results
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import (
@@ -160,6 +160,7 @@ class Launcher:
             return
         instrument = InstrumentSpec.from_data(state.instrument_spec)
         self._refuse_stranger(supervisor.ledger, instrument, spec_digest(state.instrument_spec))
+        self._refuse_vain_faults(supervisor.ledger, instrument)
         if settings.calls_for_help:
             supervisor.ledger.confirm_notice(followed_key(self.campaign_id))
         # From here on nothing asks the server, so that all parts are added, or none is.
@@ -189,6 +190,22 @@ class Launcher:
             raise Unusable(
                 f"process {pid} works on instrument {instrument.name!r} by another instrument "
                 "file or in another mode; end it first"
+            )
+
+    def _refuse_vain_faults(self, ledger: Ledger, instrument: InstrumentSpec) -> None:
+        """Pass unless faults are planned that no server would hear of.
+
+        Raises:
+            Unusable: the instrument's twin cannot have them, or is served already.
+        """
+        if self.settings.faults is None:
+            return
+        check_faults(self.settings.faults, instrument)
+        if has_twin(ledger, instrument.name):
+            raise Unusable(
+                f"the twin of {instrument.name!r} is served already, and a server reads a file of "
+                "faults when it starts: end it first ('labwright status' names its process), or "
+                "cause faults one by one with 'labwright fault'"
             )
 
     def _supervise(self, supervisor: Supervisor, ledger: RedisLedger) -> None:

@@ -19,6 +19,7 @@ from tests.system.lab import (
     events,
     labwright,
     ledger_of,
+    process_of,
     results,
     start,
     wait_for,
@@ -189,6 +190,19 @@ def test_a_file_that_cannot_be_is_refused_before_the_start(tmp_path: Path) -> No
     refused = labwright("run", "flow-chemistry", "--faults", file, *where, code=2)
     assert "near are FC:TEMP:SP" in refused.stderr
     assert not (tmp_path / "data").exists()
+
+
+def test_faults_that_a_server_would_not_hear_of_are_refused(tmp_path: Path) -> None:
+    """Not dropped: the campaign would pass without them."""
+    where = ("--data-dir", str(tmp_path / "data"))
+    file = write(tmp_path, "faults.yaml", "faults: [{fault: lost, for_s: 1}]")
+    start("worker", "flow-chemistry", *where)
+    wait_for(lambda: process_of("twin", tmp_path / "data"), "the twin is served")
+    refused = labwright("run", "flow-chemistry", "--id", "a", "--faults", file, *where, code=2)
+    assert "is served already" in refused.stderr
+    wrong = write(tmp_path, "wrong.yaml", "faults: [{fault: hang, pv: 'FC:TMP:SP', for_s: 1}]")
+    refused = labwright("run", "--resume", "a", "--faults", wrong, *where, code=2)
+    assert "near are FC:TEMP:SP" in refused.stderr
 
 
 def test_an_instrument_without_a_server_has_no_faults_to_plan(tmp_path: Path) -> None:

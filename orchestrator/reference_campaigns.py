@@ -17,6 +17,7 @@ from orchestrator.adapters.optimizers.optimizer_process import registered
 from orchestrator.adapters.optimizers.sobol_optimizer import space_filling_points
 from orchestrator.adapters.walks.twin_in_process import Twin, model_of, twin_in_process
 from orchestrator.campaign_files import read_files
+from orchestrator.domain import lookahead, proposal
 from orchestrator.domain.errors import OptimizerError, PlanFailed, ReductionError, Unusable
 from orchestrator.domain.regret import Level, level_of
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec
@@ -27,6 +28,8 @@ from simulators.twins import UnknownTwin, twin_package
 
 SHARED = (detector, motor, noise, pv, setpoint)
 """Modules of the simulators that decide a measurement of every twin."""
+ASKED = (lookahead, proposal)
+"""Modules that decide when a proposal is asked for, and what it may know."""
 PROBES = 3
 """So many of a campaign's first points are measured: what they give stands for the plan, its
 reducer, and the code that obeys them."""
@@ -147,5 +150,5 @@ def _files(twin: str, method: str) -> Iterator[Path]:
         raise Unusable(str(error)) from None
     for folder in (found.submodule_search_locations or ()) if found else ():
         yield from Path(folder).glob("*.py")
-    yield from (Path(str(module.__file__)) for module in SHARED)
+    yield from (Path(str(module.__file__)) for module in (*SHARED, *ASKED))
     yield Path(str(sys.modules[Order.__module__].__file__))

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.optimize import brentq, minimize_scalar
+from scipy.optimize import brentq, curve_fit, minimize_scalar
 
 from simulators.laser_fusion.model import (
     BOUNDS,
@@ -91,6 +91,13 @@ def test_published_keyhole_depths(keyholes):
     assert np.sqrt(np.mean((keyholes["aspect"] - computed) ** 2)) == pytest.approx(0.443, abs=0.002)
 
 
+def test_a_line_of_its_own_would_fit_the_depths_little_better(keyholes):
+    slope, intercept = np.polyfit(keyholes["keyhole_number"], keyholes["aspect"], 1)
+    assert (slope, intercept) == (pytest.approx(0.383, abs=5e-4), pytest.approx(-0.305, abs=5e-4))
+    fitted = slope * keyholes["keyhole_number"] + intercept
+    assert r_squared(keyholes["aspect"], fitted) == pytest.approx(0.978, abs=0.001)
+
+
 def test_published_absorptivities(keyholes):
     own = keyholes["material"] == "Ti-6Al-4V"
     full = keyhole_number(
@@ -114,6 +121,21 @@ def test_published_porosities():
     computed = build(power=power, speed=speed, hatch=100.0, layer=30.0)["porosity"]
     assert r_squared(measured, computed) == pytest.approx(0.84, abs=0.005)
     assert np.sqrt(np.mean((measured - computed) ** 2)) == pytest.approx(0.31, abs=0.005)
+
+
+def test_porosity_is_the_least_squares_fit_to_the_published():
+    """So the keyhole number of the first pores, about 6 after Gan et al., comes from them alone."""
+    power, speed, measured = np.array(POROSITIES).T
+    made = build(power=power, speed=speed, hatch=100.0, layer=30.0)
+    hatch, layer = np.full_like(power, 100.0), np.full_like(power, 30.0)
+    gaps = unmelted_fraction(hatch, layer, made["melt_width"], made["melt_depth"])
+
+    def porosity(_, floor, of_gaps, of_keyholes, unstable):
+        excess = np.maximum(made["keyhole_number"] - unstable, 0.0)
+        return 100.0 * (floor + of_gaps * gaps + of_keyholes * excess)
+
+    found, _ = curve_fit(porosity, power, measured, p0=[0.001, 0.1, 0.01, 5.0])
+    assert found == pytest.approx([0.00311, 0.058, 0.0055, UNSTABLE_KEYHOLE], rel=0.01)
 
 
 def test_lack_of_fusion_begins_where_it_was_measured():

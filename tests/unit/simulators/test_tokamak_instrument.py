@@ -59,7 +59,7 @@ def test_measurement_is_the_model_within_noise_and_scatter():
     assert lab.pvs["PULSE:STATE"].value == "ready"
 
 
-def test_a_disruption_gives_no_data_and_takes_a_cooldown():
+def test_a_disruption_gives_zeros_and_takes_a_cooldown():
     lab = Lab()
     settings = {**SETTINGS, "plasma_current": 17.0, "field": 4.0}
     lab.set(settings)

@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 
+from simulators.alarm import Severity, Status, alarm_of
 from simulators.faults import Fault
 from simulators.pv import PutRefused, Pv, Sleep, Value
 
@@ -81,17 +82,25 @@ class ActiveFaults:
         """What clients read."""
         value = pv.value
         for fault, began, reads in self._faults:
-            if fault.pv != pv.name or not isinstance(value, float):
+            if fault.pv != pv.name:
                 continue
-            if fault.fault == "nan":
-                value = math.nan
-            elif fault.fault == "stuck":
+            if fault.fault in ("stuck", "invalid"):
                 value = reads
+            elif not isinstance(value, float):
+                continue
+            elif fault.fault == "nan":
+                value = math.nan
             elif fault.fault == "spike":
                 value += fault.by or 0.0
             elif fault.fault == "drift":
                 value += (fault.by or 0.0) * (self._now() - began)
         return value
+
+    def alarm(self, pv: Pv) -> tuple[Severity, Status]:
+        """The alarm with which clients read it: what a record has whose device does not answer."""
+        if self.of("invalid", pv.name):
+            return Severity.INVALID, Status.READ
+        return alarm_of(pv)
 
 
 class FaultCourse:

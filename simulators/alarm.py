@@ -30,6 +30,9 @@ class Status(IntEnum):
     LOW = 6
 
 
+NO_ALARM = (Severity.NO_ALARM, Status.NO_ALARM)
+
+
 @dataclass
 class AlarmPv(Pv):
     """One process variable whose clients are told of an alarm with each value.
@@ -47,3 +50,8 @@ class AlarmPv(Pv):
         if (severity, status) != (self.severity, self.status):
             self.severity, self.status = severity, status
             self.post(self.value)
+
+
+def alarm_of(pv: Pv) -> tuple[Severity, Status]:
+    """The alarm that it has: none, where it cannot have one."""
+    return (pv.severity, pv.status) if isinstance(pv, AlarmPv) else NO_ALARM

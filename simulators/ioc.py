@@ -21,8 +21,8 @@ from caproto import (
 from caproto.asyncio.server import Context
 
 from simulators.active_faults import ActiveFaults, FaultCourse
-from simulators.alarm import AlarmPv
-from simulators.faults import FAULT, ON_VALUES, Fault, FaultError, fault_from
+from simulators.alarm import alarm_of
+from simulators.faults import FAULT, ON_READS, Fault, FaultError, fault_from
 from simulators.fence import CLAIM, Circuit, Fence
 from simulators.loopback import LOOPBACK, PortInUse
 from simulators.pv import Instrument, PutRefused, Pv, Sleep
@@ -75,9 +75,12 @@ class _Channel(ChannelData):
         return _plain(data)
 
     async def post(self) -> None:
-        """Publish the value with a new time stamp."""
-        value = self.faults.read(self.pv) if self.faults else self.pv.value
-        await super().write(value, verify_value=False, **_alarm(self.pv))
+        """Publish the value and its alarm with a new time stamp."""
+        pv, faults = self.pv, self.faults
+        value = faults.read(pv) if faults else pv.value
+        severity, status = faults.alarm(pv) if faults else alarm_of(pv)
+        shown = pv.choices[int(value)] if pv.choices else value
+        await super().write(shown, verify_value=False, severity=severity, status=status)
 
     async def show_limits(self) -> None:
         """Give new limits to clients that ask; like an EPICS record, tell nobody of them."""
@@ -93,11 +96,6 @@ class _Integer(_Channel, ChannelInteger): ...
 
 class _Enum(_Channel, ChannelEnum):
     """A choice; clients put its index or its text, and read either. A put arrives as the index."""
-
-    async def post(self) -> None:
-        """Publish the choice with a new time stamp."""
-        text = self.pv.choices[int(self.pv.value)]
-        await ChannelData.write(self, text, verify_value=False)
 
 
 class _Words(_Channel):
@@ -196,11 +194,6 @@ def _channel(pv: Pv, accept: Callable[[Pv, float | str], Any]) -> _Channel:
     if isinstance(pv.value, int):
         return _Integer(pv, accept, **metadata)
     return _Double(pv, accept, precision=pv.precision, **metadata)
-
-
-def _alarm(pv: Pv) -> dict[str, Any]:
-    """The alarm that clients read with a value, for what can have one."""
-    return {"severity": pv.severity, "status": pv.status} if isinstance(pv, AlarmPv) else {}
 
 
 def _limits(pv: Pv) -> dict[str, Any]:
@@ -331,7 +324,7 @@ class Ioc:
     async def _show_fault(self, fault: Fault) -> None:
         """Clients read the process variable, and what is wrong, as they are now."""
         await self._publish()
-        if fault.fault in ON_VALUES:
+        if fault.fault in ON_READS:
             await self._channels[fault.pv].post()
         self._wrong.post(str(self._faults)[: LONGEST_ORDER - 1])
         await self._channels[FAULT].post()

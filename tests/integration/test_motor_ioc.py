@@ -382,13 +382,7 @@ def scenario_alarm() -> Any:
     axis, severity = motor("SMP:Z", "z"), signal("SMP:Z.SEVR", string=True)
 
     def alarm() -> list[Any]:
-        readback = axis.user_readback
-        readback.get(use_monitor=False)
-        return [
-            int(readback.alarm_severity),
-            int(readback.alarm_status),
-            severity.get(use_monitor=False),
-        ]
+        return [*alarm_of(axis.user_readback), severity.get(use_monitor=False)]
 
     answer: dict[str, Any] = {"inside": alarm()}
     axis.set_lim(-2.0, 2.5)
@@ -399,6 +393,33 @@ def scenario_alarm() -> Any:
     axis.set_lim(-2.0, 2.0)
     axis.set(0.0).wait(20)
     return answer | {"back": alarm()}
+
+
+def test_any_kind_of_value_can_be_in_invalid_alarm(port):
+    answer = client("invalid", port)
+    for pv, seen in answer.items():
+        assert seen == {"before": [0, 0], "meanwhile": [3, 1], "after": [0, 0]}, pv  # INVALID, READ
+
+
+def scenario_invalid() -> Any:
+    fault = signal("LABWRIGHT:FAULT")
+    kinds = ("KBV:PITCH.RBV", "KBV:PITCH.DMOV", "FE:SHUTTER", "KB:SPOT:CHANNELS", "KBV:PITCH.DESC")
+    return {pv: alarms_meanwhile(fault, signal(pv)) for pv in kinds}
+
+
+def alarms_meanwhile(fault: Any, one: Any) -> dict[str, list[int]]:
+    seen = {"before": alarm_of(one)}
+    fault.put(json.dumps({"fault": "invalid", "pv": one.pvname, "for_s": 1e6}), wait=True)
+    until(lambda: alarm_of(one) != [0, 0])
+    seen["meanwhile"] = alarm_of(one)
+    fault.put("{}", wait=True)
+    until(lambda: alarm_of(one) == [0, 0])
+    return seen | {"after": alarm_of(one)}
+
+
+def alarm_of(one: Any) -> list[int]:
+    one.get(use_monitor=False)
+    return [int(one.alarm_severity), int(one.alarm_status)]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from typing import get_args
 import pytest
 
 from simulators.active_faults import ActiveFaults
-from simulators.faults import Fault, FaultError, Kind, RandomFaults, read_faults
+from simulators.alarm import NO_ALARM, AlarmPv, Severity, Status
+from simulators.faults import Fault, FaultError, Kind, RandomFaults, check, read_faults
 from simulators.pv import PutRefused, Pv
 from simulators.twins import own_pvs, twin_module
 
@@ -98,6 +99,7 @@ class Lab:
         (Fault(fault="stuck", pv="A:SP", for_s=1), 1.0),
         (Fault(fault="spike", pv="A:SP", for_s=1, by=2.5), 7.5),
         (Fault(fault="drift", pv="A:SP", for_s=1, by=0.5), 10.0),
+        (Fault(fault="invalid", pv="A:SP", for_s=1), 1.0),
         (Fault(fault="nan", pv="A:RB", for_s=1), 5.0),
         (Fault(fault="hang", pv="A:SP", for_s=1), 5.0),
     ],
@@ -111,6 +113,23 @@ def test_what_clients_read_meanwhile_and_afterwards(fault: Fault, reads: float) 
     assert lab.faults.read(lab.pv) == pytest.approx(reads, nan_ok=True)
     lab.faults.end(fault)
     assert lab.faults.read(lab.pv) == 5.0
+
+
+@pytest.mark.parametrize("pv", [Pv("A:N", 1), Pv("A:WHAT", "1"), AlarmPv("A.RBV", 1.0)], ids=str)
+def test_any_process_variable_can_be_in_invalid_alarm(pv: Pv) -> None:
+    lab, first = Lab(), pv.value
+    own = (Severity.MAJOR, Status.HIGH) if isinstance(pv, AlarmPv) else NO_ALARM
+    if isinstance(pv, AlarmPv):
+        pv.alarm(*own)
+    fault = Fault(fault="invalid", pv=pv.name, for_s=1)
+    check(fault, [pv], "here")
+    assert lab.faults.alarm(pv) == own
+    lab.faults.begin(fault, lab.faults.read(pv))
+    pv.post(type(first)(7))
+    assert (lab.faults.read(pv), lab.faults.alarm(pv)) == (first, (Severity.INVALID, Status.READ))
+    assert lab.faults.alarm(lab.pv) == NO_ALARM
+    lab.faults.end(fault)
+    assert (lab.faults.read(pv), lab.faults.alarm(pv)) == (type(first)(7), own)
 
 
 @pytest.mark.parametrize(
@@ -170,4 +189,4 @@ def test_the_page_tells_of_every_fault_and_its_file_can_be_used(tmp_path: Path) 
     file = tmp_path / "faults.yaml"
     file.write_text(content)
     planned = read_faults(file, own_pvs(twin_module("flow-chemistry")))
-    assert {fault.fault for fault in planned} == {"nan", "trip", "hang", "lost"}
+    assert {fault.fault for fault in planned} == {"nan", "trip", "invalid", "hang", "lost"}

@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 
-from simulators.alarm import Severity, Status, alarm_of
+from simulators.alarm import Alarm, Severity, Status, alarm_of
 from simulators.faults import Fault
 from simulators.pv import PutRefused, Pv, Sleep, Value
 
@@ -96,11 +96,11 @@ class ActiveFaults:
                 value += (fault.by or 0.0) * (self._now() - began)
         return value
 
-    def alarm(self, pv: Pv) -> tuple[Severity, Status]:
-        """The alarm with which clients read it: what a record has whose device does not answer."""
+    def alarm(self, pv: Pv, reads: Value) -> Alarm:
+        """The alarm with which clients read this, such as of a record whose device is silent."""
         if self.of("invalid", pv.name):
             return Severity.INVALID, Status.READ
-        return alarm_of(pv)
+        return alarm_of(pv, reads)
 
 
 class FaultCourse:

@@ -11,6 +11,7 @@ from typing import Any
 
 from caproto import (
     AccessRights,
+    ChannelAlarm,
     ChannelChar,
     ChannelData,
     ChannelDouble,
@@ -21,7 +22,7 @@ from caproto import (
 from caproto.asyncio.server import Context
 
 from simulators.active_faults import ActiveFaults, FaultCourse
-from simulators.alarm import alarm_of
+from simulators.alarm import AlarmPv, alarm_of
 from simulators.faults import FAULT, ON_READS, Fault, FaultError, fault_from
 from simulators.fence import CLAIM, Circuit, Fence
 from simulators.loopback import LOOPBACK, PortInUse
@@ -44,7 +45,12 @@ class _Channel(ChannelData):
     """A caproto channel whose client puts go to the `Pv`; `post` publishes its value."""
 
     def __init__(self, pv: Pv, accept: Callable[[Pv, float | str], Any], **metadata: Any) -> None:
-        super().__init__(value=pv.choices[int(pv.value)] if pv.choices else pv.value, **metadata)
+        severity, status = alarm_of(pv, pv.value)
+        super().__init__(
+            value=pv.choices[int(pv.value)] if pv.choices else pv.value,
+            alarm=ChannelAlarm(severity=severity, status=status),
+            **metadata,
+        )
         self.pv = pv
         self.limits = pv.limits
         """What clients read; those of the `Pv` may be newer."""
@@ -78,7 +84,7 @@ class _Channel(ChannelData):
         """Publish the value and its alarm with a new time stamp."""
         pv, faults = self.pv, self.faults
         value = faults.read(pv) if faults else pv.value
-        severity, status = faults.alarm(pv) if faults else alarm_of(pv)
+        severity, status = faults.alarm(pv, value) if faults else alarm_of(pv, value)
         shown = pv.choices[int(value)] if pv.choices else value
         await super().write(shown, verify_value=False, severity=severity, status=status)
 
@@ -193,7 +199,7 @@ def _channel(pv: Pv, accept: Callable[[Pv, float | str], Any]) -> _Channel:
     metadata: dict[str, Any] = {"units": pv.unit, **_limits(pv)}
     if isinstance(pv.value, int):
         return _Integer(pv, accept, **metadata)
-    return _Double(pv, accept, precision=pv.precision, **metadata)
+    return _Double(pv, accept, precision=pv.precision, **metadata, **_alarm_limits(pv))
 
 
 def _limits(pv: Pv) -> dict[str, Any]:
@@ -204,6 +210,18 @@ def _limits(pv: Pv) -> dict[str, Any]:
         "upper_ctrl_limit": high,
         "lower_disp_limit": low,
         "upper_disp_limit": high,
+    }
+
+
+def _alarm_limits(pv: Pv) -> dict[str, float]:
+    """The limits of its alarms as clients read them; nothing where it has none."""
+    if not isinstance(pv, AlarmPv) or pv.alarm_limits is None:
+        return {}
+    return {
+        "lower_alarm_limit": pv.alarm_limits.lolo,
+        "lower_warning_limit": pv.alarm_limits.low,
+        "upper_warning_limit": pv.alarm_limits.high,
+        "upper_alarm_limit": pv.alarm_limits.hihi,
     }
 
 

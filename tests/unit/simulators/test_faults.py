@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from simulators.active_faults import ActiveFaults
-from simulators.alarm import NO_ALARM, AlarmPv, Severity, Status
+from simulators.alarm import NO_ALARM, Alarm, AlarmPv, Severity, Status
 from simulators.faults import Fault, FaultError, Kind, RandomFaults, check, read_faults
 from simulators.pv import PutRefused, Pv
 from simulators.twins import own_pvs, twin_module
@@ -115,21 +115,33 @@ def test_what_clients_read_meanwhile_and_afterwards(fault: Fault, reads: float) 
     assert lab.faults.read(lab.pv) == 5.0
 
 
-@pytest.mark.parametrize("pv", [Pv("A:N", 1), Pv("A:WHAT", "1"), AlarmPv("A.RBV", 1.0)], ids=str)
-def test_any_process_variable_can_be_in_invalid_alarm(pv: Pv) -> None:
-    lab, first = Lab(), pv.value
-    own = (Severity.MAJOR, Status.HIGH) if isinstance(pv, AlarmPv) else NO_ALARM
-    if isinstance(pv, AlarmPv):
-        pv.alarm(*own)
+OWN = (Severity.MAJOR, Status.HIGH)
+
+
+@pytest.mark.parametrize(
+    ("pv", "own"),
+    [
+        (Pv("A:N", 1), NO_ALARM),
+        (Pv("A:WHAT", "1"), NO_ALARM),
+        (AlarmPv("A:RB", 1.0, severity=OWN[0], status=OWN[1]), OWN),
+    ],
+    ids=["integer", "text", "in alarm"],
+)
+def test_any_process_variable_can_be_in_invalid_alarm(pv: Pv, own: Alarm) -> None:
+    def seen() -> tuple[object, Alarm]:
+        reads = lab.faults.read(pv)
+        return reads, lab.faults.alarm(pv, reads)
+
+    lab, first, later = Lab(), pv.value, type(pv.value)(7)
     fault = Fault(fault="invalid", pv=pv.name, for_s=1)
     check(fault, [pv], "here")
-    assert lab.faults.alarm(pv) == own
-    lab.faults.begin(fault, lab.faults.read(pv))
-    pv.post(type(first)(7))
-    assert (lab.faults.read(pv), lab.faults.alarm(pv)) == (first, (Severity.INVALID, Status.READ))
-    assert lab.faults.alarm(lab.pv) == NO_ALARM
+    assert seen() == (first, own)
+    lab.faults.begin(fault, first)
+    pv.post(later)
+    assert seen() == (first, (Severity.INVALID, Status.READ))
+    assert lab.faults.alarm(lab.pv, 1.0) == NO_ALARM
     lab.faults.end(fault)
-    assert (lab.faults.read(pv), lab.faults.alarm(pv)) == (type(first)(7), own)
+    assert seen() == (later, own)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,11 @@ class ActiveFaults:
         self._ended = asyncio.Event()
         return before
 
+    def limits(self, pv: Pv) -> tuple[float, float] | None:
+        """What all faults together leave of its range; None when none narrows it."""
+        found = [fault.limits for fault in self.of("limit", pv.name) if fault.limits]
+        return (max(low for low, _ in found), min(high for _, high in found)) if found else None
+
     async def before_put(self, pv: Pv, value: float | str) -> None:
         """A client puts this value: wait while puts hang.
 
@@ -66,10 +71,9 @@ class ActiveFaults:
         self.first_put.set()
         for fault in self.of("refuse", pv.name):
             raise PutRefused(f"{pv.name}: refused by the fault {fault}")
-        for fault in self.of("limit", pv.name):
-            low, high = fault.limits or (-math.inf, math.inf)
-            if isinstance(value, float | int) and not low <= value <= high:
-                raise PutRefused(f"{pv.name}: {value} is outside {low} to {high} by a fault")
+        low, high = self.limits(pv) or (-math.inf, math.inf)
+        if not pv.advisory and isinstance(value, float | int) and not low <= value <= high:
+            raise PutRefused(f"{pv.name}: {value} is outside {low} to {high} by a fault")
         while self.of("hang", pv.name):
             await self._ended.wait()
 

@@ -59,9 +59,9 @@ class Fault(BaseModel):
 
     fault: Kind
     """hang: puts are not answered; slow: they are, later; refuse: they fail; limit: those outside
-    ``limits`` fail; nan, stuck, drift, spike: what clients read; invalid: they read what they read
-    last, in INVALID alarm; trip: the process variable is put ``to`` a value and back at the end;
-    lost: the server cannot be reached."""
+    ``limits`` fail, or are for a motor record what is outside its own; nan, stuck, drift, spike:
+    what clients read; invalid: they read what they read last, in INVALID alarm; trip: the process
+    variable is put ``to`` a value and back at the end; lost: the server cannot be reached."""
     pv: str = ""
     """Name of the process variable; empty for `lost`, which is the whole server."""
     at_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0

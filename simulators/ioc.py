@@ -320,6 +320,7 @@ class Ioc:
         if fault.fault == "trip" and pv is not None:
             reads = self._faults.untripped(pv)
         self._faults.begin(fault, reads)
+        self._narrow(pv)
         if fault.fault == "lost":
             await self._context.hang_up()
             self._server.cancel()
@@ -332,12 +333,17 @@ class Ioc:
         """A fault is over."""
         pv = self._channels[fault.pv].pv if fault.pv else None
         before = self._faults.end(fault)
+        self._narrow(pv)
         if fault.fault == "lost" and not self._faults.of("lost"):
             self._found.set()
         if fault.fault == "trip" and pv is not None and not self._faults.of("trip", pv.name):
             self._step()
             await pv.accept(_like(pv, before))
         await self._show_fault(fault)
+
+    def _narrow(self, pv: Pv | None) -> None:
+        if pv is not None:
+            pv.narrowed = self._faults.limits(pv)
 
     async def _show_fault(self, fault: Fault) -> None:
         """Clients read the process variable, and what is wrong, as they are now."""

@@ -161,6 +161,21 @@ def test_a_put_fails_meanwhile(fault: Fault) -> None:
     asyncio.run(lab.faults.before_put(lab.pv, 3.0))
 
 
+def test_a_record_that_judges_puts_itself_is_told_the_limits_and_refuses_none() -> None:
+    lab, record = Lab(), Pv("A:SP", 1.0, put=put, advisory=True)
+    wide, high = (
+        Fault(fault="limit", pv="A:SP", for_s=1, limits=limits) for limits in ((0, 2), (1, 9))
+    )
+    for fault in (wide, high):
+        lab.faults.begin(fault, 1.0)
+    asyncio.run(lab.faults.before_put(record, 30.0))
+    assert lab.faults.limits(record) == (1, 2)
+    lab.faults.end(wide)
+    assert lab.faults.limits(record) == (1, 9)
+    lab.faults.end(high)
+    assert lab.faults.limits(record) is None
+
+
 def test_the_same_fault_twice_holds_until_the_last_of_them_is_over() -> None:
     lab = Lab()
     refuse = Fault(fault="refuse", pv="A:SP", for_s=1)

@@ -38,7 +38,8 @@ class CountingDetector(TriggeredDetector):
         reading = super().read()
         counts, seconds = reading[f"{self.name}_counts"], reading[f"{self.name}_seconds"]
         rate = counts["value"] / seconds["value"] if seconds["value"] else math.nan
-        reading[f"{self.name}_rate"] = {"value": rate, "timestamp": counts["timestamp"]}
+        severity = max(counts["alarm_severity"], seconds["alarm_severity"])
+        reading[f"{self.name}_rate"] = {**counts, "value": rate, "alarm_severity": severity}
         return reading
 
     def describe(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ophyd import Component, Device, EpicsMotor, EpicsSignalRO, FormattedComponent, Kind, Signal
-from ophyd.status import DeviceStatus
+from ophyd.status import DeviceStatus, Status
 
 from devices.errors import DeviceError, MoveFailed
 
@@ -64,19 +64,27 @@ class Flyer(Device):
             DeviceError: it is flying already.
             LimitError: `stop_at` is outside the limits of the axis; nothing moves.
         """
-        if self._landed is not None and not self._landed.done:
+        if self._is_flying:
             raise DeviceError(f"{self.name} is flying already")
         target = float(self.stop_at.get())
         self.axis.check_value(target)
         self._positions, self._values = [], []
         self.axis.user_readback.subscribe(self._take_position, run=False)
         self.signal.subscribe(self._take_value, run=False)
-        self._landed = landed = DeviceStatus(self)  # the move has the time-out
-        move = self.axis.move(target, wait=False, timeout=self.timeout_s)
+        self._landed = landed = DeviceStatus(self)
+        # Not `axis.move`: a motor that has just ended a move may end the next one by its news.
+        move = Status(self.axis, timeout=self.timeout_s)
         move.add_callback(lambda move: self._land(move, landed))
+        self.axis.user_setpoint.put(
+            target, use_complete=True, callback=lambda **_: move.done or move.set_finished()
+        )
         started = DeviceStatus(self)
         started.set_finished()
         return started
+
+    @property
+    def _is_flying(self) -> bool:
+        return self._landed is not None and not self._landed.done
 
     def complete(self) -> DeviceStatus:
         """The status is done when the axis has arrived; it fails when it stopped elsewhere.
@@ -109,10 +117,9 @@ class Flyer(Device):
     def stop(self, *, success: bool = False) -> None:
         """Stop the axis where it is; writes nothing when it does not move.
 
-        The flight ends when the axis stands. `EpicsMotor.stop` would end it at once, and the news
-        that the axis stands would then end the next one.
+        The flight ends when the axis stands.
         """
-        if self.axis.moving:
+        if self._is_flying or self.axis.moving:
             self.axis.motor_stop.put(1, wait=False)
 
     def _take_position(self, *, value: Any, timestamp: float, **_: Any) -> None:
@@ -125,7 +132,8 @@ class Flyer(Device):
         self.axis.user_readback.clear_sub(self._take_position)
         self.signal.clear_sub(self._take_value)
         error = move.exception()
-        stands, target = float(self.axis.position), float(self.stop_at.get())
+        stands = float(self.axis.user_readback.get(use_monitor=False))
+        target = float(self.stop_at.get())
         if error is None and abs(stands - target) > self.tolerance:
             error = MoveFailed(f"{self.name}: the flight to {target} ended on {stands}")
         if error is None:

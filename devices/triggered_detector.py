@@ -107,7 +107,10 @@ class TriggeredDetector(Device):
         return status
 
     def read(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The result of the last trigger; what the channels hold now if there was none."""
+        """The result of the last trigger; what the channels hold now if there was none.
+
+        Each with `alarm_severity`, which is EPICS' number: 0 for no alarm, 3 for INVALID.
+        """
         return dict(self._result or self._read_channels())
 
     def describe(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -156,6 +159,8 @@ class TriggeredDetector(Device):
         readings: dict[str, Any] = {}
         for signal in self._channels.values():
             readings.update(signal.read())
+            severity = getattr(signal, "alarm_severity", None)  # ophyd's fakes have none
+            readings[signal.name]["alarm_severity"] = int(severity or 0)
         return readings
 
     def _check_newer(self, before: dict[str, Any], after: dict[str, Any]) -> None:

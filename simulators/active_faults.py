@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 
+from simulators.alarm import Alarm, Severity, Status, alarm_of
 from simulators.faults import Fault
 from simulators.pv import PutRefused, Pv, Sleep, Value
 
@@ -56,6 +57,11 @@ class ActiveFaults:
         self._ended = asyncio.Event()
         return before
 
+    def limits(self, pv: Pv) -> tuple[float, float] | None:
+        """What all faults together leave of its range; None when none narrows it."""
+        found = [fault.limits for fault in self.of("limit", pv.name) if fault.limits]
+        return (max(low for low, _ in found), min(high for _, high in found)) if found else None
+
     async def before_put(self, pv: Pv, value: float | str) -> None:
         """A client puts this value: wait while puts hang.
 
@@ -65,10 +71,9 @@ class ActiveFaults:
         self.first_put.set()
         for fault in self.of("refuse", pv.name):
             raise PutRefused(f"{pv.name}: refused by the fault {fault}")
-        for fault in self.of("limit", pv.name):
-            low, high = fault.limits or (-math.inf, math.inf)
-            if isinstance(value, float | int) and not low <= value <= high:
-                raise PutRefused(f"{pv.name}: {value} is outside {low} to {high} by a fault")
+        low, high = self.limits(pv) or (-math.inf, math.inf)
+        if not pv.advisory and isinstance(value, float | int) and not low <= value <= high:
+            raise PutRefused(f"{pv.name}: {value} is outside {low} to {high} by a fault")
         while self.of("hang", pv.name):
             await self._ended.wait()
 
@@ -81,17 +86,25 @@ class ActiveFaults:
         """What clients read."""
         value = pv.value
         for fault, began, reads in self._faults:
-            if fault.pv != pv.name or not isinstance(value, float):
+            if fault.pv != pv.name:
                 continue
-            if fault.fault == "nan":
-                value = math.nan
-            elif fault.fault == "stuck":
+            if fault.fault in ("stuck", "invalid"):
                 value = reads
+            elif not isinstance(value, float):
+                continue
+            elif fault.fault == "nan":
+                value = math.nan
             elif fault.fault == "spike":
                 value += fault.by or 0.0
             elif fault.fault == "drift":
                 value += (fault.by or 0.0) * (self._now() - began)
         return value
+
+    def alarm(self, pv: Pv, reads: Value) -> Alarm:
+        """The alarm with which clients read this, such as of a record whose device is silent."""
+        if self.of("invalid", pv.name):
+            return Severity.INVALID, Status.READ
+        return alarm_of(pv, reads)
 
 
 class FaultCourse:

@@ -1,5 +1,6 @@
 """A reading on which a campaign may wait, such as a pressure, with a way to make it go wrong."""
 
+from simulators.alarm import AlarmLimits, AlarmPv
 from simulators.pv import Pv
 
 
@@ -17,6 +18,7 @@ class Condition:
         fault: what the fault does and rehearses, in a few words.
         fault_limits: least and greatest fault.
         precision: digits after the point that a screen shows.
+        alarm_limits: of the reading, in its unit; None for no alarms.
     """
 
     def __init__(
@@ -29,9 +31,18 @@ class Condition:
         fault: str,
         fault_limits: tuple[float, float],
         precision: int,
+        alarm_limits: AlarmLimits | None = None,
     ) -> None:
         self._well = value
-        self._reading = Pv(name, value, unit, what, precision=precision, heartbeat=True)
+        self._reading = AlarmPv(
+            name,
+            value,
+            unit,
+            what,
+            precision=precision,
+            heartbeat=True,
+            alarm_limits=alarm_limits,
+        )
         self._fault = Pv(
             f"{name.rpartition(':')[0]}:FAULT",
             0.0,

@@ -19,7 +19,9 @@ from simulators.pv import Pv
 FAULT = "LABWRIGHT:FAULT"
 """Takes a fault as JSON, which begins at once; `{}` ends all. Reads what is wrong now."""
 
-Kind = Literal["hang", "slow", "refuse", "limit", "nan", "stuck", "drift", "spike", "trip", "lost"]
+Kind = Literal[
+    "hang", "slow", "refuse", "limit", "nan", "stuck", "drift", "spike", "invalid", "trip", "lost"
+]
 
 NEEDS: Mapping[str, str] = {
     "slow": "by",
@@ -35,6 +37,9 @@ ON_PUTS = {"hang", "slow", "refuse", "limit", "trip"}
 
 ON_VALUES = {"nan", "stuck", "drift", "spike"}
 """Kinds that need a process variable which is a real number."""
+
+ON_READS = ON_VALUES | {"invalid"}
+"""Kinds that change what clients read, and nothing else."""
 
 MOST_RANDOM = 1000
 """Faults that a random plan has, after which nothing more goes wrong."""
@@ -54,8 +59,9 @@ class Fault(BaseModel):
 
     fault: Kind
     """hang: puts are not answered; slow: they are, later; refuse: they fail; limit: those outside
-    ``limits`` fail; nan, stuck, drift, spike: what clients read; trip: the process variable is
-    put ``to`` a value and back at the end; lost: the server cannot be reached."""
+    ``limits`` fail, or are for a motor record what is outside its own; nan, stuck, drift, spike:
+    what clients read; invalid: they read what they read last, in INVALID alarm; trip: the process
+    variable is put ``to`` a value and back at the end; lost: the server cannot be reached."""
     pv: str = ""
     """Name of the process variable; empty for `lost`, which is the whole server."""
     at_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0

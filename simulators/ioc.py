@@ -11,6 +11,7 @@ from typing import Any
 
 from caproto import (
     AccessRights,
+    ChannelAlarm,
     ChannelChar,
     ChannelData,
     ChannelDouble,
@@ -21,8 +22,8 @@ from caproto import (
 from caproto.asyncio.server import Context
 
 from simulators.active_faults import ActiveFaults, FaultCourse
-from simulators.alarm import AlarmPv
-from simulators.faults import FAULT, ON_VALUES, Fault, FaultError, fault_from
+from simulators.alarm import AlarmPv, alarm_of
+from simulators.faults import FAULT, ON_READS, Fault, FaultError, fault_from
 from simulators.fence import CLAIM, Circuit, Fence
 from simulators.loopback import LOOPBACK, PortInUse
 from simulators.pv import Instrument, PutRefused, Pv, Sleep
@@ -44,7 +45,12 @@ class _Channel(ChannelData):
     """A caproto channel whose client puts go to the `Pv`; `post` publishes its value."""
 
     def __init__(self, pv: Pv, accept: Callable[[Pv, float | str], Any], **metadata: Any) -> None:
-        super().__init__(value=pv.choices[int(pv.value)] if pv.choices else pv.value, **metadata)
+        severity, status = alarm_of(pv, pv.value)
+        super().__init__(
+            value=pv.choices[int(pv.value)] if pv.choices else pv.value,
+            alarm=ChannelAlarm(severity=severity, status=status),
+            **metadata,
+        )
         self.pv = pv
         self.limits = pv.limits
         """What clients read; those of the `Pv` may be newer."""
@@ -75,9 +81,12 @@ class _Channel(ChannelData):
         return _plain(data)
 
     async def post(self) -> None:
-        """Publish the value with a new time stamp."""
-        value = self.faults.read(self.pv) if self.faults else self.pv.value
-        await super().write(value, verify_value=False, **_alarm(self.pv))
+        """Publish the value and its alarm with a new time stamp."""
+        pv, faults = self.pv, self.faults
+        value = faults.read(pv) if faults else pv.value
+        severity, status = faults.alarm(pv, value) if faults else alarm_of(pv, value)
+        shown = pv.choices[int(value)] if pv.choices else value
+        await super().write(shown, verify_value=False, severity=severity, status=status)
 
     async def show_limits(self) -> None:
         """Give new limits to clients that ask; like an EPICS record, tell nobody of them."""
@@ -93,11 +102,6 @@ class _Integer(_Channel, ChannelInteger): ...
 
 class _Enum(_Channel, ChannelEnum):
     """A choice; clients put its index or its text, and read either. A put arrives as the index."""
-
-    async def post(self) -> None:
-        """Publish the choice with a new time stamp."""
-        text = self.pv.choices[int(self.pv.value)]
-        await ChannelData.write(self, text, verify_value=False)
 
 
 class _Words(_Channel):
@@ -195,12 +199,7 @@ def _channel(pv: Pv, accept: Callable[[Pv, float | str], Any]) -> _Channel:
     metadata: dict[str, Any] = {"units": pv.unit, **_limits(pv)}
     if isinstance(pv.value, int):
         return _Integer(pv, accept, **metadata)
-    return _Double(pv, accept, precision=pv.precision, **metadata)
-
-
-def _alarm(pv: Pv) -> dict[str, Any]:
-    """The alarm that clients read with a value, for what can have one."""
-    return {"severity": pv.severity, "status": pv.status} if isinstance(pv, AlarmPv) else {}
+    return _Double(pv, accept, precision=pv.precision, **metadata, **_alarm_limits(pv))
 
 
 def _limits(pv: Pv) -> dict[str, Any]:
@@ -211,6 +210,18 @@ def _limits(pv: Pv) -> dict[str, Any]:
         "upper_ctrl_limit": high,
         "lower_disp_limit": low,
         "upper_disp_limit": high,
+    }
+
+
+def _alarm_limits(pv: Pv) -> dict[str, float]:
+    """The limits of its alarms as clients read them; nothing where it has none."""
+    if not isinstance(pv, AlarmPv) or pv.alarm_limits is None:
+        return {}
+    return {
+        "lower_alarm_limit": pv.alarm_limits.lolo,
+        "lower_warning_limit": pv.alarm_limits.low,
+        "upper_warning_limit": pv.alarm_limits.high,
+        "upper_alarm_limit": pv.alarm_limits.hihi,
     }
 
 
@@ -309,6 +320,7 @@ class Ioc:
         if fault.fault == "trip" and pv is not None:
             reads = self._faults.untripped(pv)
         self._faults.begin(fault, reads)
+        self._narrow(pv)
         if fault.fault == "lost":
             await self._context.hang_up()
             self._server.cancel()
@@ -321,6 +333,7 @@ class Ioc:
         """A fault is over."""
         pv = self._channels[fault.pv].pv if fault.pv else None
         before = self._faults.end(fault)
+        self._narrow(pv)
         if fault.fault == "lost" and not self._faults.of("lost"):
             self._found.set()
         if fault.fault == "trip" and pv is not None and not self._faults.of("trip", pv.name):
@@ -328,10 +341,14 @@ class Ioc:
             await pv.accept(_like(pv, before))
         await self._show_fault(fault)
 
+    def _narrow(self, pv: Pv | None) -> None:
+        if pv is not None:
+            pv.narrowed = self._faults.limits(pv)
+
     async def _show_fault(self, fault: Fault) -> None:
         """Clients read the process variable, and what is wrong, as they are now."""
         await self._publish()
-        if fault.fault in ON_VALUES:
+        if fault.fault in ON_READS:
             await self._channels[fault.pv].post()
         self._wrong.post(str(self._faults)[: LONGEST_ORDER - 1])
         await self._channels[FAULT].post()

@@ -144,6 +144,8 @@ class Motor:
     def _is_allowed(self, value: float) -> bool:
         """False outside the limits, unless the move leads back towards them."""
         low, high = float(self._fields.llm.value), float(self._fields.hlm.value)
+        if (narrowed := self._fields.val.narrowed) is not None:
+            low, high = max(low, narrowed[0]), min(high, narrowed[1])
         now = float(self._fields.val.value)
         overshoot = self._approach(value - self._offset)[0] + self._offset
         inside = low <= value <= high and low <= overshoot <= high

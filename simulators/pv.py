@@ -34,6 +34,7 @@ class Pv:
         anyone: True when every client may put it, whoever drives: it stops something.
         heartbeat: published anew every second, so that its age says that the server lives.
         advisory: True when `limits` are only shown to clients and `put` judges what lies outside.
+        narrowed: limits by a fault, which an advisory `put` keeps beside its own; None for none.
         choices: texts of an enumeration, of which `value` is the index; none for a number.
         alias: a second name for the same; empty for none.
         take: the same as `put` for a text.
@@ -50,6 +51,7 @@ class Pv:
     anyone: bool = False
     heartbeat: bool = False
     advisory: bool = False
+    narrowed: tuple[float, float] | None = None
     choices: tuple[str, ...] = ()
     alias: str = ""
     take: Callable[[str], Awaitable[None]] | None = None

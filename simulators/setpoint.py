@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 
+from simulators.alarm import AlarmLimits, AlarmPv
 from simulators.pv import PutRefused, Pv
 
 
@@ -27,6 +28,7 @@ class SetpointPair:
         resolution: the readback comes to rest on a whole multiple of this, the one next to the
             setpoint; the tolerance must be half of it or more. 0: exactly on the setpoint.
         rest: where a 1 to `:STOP` sends it, whether it moves or not; None holds it instead.
+        alarm_limits: of the readback, in its unit; None for no alarms.
 
     Raises:
         ValueError: the tolerance is below half the resolution.
@@ -46,6 +48,7 @@ class SetpointPair:
         on_set: Callable[[], None],
         resolution: float = 0.0,
         rest: float | None = None,
+        alarm_limits: AlarmLimits | None = None,
     ) -> None:
         if tolerance < resolution / 2:
             raise ValueError(f"{prefix}: tolerance {tolerance} is below half of {resolution}")
@@ -58,7 +61,9 @@ class SetpointPair:
         self._setpoint = Pv(
             f"{prefix}:SP", start, unit, f"{what}: setpoint", limits=limits, put=self._put
         )
-        self._readback = Pv(f"{prefix}:RB", start, unit, f"{what}: readback")
+        self._readback = AlarmPv(
+            f"{prefix}:RB", start, unit, f"{what}: readback", alarm_limits=alarm_limits
+        )
         self._stop = Pv(
             f"{prefix}:STOP",
             0,
@@ -147,6 +152,7 @@ class SetpointPairs:
         what: str = "",
         locked: Callable[[], str] | None = None,
         resolution: float = 0.0,
+        alarm_limits: AlarmLimits | None = None,
     ) -> None:
         """One more; arguments as of `SetpointPair`, where an empty `what` is the parameter."""
         self._pairs[parameter] = SetpointPair(
@@ -160,6 +166,7 @@ class SetpointPairs:
             tau=tau,
             on_set=self._on_set,
             resolution=resolution,
+            alarm_limits=alarm_limits,
         )
 
     @property

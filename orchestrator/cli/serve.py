@@ -146,7 +146,8 @@ def fault(
     """Let something go wrong with a running twin, to see what a campaign does about it.
 
     Args:
-        kind: hang, slow, refuse, limit, nan, stuck, drift, spike, trip or lost; 'clear' ends all.
+        kind: hang, slow, refuse, limit, nan, stuck, drift, spike, invalid, trip or lost; 'clear'
+            ends all.
         pv: Process variable that it befalls; 'lost' takes none, as it is the whole server.
         for_s: Lab seconds that it lasts.
         by: Seconds more for 'slow', units per second for 'drift', units for 'spike'.

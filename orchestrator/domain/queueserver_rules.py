@@ -40,6 +40,7 @@ _NOT_HELD = (
     "budgets of dose or reagent",
     "that a device is where it was sent, and that the limits of its IOC are no wider",
     "that nothing is done twice when somebody pauses a plan and resumes it",
+    "that no reading is in INVALID alarm, which no document tells",
     "conditions, quiet and park: the queueserver's own suspenders and the plan's own clean-up",
 )
 ENVELOPE: Mapping[str, Sequence[str]] = {"held": _HELD, "not_held": _NOT_HELD}

@@ -2,6 +2,7 @@
 
 import math
 
+from simulators.alarm import AlarmLimits, AlarmPv
 from simulators.ald.model import BOUNDS, growth_at_monitors, growth_rate
 from simulators.condition import Condition
 from simulators.detector import TriggeredChannels
@@ -70,6 +71,7 @@ class Ald:
             fault="added to the flow, to rehearse a starved purge",
             fault_limits=(-CARRIER_FLOW, CARRIER_FLOW),
             precision=1,
+            alarm_limits=AlarmLimits(lolo=80.0, low=95.0),
         )
         self._cycles = 0
         self._bubbler = Pv(
@@ -90,7 +92,14 @@ class Ald:
             what="quartz crystals",
         )
         fixed = (
-            Pv("ALD:TEMP:RB", TEMPERATURE, "degC", "temperature of the reactor", precision=1),
+            AlarmPv(
+                "ALD:TEMP:RB",
+                TEMPERATURE,
+                "degC",
+                "temperature of the reactor",
+                precision=1,
+                alarm_limits=AlarmLimits(lolo=90.0, low=95.0, high=105.0, hihi=110.0),
+            ),
             Pv("ALD:RUN:NCYC", CYCLES, "", "cycles over which a run averages"),
         )
         self.pvs = (*setpoints.pvs, *carrier.pvs, *fixed, self._bubbler, *crystals.pvs)

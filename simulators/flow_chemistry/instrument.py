@@ -1,5 +1,6 @@
 """Process variables and dynamics of the flow reactor and its HPLC."""
 
+from simulators.alarm import AlarmLimits
 from simulators.condition import Condition
 from simulators.detector import TriggeredChannels
 from simulators.flow_chemistry.model import BOUNDS, SPECIES, concentrations
@@ -46,7 +47,15 @@ class FlowChemistry:
         setpoints.add("residence_time", "FC:TAU", start=1.0, unit="min", tolerance=0.01, tau=5.0)
         setpoints.add("equivalents", "FC:EQ", start=2.0, tolerance=0.01, tau=5.0)
         setpoints.add("concentration", "FC:CONC", start=0.2, unit="mol/L", tolerance=0.002, tau=5.0)
-        setpoints.add("temperature", "FC:TEMP", start=30.0, unit="degC", tolerance=0.2, tau=60.0)
+        setpoints.add(
+            "temperature",
+            "FC:TEMP",
+            start=30.0,
+            unit="degC",
+            tolerance=0.2,
+            tau=60.0,
+            alarm_limits=AlarmLimits(high=125.0, hihi=130.0),
+        )
         pressure = Condition(
             "FC:PRESSURE:RB",
             PRESSURE,
@@ -55,6 +64,7 @@ class FlowChemistry:
             fault="added to the pressure, to rehearse a blockage",
             fault_limits=(-PRESSURE, 20.0),
             precision=2,
+            alarm_limits=AlarmLimits(low=1.0, high=6.0, hihi=8.0),
         )
         hplc = TriggeredChannels(
             "FC:HPLC",

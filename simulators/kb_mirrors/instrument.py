@@ -4,6 +4,7 @@ import math
 from functools import partial
 from statistics import NormalDist
 
+from simulators.alarm import AlarmLimits, AlarmPv
 from simulators.areadetector import Camera, HDF5Plugin
 from simulators.areadetector.camera import Frame
 from simulators.detector import TriggeredChannels
@@ -121,8 +122,14 @@ class KbMirrors:
             sleep=sleep,
             on_set=self._forget_triggers,
         )
-        self._current = Pv(
-            "SR:CURRENT", RING_CURRENT, "mA", "ring current", precision=2, heartbeat=True
+        self._current = AlarmPv(
+            "SR:CURRENT",
+            RING_CURRENT,
+            "mA",
+            "ring current",
+            precision=2,
+            heartbeat=True,
+            alarm_limits=AlarmLimits(lolo=150.0, low=190.0),
         )
         self._dump = Pv(
             "SR:DUMP",

@@ -1,5 +1,6 @@
 """Process variables and dynamics of the powder-bed machine and the inspection of its coupons."""
 
+from simulators.alarm import AlarmLimits
 from simulators.condition import Condition
 from simulators.detector import TriggeredChannels
 from simulators.laser_fusion.model import BOUNDS, build
@@ -52,7 +53,13 @@ class LaserFusion:
             "layer", "RECOAT:LAYER", start=30.0, unit="um", tolerance=2.5, tau=2.0, resolution=5.0
         )
         setpoints.add(
-            "plate_temperature", "PLATE:TEMP", start=20.0, unit="degC", tolerance=1.0, tau=1200.0
+            "plate_temperature",
+            "PLATE:TEMP",
+            start=20.0,
+            unit="degC",
+            tolerance=1.0,
+            tau=1200.0,
+            alarm_limits=AlarmLimits(high=205.0, hihi=210.0),
         )
         oxygen = Condition(
             "CHAMBER:OXYGEN:RB",
@@ -62,6 +69,7 @@ class LaserFusion:
             fault="added to the oxygen, to rehearse a leak",
             fault_limits=(-OXYGEN, 5000.0),
             precision=0,
+            alarm_limits=AlarmLimits(high=500.0, hihi=1000.0),
         )
         self._fouled_builds = 0
         self._fouling = Pv(

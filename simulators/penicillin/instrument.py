@@ -1,5 +1,6 @@
 """Process variables and dynamics of the fermenter, and what is measured of a batch."""
 
+from simulators.alarm import AlarmLimits
 from simulators.condition import Condition
 from simulators.detector import TriggeredChannels
 from simulators.noise import TriggerNoise
@@ -72,6 +73,7 @@ class Penicillin:
             fault="added to the speed, to rehearse a failing stirrer",
             fault_limits=(-STIRRER_SPEED, STIRRER_SPEED),
             precision=0,
+            alarm_limits=AlarmLimits(lolo=300.0, low=380.0),
         )
         batch = TriggeredChannels(
             "PEN:BATCH",

@@ -2,6 +2,7 @@
 
 import math
 
+from simulators.alarm import AlarmLimits
 from simulators.condition import Condition
 from simulators.detector import TriggeredChannels
 from simulators.noise import TriggerNoise
@@ -95,6 +96,7 @@ class RareEarths:
             fault="added to the level, to rehearse crud",
             fault_limits=(-LEVEL, LEVEL),
             precision=1,
+            alarm_limits=AlarmLimits(lolo=30.0, low=40.0, high=60.0, hihi=70.0),
         )
         icp = TriggeredChannels(
             "ICP",

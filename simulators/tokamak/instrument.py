@@ -1,5 +1,6 @@
 """Process variables and dynamics of the tokamak: references are set, then a pulse is fired."""
 
+from simulators.alarm import AlarmLimits
 from simulators.condition import Condition
 from simulators.detector import TriggeredChannels
 from simulators.noise import TriggerNoise
@@ -99,6 +100,7 @@ class Tokamak:
             fault="added to the coil temperature, to rehearse a weak cryoplant",
             fault_limits=(-COIL_TEMPERATURE, 20.0),
             precision=2,
+            alarm_limits=AlarmLimits(high=4.7, hihi=5.0),
         )
         pulse = TriggeredChannels(
             "PULSE",

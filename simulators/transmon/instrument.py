@@ -3,6 +3,7 @@
 import math
 from statistics import NormalDist
 
+from simulators.alarm import AlarmLimits
 from simulators.condition import Condition
 from simulators.detector import TriggeredChannels
 from simulators.noise import TriggerNoise, standard_normal
@@ -93,6 +94,7 @@ class Transmon:
             fault="added to the temperature, to rehearse a failing fridge",
             fault_limits=(-TEMPERATURE, 1000.0),
             precision=1,
+            alarm_limits=AlarmLimits(high=25.0, hihi=50.0),
         )
         self._drift = Pv(
             "QUBIT:DRIFT",

@@ -191,6 +191,46 @@ def scenario_identity(_: Any) -> Any:
     }
 
 
+def test_what_reads_beyond_its_alarm_limits_is_in_alarm(port):
+    answer = client("alarms", port)
+    assert answer["limits"] == [None, 1.0, 6.0, 8.0]  # LOLO is NaN: there is none
+    # Severity and status in EPICS' numbers: MAJOR and HIHI, MINOR and HIGH, MINOR and LOW.
+    assert answer["alarms"] == [[0, 0], [2, 3], [0, 0], [1, 4], [0, 0], [1, 6], [0, 0]]
+
+
+def scenario_alarms(_: Any) -> Any:
+    import epics
+
+    seen: list[list[int]] = []
+
+    def hear(*, severity: int, status: int, **_: Any) -> None:
+        if seen[-1:] != [[severity, status]]:
+            seen.append([severity, status])
+
+    pressure = epics.PV("FC:PRESSURE:RB", auto_monitor=True)
+    assert pressure.wait_for_connection(10)
+    pressure.add_callback(hear)
+    until(lambda: seen)
+    on_fault = {"fault": "trip", "pv": "FC:PRESSURE:FAULT", "for_s": 1e6}
+    on_reading = {"fault": "spike", "pv": "FC:PRESSURE:RB", "for_s": 1e6}
+    for fault in ({**on_fault, "to": 9}, {**on_fault, "to": 3.5}, {**on_reading, "by": -2.5}):
+        for order in (fault, {}):
+            news = len(seen)
+            epics.caput("LABWRIGHT:FAULT", json.dumps(order), wait=True)
+            until(lambda: len(seen) > news)  # noqa: B023
+    control = pressure.get_ctrlvars()
+    limits = ("lower_alarm", "lower_warning", "upper_warning", "upper_alarm")
+    values = [control[f"{one}_limit"] for one in limits]
+    return {"alarms": seen, "limits": [one if one == one else None for one in values]}
+
+
+def until(condition: Any, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
 def test_a_set_is_done_only_in_position(port):
     answer = client("moves", port)
     assert answer["reached"] == [100.0, 100.0, 99.9, 30.0]

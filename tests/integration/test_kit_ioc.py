@@ -157,9 +157,12 @@ def test_a_counter_counts_as_long_as_it_is_told(port):
     assert answer["hints"] == ["counter_rate"]
     assert answer["units"] == "1/s"
     assert answer["configuration"] == {"counter_preset": 4.0}
+    assert answer["alarms"] == [0, 3]  # EPICS' number for INVALID
 
 
 def scenario_counter() -> Any:
+    from ophyd import EpicsSignal
+
     from devices import CountingDetector
 
     counter = connected(CountingDetector("K:CNT", name="counter"))
@@ -170,7 +173,14 @@ def scenario_counter() -> Any:
         reading = {key: one["value"] for key, one in counter.read().items()}
         rates.append([reading["counter_seconds"], reading["counter_rate"]])
         whole = whole and reading["counter_counts"].is_integer()
+    alarms = [counter.read()["counter_rate"]["alarm_severity"]]
+    fault = connected(EpicsSignal("LABWRIGHT:FAULT", name="fault"))
+    fault.put('{"fault": "invalid", "pv": "K:CNT:COUNTS", "for_s": 1e6}', wait=True)
+    counter.trigger().wait(10)
+    alarms.append(counter.read()["counter_rate"]["alarm_severity"])
+    fault.put("{}", wait=True)
     return {
+        "alarms": alarms,
         "rates": rates,
         "whole": whole,
         "hints": counter.hints["fields"],

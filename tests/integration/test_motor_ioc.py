@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -382,13 +383,7 @@ def scenario_alarm() -> Any:
     axis, severity = motor("SMP:Z", "z"), signal("SMP:Z.SEVR", string=True)
 
     def alarm() -> list[Any]:
-        readback = axis.user_readback
-        readback.get(use_monitor=False)
-        return [
-            int(readback.alarm_severity),
-            int(readback.alarm_status),
-            severity.get(use_monitor=False),
-        ]
+        return [*alarm_of(axis.user_readback), severity.get(use_monitor=False)]
 
     answer: dict[str, Any] = {"inside": alarm()}
     axis.set_lim(-2.0, 2.5)
@@ -399,6 +394,98 @@ def scenario_alarm() -> Any:
     axis.set_lim(-2.0, 2.0)
     axis.set(0.0).wait(20)
     return answer | {"back": alarm()}
+
+
+def test_a_limit_by_a_fault_is_a_limit_of_the_record(port):
+    answer = client("limit_fault", port)
+    assert answer["beyond"] == {"success": True, "lvio": 1, "still": [2.0, 2.0], "heard": [0, 1]}
+    assert answer["told"] == answer["limits"]  # nobody is told, else ophyd would not put at all
+    assert answer["labwright"] == ["not_in_position", "pitch was set to 9.0 but reads 2.0 urad"]
+    assert answer["afterwards"] == {"success": True, "lvio": 0, "still": [9.0, 9.0]}
+
+
+def scenario_limit_fault() -> Any:
+    axis, fault = motor(), signal("LABWRIGHT:FAULT")
+    lvio = signal("KBV:PITCH.LVIO")
+
+    def moved(target: float) -> dict[str, Any]:
+        status = axis.set(target)
+        status.wait(20)
+        still = fresh(axis)
+        return {
+            "success": status.success,
+            "lvio": lvio.get(use_monitor=False),
+            "still": [still["user_setpoint"], still["user_readback"]],
+        }
+
+    moved(2.0)
+    limits = fresh_limits(axis)
+    order = {"fault": "limit", "pv": "KBV:PITCH.VAL", "limits": [0, 5], "for_s": 1e6}
+    fault.put(json.dumps(order), wait=True)
+    until(lambda: fault.get(as_string=True) == "limit KBV:PITCH.VAL")
+    heard: list[int] = []
+    axis.motor_done_move.subscribe(lambda *, value, **_: heard.append(int(value)), run=False)
+    axis.motor_is_moving.subscribe(lambda *, value, **_: heard.append(10 + int(value)), run=False)
+    heard.clear()
+    beyond = moved(9.0)
+    until(lambda: heard[-1:] == [1])
+    answer: dict[str, Any] = {"beyond": beyond | {"heard": heard[:]}}
+    answer |= {"limits": limits, "told": fresh_limits(axis)}
+    answer["labwright"] = trial("pitch", 9.0)
+    fault.put("{}", wait=True)
+    until(lambda: not fault.get(as_string=True))
+    answer["afterwards"] = moved(9.0)
+    moved(0.0)
+    return answer
+
+
+def fresh_limits(axis: Any) -> list[float]:
+    fields = (axis.low_limit_travel, axis.high_limit_travel)
+    return [*axis.limits, *(field.get(use_monitor=False) for field in fields)]
+
+
+def trial(name: str, target: float) -> list[str]:
+    """Why Labwright's attempt failed that had to set the axis there."""
+    from orchestrator.domain.errors import PlanFailed
+    from tests.unit.adapters.executor_lab import Lab
+
+    axis = {"class": "ophyd.EpicsMotor", "prefix": "KBV:PITCH", "unit": "urad"}
+    axis |= {"limits": [-10, 10], "tolerance": 0.01, "timeout_s": 20}
+    current = {"class": "ophyd.EpicsSignalRO", "prefix": "SR:CURRENT"}
+    with tempfile.TemporaryDirectory() as folder:
+        lab = Lab(Path(folder), {"devices": {name: axis, "current": current}})
+        try:
+            lab.run("bluesky.plans.count", {"detectors": ["current"]}, {name: target})
+        except PlanFailed as error:
+            return [error.reason, str(error).partition(" (")[0]]
+    return ["", ""]
+
+
+def test_any_kind_of_value_can_be_in_invalid_alarm(port):
+    answer = client("invalid", port)
+    for pv, seen in answer.items():
+        assert seen == {"before": [0, 0], "meanwhile": [3, 1], "after": [0, 0]}, pv  # INVALID, READ
+
+
+def scenario_invalid() -> Any:
+    fault = signal("LABWRIGHT:FAULT")
+    kinds = ("KBV:PITCH.RBV", "KBV:PITCH.DMOV", "FE:SHUTTER", "KB:SPOT:CHANNELS", "KBV:PITCH.DESC")
+    return {pv: alarms_meanwhile(fault, signal(pv)) for pv in kinds}
+
+
+def alarms_meanwhile(fault: Any, one: Any) -> dict[str, list[int]]:
+    seen = {"before": alarm_of(one)}
+    fault.put(json.dumps({"fault": "invalid", "pv": one.pvname, "for_s": 1e6}), wait=True)
+    until(lambda: alarm_of(one) != [0, 0])
+    seen["meanwhile"] = alarm_of(one)
+    fault.put("{}", wait=True)
+    until(lambda: alarm_of(one) == [0, 0])
+    return seen | {"after": alarm_of(one)}
+
+
+def alarm_of(one: Any) -> list[int]:
+    one.get(use_monitor=False)
+    return [int(one.alarm_severity), int(one.alarm_status)]
 
 
 if __name__ == "__main__":

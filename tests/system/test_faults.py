@@ -57,6 +57,12 @@ REACTIONS: dict[str, tuple[Sequence[str], type[ev.Event], str]] = {
     "stuck": (["stuck", f"{AXIS}:RB"], ev.Failed, "device_timeout"),
     "drift": (["drift", f"{AXIS}:RB", "--by", "0.05"], ev.Failed, ""),
     "spike": (["spike", "FC:HPLC:PEAK_AREA", "--by", "-1e6"], ev.Invalidated, "peak_area >= 100"),
+    "invalid": (["invalid", "FC:HPLC:ORTHO"], ev.Failed, "bad_reading"),
+    "invalid condition": (
+        ["invalid", "FC:PRESSURE:RB"],
+        ev.Suspended,
+        "FC:PRESSURE:RB is in invalid alarm",
+    ),
     "trip": (["trip", "FC:PRESSURE:FAULT", "--to", "9"], ev.Suspended, "FC:PRESSURE:RB is 12 bar"),
 }
 """What is ordered, and the event and the reason that must follow."""
@@ -119,7 +125,7 @@ def test_a_server_that_is_lost_for_a_while_costs_no_trial(campaign: str) -> None
     assert {"suspended", "failed"} & happened
 
 
-RANDOM = {"nan": "FC:HPLC:ORTHO", "refuse": f"{AXIS}:SP"}
+RANDOM = {"invalid": "FC:HPLC:ORTHO", "refuse": f"{AXIS}:SP"}
 """What goes wrong at random, with which process variable; ``REACTIONS`` says what follows."""
 
 

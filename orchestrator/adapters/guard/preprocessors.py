@@ -11,6 +11,7 @@ from typing import Any
 
 from bluesky.utils import Msg, MsgGenerator
 
+from orchestrator.adapters.guard.alarms import in_invalid_alarm
 from orchestrator.adapters.guard.arrival import Arrival
 from orchestrator.adapters.guard.axes import aims, flight_aims, real_aims
 from orchestrator.adapters.guard.desk import Desk
@@ -126,6 +127,8 @@ class Guard:
             raise
 
     def _after(self, message: Msg, response: Any) -> MsgGenerator[None]:
+        if message.command == "read" and isinstance(response, Mapping):
+            self._check_alarms(message.obj, response)
         if message.command == "unstage":
             self._note("unstaged", message.obj)
         if message.command == "set":
@@ -137,6 +140,13 @@ class Guard:
             moves, self._unchecked = self._unchecked, {}
             yield from self._arrival.settled(moves)
             yield from self._verified(moves)
+
+    def _check_alarms(self, device: Any, reading: Mapping[str, Any]) -> None:
+        if keys := in_invalid_alarm(device, reading):
+            self.failure = self.failure or PlanFailed(
+                f"{', '.join(keys)} in invalid alarm", "bad_reading"
+            )
+            raise self.failure
 
     def _verified(self, moves: Mapping[Any, float]) -> MsgGenerator[None]:
         try:

@@ -237,6 +237,36 @@ def test_reading_of_another_shape_is_bad(lab):
     assert caught.value.reason == "bad_reading"
 
 
+ALARMS = [(3, True), (2, False), (None, False)]
+"""A severity, and whether it makes a reading mean nothing: INVALID does, MAJOR does not."""
+
+
+@pytest.mark.parametrize(("severity", "is_bad"), [*ALARMS, (-1, True)])
+def test_a_reading_that_tells_its_invalid_alarm_is_bad(lab, severity, is_bad):
+    read = lab.bench.det.read
+    lab.bench.det.read = lambda: {
+        key: {**one, "alarm_severity": severity} for key, one in read().items()
+    }
+    measures(lab, not is_bad)
+
+
+@pytest.mark.parametrize(("severity", "is_bad"), ALARMS)
+def test_a_reading_of_a_signal_in_invalid_alarm_is_bad(lab, severity, is_bad, monkeypatch):
+    monkeypatch.setattr(type(lab.bench.det), "alarm_severity", severity, raising=False)
+    measures(lab, not is_bad)
+
+
+def measures(lab, is_good):
+    if is_good:
+        lab.run()
+        return
+    with pytest.raises(PlanFailed, match="bench_det in invalid alarm") as caught:
+        lab.run()
+    assert caught.value.reason == "bad_reading"
+    assert lab.stop_document()["exit_status"] == "fail"  # whoever finds it later does not count it
+    assert lab.executor.is_reusable
+
+
 def test_set_that_blocks_makes_the_process_unusable(lab_with):
     lab = lab_with(abort_grace_s=0.3)
     lab.bench.gate.clear()

@@ -7,7 +7,8 @@ from typing import get_args
 import pytest
 
 from simulators.active_faults import ActiveFaults
-from simulators.faults import Fault, FaultError, Kind, RandomFaults, read_faults
+from simulators.alarm import NO_ALARM, Alarm, AlarmPv, Severity, Status
+from simulators.faults import Fault, FaultError, Kind, RandomFaults, check, read_faults
 from simulators.pv import PutRefused, Pv
 from simulators.twins import own_pvs, twin_module
 
@@ -98,6 +99,7 @@ class Lab:
         (Fault(fault="stuck", pv="A:SP", for_s=1), 1.0),
         (Fault(fault="spike", pv="A:SP", for_s=1, by=2.5), 7.5),
         (Fault(fault="drift", pv="A:SP", for_s=1, by=0.5), 10.0),
+        (Fault(fault="invalid", pv="A:SP", for_s=1), 1.0),
         (Fault(fault="nan", pv="A:RB", for_s=1), 5.0),
         (Fault(fault="hang", pv="A:SP", for_s=1), 5.0),
     ],
@@ -111,6 +113,35 @@ def test_what_clients_read_meanwhile_and_afterwards(fault: Fault, reads: float) 
     assert lab.faults.read(lab.pv) == pytest.approx(reads, nan_ok=True)
     lab.faults.end(fault)
     assert lab.faults.read(lab.pv) == 5.0
+
+
+OWN = (Severity.MAJOR, Status.HIGH)
+
+
+@pytest.mark.parametrize(
+    ("pv", "own"),
+    [
+        (Pv("A:N", 1), NO_ALARM),
+        (Pv("A:WHAT", "1"), NO_ALARM),
+        (AlarmPv("A:RB", 1.0, severity=OWN[0], status=OWN[1]), OWN),
+    ],
+    ids=["integer", "text", "in alarm"],
+)
+def test_any_process_variable_can_be_in_invalid_alarm(pv: Pv, own: Alarm) -> None:
+    def seen() -> tuple[object, Alarm]:
+        reads = lab.faults.read(pv)
+        return reads, lab.faults.alarm(pv, reads)
+
+    lab, first, later = Lab(), pv.value, type(pv.value)(7)
+    fault = Fault(fault="invalid", pv=pv.name, for_s=1)
+    check(fault, [pv], "here")
+    assert seen() == (first, own)
+    lab.faults.begin(fault, first)
+    pv.post(later)
+    assert seen() == (first, (Severity.INVALID, Status.READ))
+    assert lab.faults.alarm(lab.pv, 1.0) == NO_ALARM
+    lab.faults.end(fault)
+    assert seen() == (later, own)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +159,21 @@ def test_a_put_fails_meanwhile(fault: Fault) -> None:
         asyncio.run(lab.faults.before_put(lab.pv, 3.0))
     lab.faults.end(fault)
     asyncio.run(lab.faults.before_put(lab.pv, 3.0))
+
+
+def test_a_record_that_judges_puts_itself_is_told_the_limits_and_refuses_none() -> None:
+    lab, record = Lab(), Pv("A:SP", 1.0, put=put, advisory=True)
+    wide, high = (
+        Fault(fault="limit", pv="A:SP", for_s=1, limits=limits) for limits in ((0, 2), (1, 9))
+    )
+    for fault in (wide, high):
+        lab.faults.begin(fault, 1.0)
+    asyncio.run(lab.faults.before_put(record, 30.0))
+    assert lab.faults.limits(record) == (1, 2)
+    lab.faults.end(wide)
+    assert lab.faults.limits(record) == (1, 9)
+    lab.faults.end(high)
+    assert lab.faults.limits(record) is None
 
 
 def test_the_same_fault_twice_holds_until_the_last_of_them_is_over() -> None:
@@ -170,4 +216,4 @@ def test_the_page_tells_of_every_fault_and_its_file_can_be_used(tmp_path: Path) 
     file = tmp_path / "faults.yaml"
     file.write_text(content)
     planned = read_faults(file, own_pvs(twin_module("flow-chemistry")))
-    assert {fault.fault for fault in planned} == {"nan", "trip", "hang", "lost"}
+    assert {fault.fault for fault in planned} == {"nan", "trip", "invalid", "hang", "lost"}

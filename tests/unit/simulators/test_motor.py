@@ -131,6 +131,22 @@ def test_a_target_outside_the_limits_moves_nothing(target):
     assert (axis.LVIO, axis.RBV) == (0, 10.0)
 
 
+def test_limits_by_a_fault_are_kept_like_its_own_and_are_not_shown():
+    axis = Axis()
+    axis.put("VAL", 4.0)
+    axis.pvs["VAL"].narrowed = (-5.0, 3.0)
+    for target in (4.5, -5.1):
+        axis.put("VAL", target)
+        assert (axis.LVIO, axis.VAL, axis.RBV, axis.DMOV, axis.MOVN) == (1, 4.0, 4.0, 1, 0)
+        assert (axis.LLM, axis.HLM, axis.pvs["VAL"].limits) == (-10.0, 10.0, (-10.0, 10.0))
+    assert axis.orders == 1
+    axis.put("VAL", 3.5)  # back towards them
+    assert (axis.LVIO, axis.RBV) == (0, 3.5)
+    axis.pvs["VAL"].narrowed = None
+    axis.put("VAL", 10.0)
+    assert (axis.LVIO, axis.RBV) == (0, 10.0)
+
+
 def test_a_target_that_is_no_number_is_refused():
     with pytest.raises(PutRefused):
         Axis().put("VAL", float("nan"))

@@ -5,7 +5,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -124,7 +124,8 @@ def rehearse(
         campaign: Campaign file, or the name of a shipped twin.
         count: How many times.
         fast: Let a simpler model propose for all campaigns at once: an approximation.
-        jobs: Campaigns at once; one for each processor when left out.
+        jobs: Campaigns at once, or processes that measure for --fast; one for each processor when
+            left out.
         dask: Address of a Dask scheduler, such as tcp://127.0.0.1:8786: its workers do them.
         move_s: Lab seconds of all moves of a trial; as long as the twin's take when left out.
         trial_cost: What a trial costs, in any currency; 0 when only the hour is given.
@@ -148,12 +149,16 @@ def rehearse(
         refuse_unwritable(plot)
     given = (trial_cost, hour_cost)
     prices = None if given == (None, None) else Prices(trial_cost or 0.0, hour_cost or 0.0)
-    with progress() as tell:
-        others = on_dask(dask) if dask else in_processes(jobs or _cores())
-        carry = in_lockstep if fast else others
+    jobs = min(jobs or _cores(), count)
+    others = nullcontext(on_dask(dask) if dask else in_processes(jobs))
+    # What a lab's plan prints is no answer.
+    with (
+        progress() as tell,
+        redirect_stdout(sys.stderr),
+        in_lockstep(jobs) if fast else others as carry,
+    ):
         told = (files.campaign, files.instrument, count, carry, move_s, tell)
-        with redirect_stdout(sys.stderr):  # what a lab's plan prints is no answer
-            found = carry_out(*told, approximate=fast, prices=prices)
+        found = carry_out(*told, approximate=fast, prices=prices)
     if plot is not None:
         write_rehearsal_plot(plot, found)
     if common.json:

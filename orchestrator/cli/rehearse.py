@@ -174,15 +174,25 @@ def _best_table(found: Mapping[str, Any]) -> "Table":
     objective, chance = found["objective"], found["chance"]
     unit = f" in {objective['unit']}" if objective["unit"] else ""
     name, other = found["optimizer"], chance["optimizer"]
-    is_compared = name != other
-    columns = ("after trial", name, "nine in ten") + (other, "nine in ten") * is_compared
+    shown = (found, chance) if name != other else (found,)
+    is_counted = any(_lacks_feasible(one["feasible"]) for one in shown)
+    more = ("nine in ten", *("feasible",) * is_counted)
+    columns = ("after trial", *(word for one in shown for word in (one["optimizer"], *more)))
     table = _table(f"expected best {objective['name']}{unit}", columns)
     last = found["trials"]
     for number in sorted({*range(last, 0, -max(1, last // ROWS)), 1}):
-        cells = _best_cells(found["best"][number - 1])
-        cells += _best_cells(chance["best"][number - 1]) * is_compared
+        cells: list[str] = []
+        for one in shown:
+            best = one["best"][number - 1]
+            cells += _best_cells(best)
+            cells += [f"{best['feasible']} of {one['feasible']['of']}"] * is_counted
         table.add_row(str(number), *cells)
     return table
+
+
+def _lacks_feasible(feasible: Mapping[str, int] | None) -> bool:
+    """True when some of the campaigns end without anything feasible."""
+    return feasible is not None and feasible["count"] < feasible["of"]
 
 
 def _best_cells(best: Mapping[str, Any]) -> tuple[str, str]:

@@ -21,9 +21,12 @@ SOFT = read_files("soft")
 FLOW = read_files("flow-chemistry")
 
 
-def rehearsed(files: Any = SOFT, count: int = 6, **fields: Any) -> dict[str, Any]:
+def rehearsed(
+    files: Any = SOFT, count: int = 6, processes: int = 1, **fields: Any
+) -> dict[str, Any]:
     campaign = CampaignSpec.from_data({**files.campaign.to_data(), **fields})
-    return rehearse(campaign, files.instrument, count, in_lockstep, approximate=True)
+    with in_lockstep(processes) as carry:
+        return rehearse(campaign, files.instrument, count, carry, approximate=True)
 
 
 def test_it_finds_the_valleys_of_branin():

@@ -378,7 +378,8 @@ def _steady(plasma: _Plasma) -> tuple[npt.NDArray[np.bool_], dict[str, Array]]:
     for _ in range(BISECTIONS // AT_ONCE):
         places = _halved(np.concatenate([low, high], axis=1))
         heats = _balance(plasma, places[:, 1:-1])["net"] > 0.0
-        at = np.zeros_like(first)[:, None]
+        # Halving by halving to the half in which the plasma stops to heat up: where that begins.
+        at: npt.NDArray[np.intp] = np.zeros((len(first), 1), dtype=np.intp)
         for width in (2**halving for halving in reversed(range(AT_ONCE))):
             at = np.where(np.take_along_axis(heats, at + width - 1, axis=1), at + width, at)
         low, high = (np.take_along_axis(places, at + side, axis=1) for side in (0, 1))

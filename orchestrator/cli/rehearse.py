@@ -185,7 +185,8 @@ def _best_table(found: Mapping[str, Any]) -> "Table":
         for one in shown:
             best = one["best"][number - 1]
             cells += _best_cells(best)
-            cells += [f"{best['feasible']} of {one['feasible']['of']}"] * is_counted
+            if is_counted:
+                cells.append(f"{best['feasible']} of {one['feasible']['of']}")
         table.add_row(str(number), *cells)
     return table
 

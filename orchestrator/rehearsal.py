@@ -237,7 +237,8 @@ def _feasible(campaign: CampaignSpec, done: Sequence[Rehearsed]) -> dict[str, in
     """How many found something feasible; None where the campaign constrains no outcome."""
     if not campaign.outcome_constraints:
         return None
-    return {"count": sum(one.trace[-1] is not None for one in done), "of": len(done)}
+    found = [any(best is not None for best in one.trace) for one in done]
+    return {"count": sum(found), "of": len(done)}
 
 
 def _kept(campaign: CampaignSpec, done: Sequence[Rehearsed]) -> list[dict[str, Any]]:

@@ -1,16 +1,18 @@
 """Carries out many rehearsals beside each other, trial by trial, with proposals made as a batch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.adapters.optimizers.sobol_optimizer import SobolOptimizer, satisfies
-from orchestrator.adapters.walks.twin_in_process import Twin, twin_in_process
+from orchestrator.adapters.processes.answering_child import ChildDied
+from orchestrator.adapters.walks.many_twins import Twins, Wanted, many_twins
 from orchestrator.domain.errors import Unusable
 from orchestrator.domain.proposal import Knowledge, Suggestion
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.stopping import StopRule
-from orchestrator.rehearsal import Rehearsed
+from orchestrator.rehearsal import Carry, Rehearsed, Tell
 from orchestrator.simulated_campaign import Course, Order
 
 if TYPE_CHECKING:
@@ -24,37 +26,65 @@ FEWEST_TOLD = 2
 class _Lane:
     seed: int
     course: Course
-    twin: Twin
     trials: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     rule: StopRule | None = None
+    error: str | None = None
+    """How it ended before its time; None when all goes well."""
+
+    @property
+    def is_under_way(self) -> bool:
+        return self.rule is None and self.error is None
 
 
-def in_lockstep(
-    orders: Sequence[Order], tell: Callable[[str], None]
-) -> tuple[list[Rehearsed], list[str]]:
-    """The campaigns, with an approximation of Ax; see ``rehearsal.Carry``.
+@contextmanager
+def in_lockstep(processes: int) -> Iterator[Carry]:
+    """Carries out campaigns with an approximation of Ax; see ``rehearsal.Carry``.
 
-    Every proposal knows all results: looking ahead and batches count as 0 and 1.
+    Every proposal knows all results: looking ahead and batches count as 0 and 1. The processes
+    measure, and end with the block; the answer does not depend on how many there are.
 
     Raises:
-        Unusable: another optimizer, or a campaign that the approximation does not know.
+        Unusable: by ``Carry``, for another optimizer, or a campaign that the approximation does not
+            know.
     """
+    with many_twins(processes) as twins:
+        yield lambda orders, tell: _carry(orders, tell, twins)
+
+
+def _carry(orders: Sequence[Order], tell: Tell, twins: Twins) -> tuple[list[Rehearsed], list[str]]:
     spec = orders[0].campaign
     method = spec.optimizer.method
     if method not in ("auto", "ax", "sobol"):
         raise Unusable(f"--fast approximates 'ax', and the campaign's optimizer is {method!r}")
     surrogate = None if method == "sobol" else _surrogate(spec)
-    lanes = [_lane(order) for order in orders]
+    lanes = {
+        number: _Lane(order.campaign.optimizer.seed, Course(order))
+        for number, order in enumerate(orders)
+    }
+    twins.make(Wanted(spec, orders[0].instrument, [lane.seed for lane in lanes.values()]))
     under_way = lanes
     while under_way:
-        tell(f"trial {len(under_way[0].trials) + 1}, {len(under_way)} campaigns under way")
-        _propose(under_way, surrogate)
-        for lane in under_way:
-            lane.trials.append(lane.course.measure(lane.twin, lane.course.start()))
-            if (ending := lane.course.ending()) is not None:
-                lane.rule = StopRule(ending["rule"])
-        under_way = [lane for lane in under_way if lane.rule is None]
-    return [Rehearsed(one.seed, one.trials, one.rule) for one in lanes if one.rule], []
+        count = max(len(lane.trials) for lane in under_way.values())
+        tell(f"trial {count + 1}, {len(under_way)} campaigns under way")
+        _propose([*under_way.values()], surrogate)
+        _measure(under_way, twins)
+        under_way = {number: lane for number, lane in lanes.items() if lane.is_under_way}
+    done = [Rehearsed(one.seed, one.trials, one.rule) for one in lanes.values() if one.rule]
+    return done, [f"seed {one.seed}: {one.error}" for one in lanes.values() if one.error]
+
+
+def _measure(lanes: Mapping[int, _Lane], twins: Twins) -> None:
+    """The trial of each campaign that was proposed."""
+    trials = {number: lane.course.start() for number, lane in lanes.items()}
+    answers = twins.measure({number: one.parameters for number, one in trials.items()})
+    for number, lane in lanes.items():
+        found = answers[number]
+        if isinstance(found, ChildDied):
+            lane.error = f"its process {found}"
+            continue
+        lane.trials.append(lane.course.end(trials[number], found))
+        if (ending := lane.course.ending()) is not None:
+            lane.rule = StopRule(ending["rule"])
 
 
 def _surrogate(spec: CampaignSpec) -> "BatchedSurrogate":
@@ -65,12 +95,6 @@ def _surrogate(spec: CampaignSpec) -> "BatchedSurrogate":
 
     refuse_unsuitable(spec)
     return BatchedSurrogate(spec, spec.optimizer.seed)
-
-
-def _lane(order: Order) -> _Lane:
-    seed = order.campaign.optimizer.seed
-    twin = twin_in_process(order.campaign, order.instrument, seed)
-    return _Lane(seed, Course(order), twin)
 
 
 def _propose(lanes: Sequence[_Lane], surrogate: "BatchedSurrogate | None") -> None:

@@ -210,6 +210,7 @@ def _figures(campaign: CampaignSpec, done: Sequence[Rehearsed]) -> dict[str, Any
     return {
         "reached": reached if campaign.stop.target else None,
         "best": [asdict(one) for one in best_after_each([one.trace for one in done], spent)],
+        "feasible": _feasible(campaign, done),
         "stops": dict(Counter(str(one.rule) for one in done).most_common()),
         "trials_spent": _spread([len(one.trials) for one in done]),
         "unmeasured": sum(trial["state"] != "measured" for one in done for trial in one.trials),
@@ -230,6 +231,14 @@ def _reasons(done: Sequence[Rehearsed]) -> list[dict[str, Any]]:
         first.setdefault(alike, why)
         counts[alike] += 1
     return [{"why": first[alike], "count": count} for alike, count in counts.most_common()]
+
+
+def _feasible(campaign: CampaignSpec, done: Sequence[Rehearsed]) -> dict[str, int] | None:
+    """How many found something feasible; None where the campaign constrains no outcome."""
+    if not campaign.outcome_constraints:
+        return None
+    found = [any(best is not None for best in one.trace) for one in done]
+    return {"count": sum(found), "of": len(done)}
 
 
 def _kept(campaign: CampaignSpec, done: Sequence[Rehearsed]) -> list[dict[str, Any]]:

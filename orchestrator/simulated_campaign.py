@@ -20,8 +20,10 @@ from orchestrator.adapters.optimizers.optimizer_process import OptimizerHere
 from orchestrator.adapters.optimizers.sobol_optimizer import SobolOptimizer
 from orchestrator.adapters.processes.child import die_with_parent, parent_from_environment
 from orchestrator.adapters.walks.twin_in_process import (
+    Found,
     Measurement,
     Twin,
+    found_by,
     model_of,
     twin_in_process,
     twin_name,
@@ -82,7 +84,7 @@ def simulate(order: Order, optimizer: Optimizer, twin: Twin) -> Iterator[dict[st
         course.fill(optimizer)
         trial = course.start()
         course.fill(optimizer)  # with the next one, while this one runs
-        yield course.measure(twin, trial)
+        yield course.end(trial, found_by(twin, trial.parameters))
         if (ending := course.ending()) is not None:
             yield ending
             return
@@ -158,13 +160,9 @@ class Course:
             return None
         return {"rule": found.rule, "status": found.ending, "reason": found.reason}
 
-    def measure(self, twin: Twin, trial: Trial) -> dict[str, Any]:
-        """Measure a trial that has started."""
+    def end(self, trial: Trial, found: Found) -> dict[str, Any]:
+        """End a trial that has started, by what came of it; gives the line of ``simulate``."""
         number = trial.trial_id
-        try:
-            found = twin.measure(trial.parameters)
-        except (PlanFailed, ReductionError) as error:
-            found = error
         measured = found if isinstance(found, Measurement) else None
         times = self._times(measured)
         self._now += sum(seconds or 0.0 for seconds in times.values())
@@ -204,9 +202,7 @@ class Course:
         self._state = fold([replace(event, id=f"{self._events}-0", at=self._now)], self._state)
 
 
-def _ending(
-    number: int, found: Measurement | PlanFailed | ReductionError
-) -> Iterator[ev.TrialEvent]:
+def _ending(number: int, found: Found) -> Iterator[ev.TrialEvent]:
     """What the log says of a trial's end."""
     if isinstance(found, PlanFailed):
         said = {"reason": found.reason, "message": str(found), "crash": False}
@@ -221,7 +217,7 @@ def _ending(
         yield ev.Measured(trial_id=number, outcomes=found.reduction.outcomes)
 
 
-def _why(found: Measurement | PlanFailed | ReductionError) -> str | None:
+def _why(found: Found) -> str | None:
     """Why the trial gave no valid outcomes; None when it gave them."""
     if not isinstance(found, Measurement):
         return str(found)

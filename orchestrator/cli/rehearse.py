@@ -5,7 +5,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -124,7 +124,8 @@ def rehearse(
         campaign: Campaign file, or the name of a shipped twin.
         count: How many times.
         fast: Let a simpler model propose for all campaigns at once: an approximation.
-        jobs: Campaigns at once; one for each processor when left out.
+        jobs: Campaigns at once, or processes that measure for --fast; one for each processor when
+            left out.
         dask: Address of a Dask scheduler, such as tcp://127.0.0.1:8786: its workers do them.
         move_s: Lab seconds of all moves of a trial; as long as the twin's take when left out.
         trial_cost: What a trial costs, in any currency; 0 when only the hour is given.
@@ -148,12 +149,16 @@ def rehearse(
         refuse_unwritable(plot)
     given = (trial_cost, hour_cost)
     prices = None if given == (None, None) else Prices(trial_cost or 0.0, hour_cost or 0.0)
-    with progress() as tell:
-        others = on_dask(dask) if dask else in_processes(jobs or _cores())
-        carry = in_lockstep if fast else others
+    jobs = min(jobs or _cores(), count)
+    others = nullcontext(on_dask(dask) if dask else in_processes(jobs))
+    # What a lab's plan prints is no answer.
+    with (
+        progress() as tell,
+        redirect_stdout(sys.stderr),
+        in_lockstep(jobs) if fast else others as carry,
+    ):
         told = (files.campaign, files.instrument, count, carry, move_s, tell)
-        with redirect_stdout(sys.stderr):  # what a lab's plan prints is no answer
-            found = carry_out(*told, approximate=fast, prices=prices)
+        found = carry_out(*told, approximate=fast, prices=prices)
     if plot is not None:
         write_rehearsal_plot(plot, found)
     if common.json:
@@ -169,15 +174,26 @@ def _best_table(found: Mapping[str, Any]) -> "Table":
     objective, chance = found["objective"], found["chance"]
     unit = f" in {objective['unit']}" if objective["unit"] else ""
     name, other = found["optimizer"], chance["optimizer"]
-    is_compared = name != other
-    columns = ("after trial", name, "nine in ten") + (other, "nine in ten") * is_compared
+    shown = (found, chance) if name != other else (found,)
+    is_counted = any(_lacks_feasible(one["feasible"]) for one in shown)
+    more = ("nine in ten", *("feasible",) * is_counted)
+    columns = ("after trial", *(word for one in shown for word in (one["optimizer"], *more)))
     table = _table(f"expected best {objective['name']}{unit}", columns)
     last = found["trials"]
     for number in sorted({*range(last, 0, -max(1, last // ROWS)), 1}):
-        cells = _best_cells(found["best"][number - 1])
-        cells += _best_cells(chance["best"][number - 1]) * is_compared
+        cells: list[str] = []
+        for one in shown:
+            best = one["best"][number - 1]
+            cells += _best_cells(best)
+            if is_counted:
+                cells.append(f"{best['feasible']} of {one['feasible']['of']}")
         table.add_row(str(number), *cells)
     return table
+
+
+def _lacks_feasible(feasible: Mapping[str, int] | None) -> bool:
+    """True when some of the campaigns end without anything feasible."""
+    return feasible is not None and feasible["count"] < feasible["of"]
 
 
 def _best_cells(best: Mapping[str, Any]) -> tuple[str, str]:

@@ -54,6 +54,15 @@ RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1e-5, 1e-7
 INSIDE = np.linspace(0.0, 1.0, 9)[1:, np.newaxis]
 """Places in a step where the concentrations are looked at, the last at its end."""
 
+CUBIC = (
+    (1 + 2 * INSIDE) * (1 - INSIDE) ** 2,
+    INSIDE**2 * (3 - 2 * INSIDE),
+    INSIDE * (1 - INSIDE) ** 2,
+    INSIDE**2 * (1 - INSIDE),
+)
+"""Weights there of the states at the begin and the end of a step, and of its size times the slopes
+there, the last one negative."""
+
 BOUNDS: dict[str, tuple[float, float]] = {
     "feed_1": (5.0, 50.0),
     "switch_1": (5.0, 60.0),
@@ -211,11 +220,13 @@ def _integrate(ends: Array, feeds: Array, growth: float, inoculum: float) -> tup
         taken = np.where(last, end - now, size[going])
 
         def slope(at: Array, feed: Array = feed) -> Array:
+            if len(feed) == 1:  # the same with numbers, which is faster than with arrays of one
+                return _slope(at[:, 0], feed[0], growth)[:, np.newaxis]
             return _slope(at, feed, growth)
 
         after, error = step(slope, _jacobian(begin, growth), begin, taken)
         scale = ABSOLUTE_TOLERANCE + RELATIVE_TOLERANCE * np.maximum(abs(begin), abs(after))
-        off = np.sqrt(np.mean((error / scale) ** 2, axis=0))
+        off = np.sqrt(((error / scale) ** 2).mean(axis=0))
         good = off <= 1.0
         peaks = _largest((begin, after), (slope(begin), slope(after)), taken)
         state[:, going] = np.where(good, after, begin)
@@ -229,17 +240,17 @@ def _integrate(ends: Array, feeds: Array, growth: float, inoculum: float) -> tup
 def _largest(states: tuple[Array, Array], slopes: tuple[Array, Array], size: Array) -> Array:
     """Largest concentrations of biomass and substrate in a step, by a cubic through its ends."""
     (begin, after), (slope_begin, slope_after) = states, slopes
-    t = INSIDE
-    volume = begin[3] + t * (after[3] - begin[3])
+    volume = begin[3] + INSIDE * (after[3] - begin[3])
+    from_begin, from_after, by_begin, by_after = CUBIC
     largest: list[Array] = []
     for row in (0, 2):
         mass = (
-            (1 + 2 * t) * (1 - t) ** 2 * begin[row]
-            + t**2 * (3 - 2 * t) * after[row]
-            + t * (1 - t) ** 2 * size * slope_begin[row]
-            - t**2 * (1 - t) * size * slope_after[row]
+            from_begin * begin[row]
+            + from_after * after[row]
+            + by_begin * size * slope_begin[row]
+            - by_after * size * slope_after[row]
         )
-        largest.append(np.max(mass / volume, axis=0))
+        largest.append((mass / volume).max(axis=0))
     return np.array(largest)
 
 

@@ -56,16 +56,17 @@ def step(
     state = start
     for index, weights in enumerate(C):
         if index < len(A):
-            state = start + _weighted(A[index], stages, start)
+            state = start + _weighted(A[index], stages)
         else:
             state = state + stages[-1]
-        right = slope(state) + _weighted(weights, stages, start) / size
+        right = slope(state) + _weighted(weights, stages) / size
         stages.append(np.einsum("nij,jn->in", inverse, right))
     return state + stages[-1], stages[-1]
 
 
-def _weighted(weights: tuple[float, ...], stages: list[Array], like: Array) -> Array:
-    total = np.zeros_like(like)
+def _weighted(weights: tuple[float, ...], stages: list[Array]) -> Array | float:
+    """The sum, from left to right; 0 of nothing."""
+    total: Array | float = 0.0
     for weight, stage in zip(weights, stages, strict=True):
         total = total + weight * stage
     return total

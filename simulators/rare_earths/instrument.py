@@ -1,6 +1,7 @@
 """Process variables and dynamics of the mixer-settlers and of the ICP that assays them."""
 
 import math
+from functools import lru_cache
 
 from simulators.alarm import AlarmLimits
 from simulators.condition import Condition
@@ -69,6 +70,7 @@ class RareEarths:
 
     def __init__(self, seed: int, sleep: Sleep) -> None:
         self._noise = TriggerNoise(seed)
+        self._cascade = lru_cache(maxsize=1)(cascade)  # the same for all assays of a trial
         self._since_change = RESPONSE_TIME
         self._setpoints = setpoints = SetpointPairs(BOUNDS, on_set=self._disturb)
         setpoints.add("ph_feed", "FEED:PH", start=1.5, tolerance=0.005, tau=60.0)
@@ -132,7 +134,7 @@ class RareEarths:
         offset = float(self._offset.value)
         noise = self._noise.draw([*settings.values(), offset], 2 * len(STREAMS) * len(METALS))
         true = {**settings, "ph_feed": settings["ph_feed"] - offset}
-        stages = cascade(**true)
+        stages = self._cascade(**true)
         cost = float(running_cost(**settings))
         if stages["mismatch"][0] > CONVERGED:
             return [0.0, 0.0, 0.0, cost, 0.0, 0.0, 0.0, *[0.0] * (len(STREAMS) * len(METALS))]

@@ -63,8 +63,9 @@ The grid belongs to the model: argon radiates at the edge, and a finer grid sees
 SCAN = np.linspace(0.5, 40.0, 90)
 """keV: mean electron temperatures among which the power balance is sought from below."""
 
-BISECTIONS = 30
-"""Halvings of one interval of the scan, to 4e-10 keV."""
+BISECTIONS, AT_ONCE = 30, 3
+"""Halvings of one interval of the scan, to 4e-10 keV, and how many are computed together: an array
+of a few temperatures takes hardly longer than one."""
 
 ASH_ITERATIONS = 12
 
@@ -374,12 +375,26 @@ def _steady(plasma: _Plasma) -> tuple[npt.NDArray[np.bool_], dict[str, Array]]:
     falls = (net[:, :-1] > 0.0) & (net[:, 1:] <= 0.0)
     first = np.argmax(falls, axis=1)
     low, high = SCAN[first][:, None], SCAN[first + 1][:, None]
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2.0
-        heats = _balance(plasma, middle)["net"] > 0.0
-        low, high = np.where(heats, middle, low), np.where(heats, high, middle)
+    for _ in range(BISECTIONS // AT_ONCE):
+        places = _halved(np.concatenate([low, high], axis=1))
+        heats = _balance(plasma, places[:, 1:-1])["net"] > 0.0
+        # Halving by halving to the half in which the plasma stops to heat up: where that begins.
+        at: npt.NDArray[np.intp] = np.zeros((len(first), 1), dtype=np.intp)
+        for width in (2**halving for halving in reversed(range(AT_ONCE))):
+            at = np.where(np.take_along_axis(heats, at + width - 1, axis=1), at + width, at)
+        low, high = (np.take_along_axis(places, at + side, axis=1) for side in (0, 1))
     state = _balance(plasma, (low + high) / 2.0)
     return np.any(falls, axis=1), {name: value[:, 0].copy() for name, value in state.items()}
+
+
+def _halved(places: Array) -> Array:
+    """The intervals between these places in a row, halved as often as is done at once."""
+    for _ in range(AT_ONCE):
+        finer = np.empty((len(places), 2 * places.shape[1] - 1))
+        finer[:, ::2] = places
+        finer[:, 1::2] = (places[:, :-1] + places[:, 1:]) / 2.0
+        places = finer
+    return places
 
 
 def _balance(plasma: _Plasma, temperature: Array) -> dict[str, Array]:

@@ -1,23 +1,35 @@
 """``challenge`` and ``rehearse`` as a user runs them, and a rehearsal beside the real run."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
 from orchestrator.adapters.optimizers.sobol_optimizer import SobolOptimizer
+from orchestrator.adapters.processes.child import started_at
 from orchestrator.adapters.walks.twin_in_process import twin_in_process
 from orchestrator.campaign_files import read_files
 from orchestrator.simulated_campaign import Order, simulate
 from simulators.kb_mirrors.instrument import EXPOSURE
 from simulators.twins import twin_module
 from tests.post_office import free_port
-from tests.system.lab import answer, environment, labwright, results
+from tests.system.lab import (
+    answer,
+    descendants,
+    environment,
+    finish,
+    labwright,
+    results,
+    start,
+    wait_for,
+)
 
 pytestmark = pytest.mark.system
 
@@ -107,6 +119,36 @@ def test_what_a_person_reads(tmp_path: Path) -> None:
     assert "branin <= 5 reached by sobol in" in said
     assert "expected best branin" in said
     assert json.loads(labwright("rehearse", str(campaign), "-n", "1", "--json").stdout)
+
+
+LOADED_S = 4.0
+"""CPU seconds after which a process has loaded what it needs to measure, and measures."""
+
+
+def test_an_interrupt_leaves_no_process_that_measures() -> None:
+    running = start("rehearse", "penicillin", "-n", "50", "--fast", "--jobs", "2")
+    kept = wait_for(lambda: two_that_measure(running.pid), "both processes measure")
+    running.send_signal(signal.SIGINT)
+    assert finish(running)[0] == 130
+    assert not any(started_at(pid) for pid in kept)
+
+
+def test_processes_that_measure_end_with_one_that_is_killed() -> None:
+    running = start("rehearse", "penicillin", "-n", "50", "--fast", "--jobs", "2")
+    kept = wait_for(lambda: two_that_measure(running.pid), "both processes measure")
+    running.kill()
+    finish(running)
+    wait_for(lambda: not any(started_at(pid) for pid in kept), "both have ended")
+
+
+def two_that_measure(pid: int) -> list[int]:
+    """Pids of the two processes of a fast rehearsal once they measure; else none."""
+    try:
+        found = [one for one in descendants(pid) if "many_twins" in " ".join(one.cmdline())]
+        measure = [one.pid for one in found if one.cpu_times().user > LOADED_S]
+    except psutil.Error:
+        return []
+    return measure if len(measure) == 2 else []
 
 
 @contextmanager

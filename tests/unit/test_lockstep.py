@@ -21,9 +21,12 @@ SOFT = read_files("soft")
 FLOW = read_files("flow-chemistry")
 
 
-def rehearsed(files: Any = SOFT, count: int = 6, **fields: Any) -> dict[str, Any]:
+def rehearsed(
+    files: Any = SOFT, count: int = 6, processes: int = 1, **fields: Any
+) -> dict[str, Any]:
     campaign = CampaignSpec.from_data({**files.campaign.to_data(), **fields})
-    return rehearse(campaign, files.instrument, count, in_lockstep, approximate=True)
+    with in_lockstep(processes) as carry:
+        return rehearse(campaign, files.instrument, count, carry, approximate=True)
 
 
 def test_it_finds_the_valleys_of_branin():
@@ -134,3 +137,14 @@ def test_what_it_does_not_know_is_refused(fields, words):
         fields["parameters"]["y"] = SOFT.campaign.to_data()["parameters"]["y"]
     with pytest.raises(Unusable, match=re.escape(words)):
         rehearsed(**fields)
+
+
+def test_it_proposes_in_one_thread_and_leaves_the_others_to_others(monkeypatch):
+    before = torch.get_num_threads()
+    monkeypatch.setattr(BatchedSurrogate, "_suggested", lambda *_: torch.get_num_threads())
+    torch.set_num_threads(2)
+    try:
+        assert BatchedSurrogate(box(), 0).suggest([]) == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.adapters.outputs.rehearsal_plot import write_rehearsal_plot
 from orchestrator.campaign_files import read_files
+from orchestrator.cli.rehearse import _best_table
 from orchestrator.domain.errors import Unusable
 from orchestrator.rehearsal import Prices, rehearse
 from orchestrator.rehearsal_words import lines
@@ -121,3 +122,27 @@ def test_the_picture_is_drawn(tmp_path):
 def test_an_unknown_optimizer_is_named():
     with pytest.raises(Unusable, match="no optimizer is called 'sobbol'.*'sobol'"):
         rehearsed(optimizer={"method": "sobbol"})
+
+
+def test_how_many_found_something_feasible_is_shown_when_not_all_did():
+    some = rehearsed(FLOW, count=3, valid=[], constraints={"outcomes": ["e_factor <= 9.5"]})
+    assert some["feasible"] == {"count": some["best"][-1]["feasible"], "of": 3}
+    assert 0 < some["feasible"]["count"] < 3
+    table = _best_table(some)
+    assert [column.header for column in table.columns][-1] == "feasible"
+    assert [*table.columns[-1].cells][-1] == f"{some['feasible']['count']} of 3"
+    every = rehearsed(FLOW, count=2, valid=[], constraints={"outcomes": ["e_factor <= 1000"]})
+    assert every["feasible"] == {"count": 2, "of": 2}
+    assert "feasible" not in [column.header for column in _best_table(every).columns]
+    free = rehearsed(count=2)
+    assert free["feasible"] is None
+    assert "feasible" not in [column.header for column in _best_table(free).columns]
+
+
+def test_it_is_counted_beside_chance():
+    rule = {"constraints": {"outcomes": ["e_factor <= 9.5"]}, "valid": []}
+    both = rehearsed(FLOW, count=3, optimizer={"method": "ax", "initial_trials": 10}, **rule)
+    assert both["chance"]["feasible"]["of"] == 3
+    headers = [column.header for column in _best_table(both).columns]
+    ours = ["ax", "nine in ten", "feasible"]
+    assert headers == ["after trial", *ours, "sobol", "nine in ten", "feasible"]

@@ -54,6 +54,14 @@ class BatchedSurrogate:
 
     def suggest(self, known: Sequence[Knowledge]) -> list[dict[str, ParameterValue]]:
         """A point for each campaign; each has at least two results."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # for small matrices several mostly wait for each other
+        try:
+            return self._suggested(known)
+        finally:
+            torch.set_num_threads(threads)
+
+    def _suggested(self, known: Sequence[Knowledge]) -> list[dict[str, ParameterValue]]:
         generator = torch.Generator().manual_seed(self.seed + known[0].trial_id)
         places, values, is_there = self._data([one.told for one in known])
         middle, spread = _standard(values, is_there)

@@ -4,7 +4,7 @@ Where a twin's instrument serves what the plan uses, it obeys the plan's own mes
 settling and noise are the twin's own. Else its model answers, without noise.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +17,14 @@ from orchestrator.adapters.walks.guarded_trial import guarded_trial
 from orchestrator.adapters.walks.twin_instrument import NotServed, TwinInstrument
 from orchestrator.adapters.walks.twin_walk import TwinWalk
 from orchestrator.domain.envelope import device_settings, plan_arguments
-from orchestrator.domain.errors import EnvelopeError, OptimizerError, PlanFailed, Unusable, near
+from orchestrator.domain.errors import (
+    EnvelopeError,
+    OptimizerError,
+    PlanFailed,
+    ReductionError,
+    Unusable,
+    near,
+)
 from orchestrator.domain.expressions import inequality
 from orchestrator.domain.spec import CampaignSpec, InstrumentSpec, TableTwinSpec
 from orchestrator.domain.trial import Outcome, ParameterValue
@@ -44,6 +51,10 @@ class Measurement:
     """Seconds of the acquisitions; None when unknown."""
 
 
+Found = Measurement | PlanFailed | ReductionError
+"""What came of a trial."""
+
+
 class Twin(Protocol):
     """A twin that measures at once."""
 
@@ -58,6 +69,14 @@ class Twin(Protocol):
             ReductionError: the reducer raised, or an outcome is missing, NaN or infinite.
         """
         ...
+
+
+def found_by(twin: Twin, parameters: Mapping[str, ParameterValue]) -> Found:
+    """What comes of a trial, also where it fails."""
+    try:
+        return twin.measure(parameters)
+    except (PlanFailed, ReductionError) as error:
+        return error
 
 
 def twin_name(instrument: InstrumentSpec) -> str:
@@ -98,22 +117,35 @@ def twin_in_process(campaign: CampaignSpec, instrument: InstrumentSpec, seed: in
     Raises:
         Unusable: no twin, it cannot give what the campaign asks for, or its table is wrong.
     """
+    return twins_in_process(campaign, instrument, [seed])[0]
+
+
+def twins_in_process(
+    campaign: CampaignSpec, instrument: InstrumentSpec, seeds: Sequence[int]
+) -> list[Twin]:
+    """One for each seed of the noise; whether the plan can be walked is tried once for all.
+
+    Raises:
+        Unusable: as of ``twin_in_process``.
+    """
     if isinstance(instrument.twin, TableTwinSpec):
-        return _on_table(campaign, instrument, instrument.twin, seed)
+        module = _on_table(campaign, instrument, instrument.twin)
+        return [TwinByPlan(campaign, instrument, module, seed) for seed in seeds]
     name = twin_name(instrument)
     model = model_of(name)
     try:
         module = twin_module(name)
     except UnknownTwin:
-        return TwinByModel(campaign, name, model, "its instrument lives inside the worker")
+        because = "its instrument lives inside the worker"
+        return [TwinByModel(campaign, name, model, because) for _ in seeds]
     if because := obstacle(campaign, instrument, module):
-        return TwinByModel(campaign, name, model, because)
-    return TwinByPlan(campaign, instrument, module, seed)
+        return [TwinByModel(campaign, name, model, because) for _ in seeds]
+    return [TwinByPlan(campaign, instrument, module, seed) for seed in seeds]
 
 
 def _on_table(
-    campaign: CampaignSpec, instrument: InstrumentSpec, twin: TableTwinSpec, seed: int
-) -> Twin:
+    campaign: CampaignSpec, instrument: InstrumentSpec, twin: TableTwinSpec
+) -> TwinModule:
     from simulators.table.errors import BadTable
     from simulators.table.instrument import TableTwin  # with pandas
 
@@ -123,7 +155,7 @@ def _on_table(
         raise Unusable(str(error)) from error
     if because := obstacle(campaign, instrument, module):
         raise Unusable(f"the twin made from {twin.table} has no model beside it, and {because}")
-    return TwinByPlan(campaign, instrument, module, seed)
+    return module
 
 
 def obstacle(campaign: CampaignSpec, instrument: InstrumentSpec, module: TwinModule) -> str:

@@ -175,7 +175,8 @@ class TwinInstrument:
         while not put.done() or axis.position != before:
             step_s, before = FIRST_STEP_S + GROWTH * passed_s, axis.position
             self._twin.step(step_s)
-            await asyncio.sleep(0)
+            if not put.done():  # else nothing waits for what has moved
+                await asyncio.sleep(0)
             passed_s += step_s if axis.position != before or not put.done() else 0.0
             if passed_s > LONGEST_MOVE_S:
                 raise PlanFailed(f"device {axis.name!r} of the twin never arrives")

@@ -11,6 +11,7 @@ import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import pytest
 
+from orchestrator.adapters.walks import twin_in_process as module
 from orchestrator.adapters.walks.twin_in_process import (
     TwinByModel,
     TwinByPlan,
@@ -345,3 +346,12 @@ def test_a_twin_that_refuses_one_point_may_take_another_so_the_plan_is_walked(st
     assert obstacle(on_stage(), STAGE, module_of(stage)) == ""
     with pytest.raises(PlanFailed, match=said):
         TwinByPlan(on_stage(), STAGE, module_of(stage), 0).measure({"x": 4.0})
+
+
+def test_whether_a_plan_can_be_walked_is_tried_once_for_all_twins(monkeypatch):
+    tried = []
+    monkeypatch.setattr(module, "obstacle", lambda *given: tried.append(given) or "")
+    twins = module.twins_in_process(FLOW.campaign, FLOW.instrument, [3, 4, 3])
+    first, other, same = (twin.measure(POINT).reduction.outcomes["sty"].mean for twin in twins)
+    assert first == same != other
+    assert len(tried) == 1

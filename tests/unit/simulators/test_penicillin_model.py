@@ -7,6 +7,7 @@ from simulators.penicillin.model import (
     FULL_VOLUME,
     OPTIMUM,
     START_VOLUME,
+    _slope,
     evaluate,
     ferment,
 )
@@ -151,3 +152,12 @@ def test_the_optimum_keeps_both_limits():
     assert OPTIMUM["objective"] >= 87.8365
     assert outcomes["max_biomass"] <= 40
     assert outcomes["max_substrate"] <= 25
+
+
+def test_rates_of_one_point_are_the_same_as_numbers_and_as_arrays():
+    random = np.random.default_rng(1)
+    states = np.array([[40.0], [5.0], [30.0], [10.0]]) * random.uniform(size=(4, 500))
+    feeds = 50.0 * random.uniform(size=500)
+    for point in range(500):
+        array = _slope(states[:, [point]], feeds[[point]], 0.11)
+        assert np.array_equal(_slope(states[:, point], feeds[point], 0.11), array[:, 0])

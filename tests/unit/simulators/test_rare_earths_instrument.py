@@ -3,7 +3,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from simulators.rare_earths import model
+from simulators.rare_earths import instrument, model
 from simulators.rare_earths.instrument import DETECTION_LIMIT, RESPONSE_TIME, RUN_TIME
 from simulators.rare_earths.model import BOUNDS, OPTIMUM, evaluate, score
 from tests.unit.simulators.rig import files, shipped
@@ -93,3 +93,20 @@ def test_a_probe_that_reads_too_high_means_a_feed_that_is_too_acid():
 def test_the_plan_waits_for_the_cascade():
     campaign, _ = files("rare-earths")
     assert campaign.plan.args["settle_s"] == RESPONSE_TIME
+
+
+def test_the_cascade_is_sought_once_for_all_assays_of_a_trial(monkeypatch):
+    sought = []
+
+    def counted(**settings):
+        sought.append(settings)
+        return model.cascade(**settings)
+
+    monkeypatch.setattr(instrument, "cascade", counted)
+    lab = Lab()
+    lab.set(SETTINGS)
+    assays = [lab.measure()["dy_organic"] for _ in range(3)]
+    assert len(set(assays)) == 3, "they have no noise of their own"
+    lab.set(PURE)
+    lab.measure()
+    assert [one["ph_feed"] for one in sought] == [SETTINGS["ph_feed"], PURE["ph_feed"]]

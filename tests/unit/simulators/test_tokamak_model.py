@@ -203,3 +203,12 @@ def test_the_optimum_breaks_no_constraint():
 def test_one_array_among_floats_makes_all_outcomes_arrays():
     mixed = evaluate(**{**ITER, "field": np.full(3, 5.3)})
     assert all(len(values) == 3 for values in mixed.values())
+
+
+@pytest.mark.parametrize("at_once", [1, 5])
+def test_how_many_halvings_are_computed_together_changes_no_bit(monkeypatch, box, at_once):
+    given = {name: values[:64] for name, values in box[0].items()}
+    together = discharge(**given)
+    monkeypatch.setattr(model, "AT_ONCE", at_once)
+    for name, value in discharge(**given).items():
+        assert np.array_equal(value, together[name]), name

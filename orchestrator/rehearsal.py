@@ -29,7 +29,7 @@ CHANCE = "sobol"
 PARTS = ("waits_s", "moves_s", "readings_s")
 NUMBER = re.compile(r"[-+]?\d[\d.]*(e[-+]?\d+)?")
 Tell = Callable[[str], None]
-"""Is told of each campaign that is over, in a few words."""
+"""Is told how far the work is, in a few words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Rehearsed:
 
     seed: int
     trials: Sequence[Mapping[str, Any]]
-    """What ``simulated_campaign.simulate`` gave for each trial."""
+    """What ``simulated_campaign.Course.end`` gave for each trial."""
     rule: StopRule
     """What ended it."""
 
@@ -87,9 +87,9 @@ def rehearse(
         campaign: as its file has it.
         instrument: that it names; a real one is stood for by its twin.
         count: campaigns, at least 1.
-        carry: see ``in_processes`` and ``on_dask``.
+        carry: see ``in_processes``, ``on_dask`` and ``lockstep.in_lockstep``.
         move_s: lab seconds of all moves of a trial; None takes as long as the twin's take.
-        tell: is told of each campaign that is over.
+        tell: is told how far the work is.
         approximate: whether ``carry`` has others propose than the campaign's own optimizer.
         prices: what trials and lab time cost; None when nobody has said.
 
@@ -128,7 +128,7 @@ def rehearse(
         "trials": _most_trials(campaign),
         "objective": {"name": name, "goal": objective.goal, "unit": objective.unit or ""},
         "target": dict(campaign.stop.target) or None,
-        "optimizer": method,
+        "optimizer": f"approximate {method}" if approximate and method != CHANCE else method,
         **_figures(campaign, own),
         "duration": _duration(own),
         "cost": prices and _cost(own, prices),

@@ -32,9 +32,9 @@ def cpu_s_per_trial(twin: str) -> float:
 
 
 def points_per_s(twin: str) -> float:
-    """Points that the model evaluates in a second, on one processor in batches of 256.
+    """Points that the model evaluates in a second of processor time, in batches of 256.
 
-    The fastest of three batches counts: the others may have waited for somebody else.
+    The fastest of three batches counts: the first fills caches.
     """
     model = twin_model(twin)
     lower, upper = np.array([*model.BOUNDS.values()]).T

@@ -56,9 +56,11 @@ class Points:
         """
         distinct, where = np.unique(x + 0.0, axis=0, return_inverse=True)
         if len(distinct) < FEWEST_POINTS:
+            points = (
+                "1 distinct point" if len(distinct) == 1 else f"{len(distinct)} distinct points"
+            )
             raise TooFew(
-                f"has {len(distinct)} distinct points; {FEWEST_POINTS} are the least from which "
-                "anything can be emulated"
+                f"has {points}; {FEWEST_POINTS} are the least from which anything can be emulated"
             )
         where = where.reshape(-1)
         count = np.bincount(where).astype(float)

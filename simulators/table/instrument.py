@@ -7,7 +7,7 @@ from simulators.detector import TriggeredChannels
 from simulators.noise import TriggerNoise
 from simulators.pv import Instrument, PutRefused, Pv, Sleep
 from simulators.setpoint import SetpointPairs
-from simulators.table.emulator import Emulator, TooFew
+from simulators.table.emulator import Emulator
 from simulators.table.errors import BadTable
 from simulators.table.header import Header, read_header
 from simulators.table.reading import Table, read_table
@@ -100,13 +100,12 @@ class TableTwin:
 
     def __init__(self, file: Path, header_file: Path) -> None:
         self.file = file
+        if not file.exists():
+            raise BadTable(f"there is no table {file}")
         self.header = read_header(header_file, file)
         self.table = read_table(file, self.header)
         self.limits = limits(self.header, self.table)
-        try:
-            self.emulator = Emulator(self.table.x, self.table.y, self.header.emulator)
-        except TooFew as error:
-            raise BadTable(f"{file} {error}") from error
+        self.emulator = Emulator(self.table.x, self.table.y, self.header.emulator)
 
     def create(self, seed: int, sleep: Sleep) -> Instrument:
         """The instrument that the server serves."""

@@ -61,9 +61,16 @@ def lines(about: dict[str, Any]) -> Iterator[str]:
     """The report for a person."""
     rows = f"{about['rows']} rows"
     if about["rows_used"] < about["rows"]:
-        rows += f", of which a random {about['rows_used']} are used"
+        yield (
+            f"{rows} were read and checked; {about['rows_used']} are used, so that the twin is "
+            "quick: chosen at random, the same each time, with the lowest and highest of each "
+            "column"
+        )
+        rows = f"{about['rows_used']} rows"
     yield f"{rows}: {about['distinct_points']} distinct points, {about['replicates']} replicates"
     made = f"{about['emulator']} of {about['points_used']} points"
+    if about["points_used"] < about["distinct_points"]:
+        made += ", chosen likewise"
     yield f"{made}; a point is too far from the data beyond a distance of {about['reach']:.3g}"
     width = max(len(name) for name in about["outcomes"])
     for name, one in about["outcomes"].items():
@@ -98,5 +105,8 @@ def _warnings(twin: TableTwin, far: float) -> Iterator[str]:
                 f"the points say little of each other's {name} (R2 {quality.r2:.2f}): what is "
                 "emulated between them is mostly a guess"
             )
-        if not quality.noise_sd and twin.emulator.points.repeats:
-            yield f"all replicates of {name} are equal: copies, which say nothing of the noise"
+        if twin.emulator.points.repeats and quality.noise_from != "replicates":
+            yield (
+                f"all replicates of {name} are equal: they are taken for copies of rows, and say "
+                "nothing of the noise"
+            )

@@ -16,8 +16,9 @@ TRIALS_PER_PARAMETER = 10
 def write_files(twin: TableTwin, folder: Path, header_file: Path) -> list[Path]:
     """Write `instrument.yaml` and `campaign.yaml`; paths in them are relative to the folder.
 
-    Of a table that is used in part, `sample.parquet` holds the rows that are used, and is what the
-    instrument file names, so that each start of the twin is quick.
+    Of a table that is used in part, a file in the folder `sample` holds the rows that are used, and
+    is what the instrument file names, so that each start of the twin is quick. It is called as the
+    instrument is, whose name a header may take from its table.
 
     Returns:
         The files that were written.
@@ -28,12 +29,13 @@ def write_files(twin: TableTwin, folder: Path, header_file: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     names = ["instrument.yaml", "campaign.yaml"]
     if len(twin.table.x) < twin.table.rows:
-        names.append("sample.parquet")
+        names.append(f"sample/{twin.header.name}.parquet")
     instrument, campaign, *sample = written = [folder / name for name in names]
     for file in written:
         if file.exists():
             raise FileExistsError(f"{file} is there already; name another folder, or move it away")
     for file in sample:
+        file.parent.mkdir(exist_ok=True)
         columns = [*twin.table.x.T, *twin.table.y.T]
         titles = twin.header.columns.values()
         pd.DataFrame(dict(zip(titles, columns, strict=True))).to_parquet(file, index=False)

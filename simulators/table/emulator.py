@@ -23,6 +23,9 @@ FEWEST_POINTS = 5
 MOST_REACHES = 5000
 """Points whose distance to the nearest other is looked at, to see how far the data reach."""
 
+APART = 1e6
+"""Distance between two names where a point must never stand for one with another name."""
+
 COVERED = 1.959964
 """Standard deviations on either side that hold 95 % of a normal distribution."""
 
@@ -95,10 +98,16 @@ class Quality:
 class Emulator:
     """Interpolates a table.
 
+    To a Gaussian process each name is an axis with a length scale of its own: how much one name
+    tells of another is found from the data.
+
     Args:
-        x: parameters, shape (rows, d); each must vary.
+        x: parameters, shape (rows, d); each must vary. A name is its number.
         y: outcomes, shape (rows, m); each must vary.
-        kind: `nearest` gives the mean at the nearest point, in parameters scaled to their ranges.
+        kind: `nearest` gives the mean at the nearest point, in parameters scaled to their ranges,
+            among those with the same names.
+        names: how many names each parameter has, which are counted from 0; 0 for a number. Empty
+            when all are numbers.
         seed: of the choice of points where there are too many.
 
     Raises:
@@ -106,12 +115,20 @@ class Emulator:
     """
 
     def __init__(
-        self, x: Array, y: Array, kind: Kind = "gaussian-process", *, seed: int = 0
+        self,
+        x: Array,
+        y: Array,
+        kind: Kind = "gaussian-process",
+        *,
+        names: Sequence[int] = (),
+        seed: int = 0,
     ) -> None:
         self.points = Points.of(x, y)
-        self._reach = Reach(self.points.x, seed)
+        self._names = names
+        self._reach = Reach(self.points.x, seed, names)
         self._low = self.points.x.min(axis=0)
         self._range = self.points.x.max(axis=0) - self._low
+        self._apart = 1.0 if kind == "gaussian-process" else APART
         unit = self._unit(self.points.x)
         self.used = min(len(unit), MOST_POINTS) if kind == "gaussian-process" else len(unit)
         """Distinct points of which it is made."""
@@ -147,7 +164,7 @@ class Emulator:
         return self._reach.distance(point)
 
     def _unit(self, x: Array) -> Array:
-        return (x - self._low) / self._range
+        return spread((x - self._low) / self._range, x, self._names, self._apart)
 
     def _fit(self, unit: Array, m: int, chosen: npt.NDArray[np.intp], seed: int) -> Quality:
         y, count = self.points.y[chosen, m], self.points.count[chosen]
@@ -193,19 +210,50 @@ class Reach:
     Args:
         x: distinct points, shape (n, d).
         seed: of the choice of points whose neighbours are looked at.
+        names: as of the emulator. Points with other names are no neighbours at all.
     """
 
-    def __init__(self, x: Array, seed: int = 0) -> None:
+    def __init__(self, x: Array, seed: int = 0, names: Sequence[int] = ()) -> None:
+        self._names = names
         self._step = np.array([_step(column) for column in x.T])
-        self._tree = KDTree(x / self._step)
+        scaled = self._scaled(x)
+        self._tree = KDTree(scaled)
         some = np.random.default_rng(seed).permutation(len(x))[:MOST_REACHES]
-        neighbours = np.asarray(self._tree.query(x[some] / self._step, k=2)[0])[:, 1]
-        cell = math.sqrt(x.shape[1]) / 2.0
-        self.limit = max(cell * (1.0 + 1e-9), 2.0 * float(np.quantile(neighbours, 0.95)))
+        neighbours = np.asarray(self._tree.query(scaled[some], k=2)[0])[:, 1]
+        neighbours = neighbours[neighbours < APART / 2.0]
+        cell = math.sqrt(x.shape[1] - np.count_nonzero(names)) / 2.0
+        typical = float(np.quantile(neighbours, 0.95)) if len(neighbours) else 0.0
+        self.limit = max(cell * (1.0 + 1e-9), 2.0 * typical)
 
     def distance(self, point: Sequence[float]) -> float:
-        """Distance of a point to the nearest of the table."""
-        return float(self._tree.query(np.asarray(point, dtype=np.float64) / self._step)[0])
+        """Distance of a point to the nearest of the table; infinite when none has its names."""
+        scaled = self._scaled(np.asarray([point], dtype=np.float64))
+        distance = float(np.ravel(self._tree.query(scaled)[0])[0])
+        return distance if distance < APART / 2.0 else math.inf
+
+    def _scaled(self, x: Array) -> Array:
+        return spread(x / self._step, x, self._names, APART)
+
+
+def spread(scaled: Array, x: Array, names: Sequence[int], apart: float) -> Array:
+    """Give each name an axis of its own, so that no two of a column are more alike than others.
+
+    Args:
+        scaled: numbers, made comparable; shape (n, d).
+        x: the same before, with the numbers of the names.
+        names: as of the emulator.
+        apart: distance between two names.
+    """
+    if not any(names):
+        return scaled
+    columns: list[Array] = []
+    for index, count in enumerate(names):
+        if count:
+            own = x[:, index, None] == np.arange(count)
+            columns.append(own * (apart / math.sqrt(2.0)))
+        else:
+            columns.append(scaled[:, index, None])
+    return np.concatenate(columns, axis=1)
 
 
 def _step(column: Array) -> float:

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -22,6 +23,9 @@ MOST_ROWS = 100_000
 """Rows that are kept; of more, a seeded sample with the ends of each column."""
 
 ENCODING = "utf-8-sig"
+
+MISSING = ("", "NaN", "nan", "NA", "N/A", "n/a", "NULL", "null", "None")
+"""What stands for a number that is not there. Among names it is one, such as no additive."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +94,15 @@ def _csv(file: Path, header: Header) -> Generator[pd.DataFrame, None, None]:
             titles = list(header.titles)
         check_titles(file, header, titles)
         wanted = [titles.index(column) for column in columns]
+        names = [titles.index(header.columns[name]) for name in header.choices]
+        missing: Any = {at: MISSING for at in wanted if at not in names}
         with pd.read_csv(
             file,
             header=0 if header.titles is None else None,
             names=range(len(titles)),  # all of them: with some alone, longer rows would pass
+            dtype=dict.fromkeys(names, str),
+            keep_default_na=False,
+            na_values=missing,
             chunksize=PIECE,
             encoding=ENCODING,
             low_memory=False,  # so that a column has one type in the whole of a piece
@@ -134,9 +143,17 @@ def _parquet(file: Path, header: Header) -> Generator[pd.DataFrame, None, None]:
 
 
 def _check_columns(file: Path, header: Header, numbers: Array) -> None:
-    """Pass when every column varies and has the limits that the header gives it."""
+    """Pass when every column varies and has the limits or the choices of the header."""
     problems: list[str] = []
     for index, (name, column) in enumerate(header.columns.items()):
+        if choices := header.choices.get(name):
+            seen = set(numbers[:, index].astype(int))
+            problems += [
+                f"no row that is used has {one!r} in column {column!r}; leave it out of the choices"
+                for number, one in enumerate(choices)
+                if number not in seen
+            ]
+            continue
         low, high = float(numbers[:, index].min()), float(numbers[:, index].max())
         limits = header.parameters[name].limits if name in header.parameters else None
         if low == high:

@@ -37,8 +37,10 @@ def write_files(twin: TableTwin, folder: Path, header_file: Path) -> list[Path]:
     for file in sample:
         file.parent.mkdir(exist_ok=True)
         columns = [*twin.table.x.T, *twin.table.y.T]
-        titles = twin.header.columns.values()
-        pd.DataFrame(dict(zip(titles, columns, strict=True))).to_parquet(file, index=False)
+        rows = pd.DataFrame(dict(zip(twin.header.columns, columns, strict=True)))
+        for name, choices in twin.header.choices.items():
+            rows[name] = [choices[int(number)] for number in rows[name]]
+        rows.rename(columns=twin.header.columns).to_parquet(file, index=False)
     table = _relative(sample[0] if sample else twin.file, folder)
     lines = _instrument(twin, table, _relative(header_file, folder))
     instrument.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
@@ -58,6 +60,12 @@ def _instrument(twin: TableTwin, table: str, header_file: str) -> Iterator[str]:
     yield f"twin: {{table: {table}, header: {header_file}}}"
     yield "devices:"
     for name, (low, high) in twin.limits.items():
+        if name in header.choices:
+            yield (
+                f'  {name}: {{class: devices.Selector, prefix: "{header.prefix}:{name.upper()}", '
+                f"limits: [{low:.0f}, {high:.0f}], tolerance: 0}}  # {_named(twin, name)}"
+            )
+            continue
         yield (
             f"  {name}: {{class: devices.SetpointReadback, prefix: "
             f'"{header.prefix}:{name.upper()}", unit: {json.dumps(header.parameters[name].unit)}, '
@@ -71,6 +79,11 @@ def _instrument(twin: TableTwin, table: str, header_file: str) -> Iterator[str]:
     yield "gate: flock"
 
 
+def _named(twin: TableTwin, name: str) -> str:
+    """The positions of a choice with their names."""
+    return ", ".join(f"{at} {one}" for at, one in enumerate(twin.header.choices[name]))
+
+
 def _campaign(twin: TableTwin) -> Iterator[str]:
     header = twin.header
     first, *others = header.outcomes
@@ -81,6 +94,10 @@ def _campaign(twin: TableTwin) -> Iterator[str]:
     yield "reduce: {call: plans.channel_means.reduce_channel_means}"
     yield "parameters:"
     for name, (low, high) in twin.limits.items():
+        if name in header.choices:
+            numbers = list(range(len(header.choices[name])))
+            yield f"  {name}: {{device: {name}, choices: {numbers}}}  # {_named(twin, name)}"
+            continue
         unit = json.dumps(header.parameters[name].unit)
         yield f"  {name}: {{device: {name}, range: [{low!r}, {high!r}], unit: {unit}}}"
     unit = json.dumps(outcome.unit)

@@ -130,14 +130,10 @@ def test_every_bad_column_is_told_and_unused_ones_may_hold_anything(tmp_path):
     assert "column 'yield', row 5" in said
 
 
-def test_a_choice_is_refused_in_words(tmp_path):
-    cells = [["DMF" if i % 2 else "THF", *row[1:]] for i, row in enumerate(rows())]
-    said = refusal(tmp_path, cells)
-    assert "column 'T (C)', row 1 (and 9 more up to row 10): found 'THF': temperature" in said
-    assert "temperature is a choice" in said
-    assert "a table of the rows of each choice" in said
+def test_true_and_false_are_no_numbers(tmp_path):
     said = refusal(tmp_path, [[i % 2 == 0, *row[1:]] for i, row in enumerate(rows())])
-    assert "found 'True': temperature is a choice" in said
+    assert "found 'True', which is no number; if temperature is a choice, write" in said
+    assert 'temperature: {choices: ["False", "True"]}' in said
 
 
 def test_a_constant_column_is_refused(tmp_path):

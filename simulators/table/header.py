@@ -28,6 +28,12 @@ MOST_CHOICES = 16
 MOST_NAME = 25
 """Longest of these names, in characters."""
 
+PLAINLY = {
+    "string_type": "write a text, in quotes if YAML takes it for something else",
+    "tuple_type": "write a list, such as [a, b]",
+}
+"""What pydantic says in words of Python."""
+
 EXAMPLE = """parameters:
   temperature: {column: "T (C)", unit: degC}
 outcomes:
@@ -190,7 +196,7 @@ def _said(file: Path, error: Any) -> str:
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] in ("missing", "extra_forbidden"):
         return f"{file}: {place}: {'missing' if error['type'] == 'missing' else 'unknown key'}"
-    return f"{file}: {place}: found {error['input']!r}: {message}"
+    return f"{file}: {place}: found {error['input']!r}: {PLAINLY.get(error['type'], message)}"
 
 
 def _parsed(file: Path, content: bytes) -> dict[str, Any]:

@@ -32,8 +32,9 @@ class SelectorPair:
         self._on_set = on_set
         self._over = asyncio.Event()
         names = tuple(choices)
+        known = ", ".join(f"{number} {name}" for number, name in enumerate(names))
         self._setpoint = Pv(
-            f"{prefix}:SP", 0, "", f"{what}: setpoint", put=self._put, choices=names
+            f"{prefix}:SP", 0, "", f"{what}: setpoint, {known}", put=self._put, choices=names
         )
         self._readback = Pv(f"{prefix}:RB", 0, "", f"{what}: readback", choices=names)
         self._stop = Pv(

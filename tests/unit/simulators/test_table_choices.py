@@ -146,12 +146,14 @@ def test_a_column_of_names_that_is_not_declared_shows_how_to(tmp_path):
 @pytest.mark.parametrize(
     ("choices", "words"),
     [
+        ("THF", "parameters.solvent.choices: found 'THF': write a list, such as [a, b]"),
         ("[THF]", "choices are 2 to 16 names"),
         ("[THF, THF]", "each of them once"),
         (str([f"n{i}" for i in range(17)]), "choices are 2 to 16 names"),
         ("[THF, a name that is much too long]", "a name has 1 to 25 ASCII characters"),
         ('[THF, " DMF"]', "a name has 1 to 25 ASCII characters"),
-        ("[THF, 2]", "parameters.solvent.choices.1: found 2"),
+        ("[THF, 2]", "parameters.solvent.choices.1: found 2: write a text, in quotes"),
+        ("[yes, no]", "parameters.solvent.choices.0: found True: write a text, in quotes"),
         ("[THF, DMF], unit: mL", "choices have neither unit nor limits"),
         ("[THF, DMF], limits: [0, 1]", "choices have neither unit nor limits"),
     ],
@@ -204,6 +206,7 @@ def test_a_choice_is_served_as_an_enumeration_and_takes_its_time(twin):
     lab = lab_of(twin)
     setpoint = lab.pvs["MIX:SOLVENT:SP"]
     assert setpoint.choices == lab.pvs["MIX:SOLVENT:RB"].choices == SOLVENTS
+    assert setpoint.what == "solvent: setpoint, 0 THF, 1 DMF, 2 None"
     assert choose(lab, 2) == 60.0
     assert lab.get("MIX:SOLVENT:RB") == 2
     assert choose(lab, 2) == 0.0

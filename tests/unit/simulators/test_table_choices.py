@@ -10,10 +10,11 @@ import pytest
 from orchestrator.adapters.walks.twin_in_process import TwinByPlan, twin_in_process
 from orchestrator.campaign_files import read_files
 from simulators.pv import PutRefused
-from simulators.table.emulator import Emulator, Reach
+from simulators.table.emulator import Emulator
 from simulators.table.errors import BadTable
 from simulators.table.header import read_header
 from simulators.table.instrument import TableTwin
+from simulators.table.reach import Reach
 from simulators.table.reading import read_table
 from simulators.table.report import report
 from simulators.table.write import write_files

@@ -4,6 +4,7 @@ from devices.counting_detector import CountingDetector
 from devices.flow_pump import FlowPump
 from devices.flyer import Flyer
 from devices.mirror_pair import MirrorPair
+from devices.selector import Selector
 from devices.setpoint_readback import SetpointReadback
 from devices.shutter import Shutter
 from devices.slits import Slits
@@ -14,6 +15,7 @@ __all__ = [
     "FlowPump",
     "Flyer",
     "MirrorPair",
+    "Selector",
     "SetpointReadback",
     "Shutter",
     "Slits",

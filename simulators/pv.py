@@ -94,7 +94,11 @@ class Pv:
 
 
 class Instrument(Protocol):
-    """A simulated instrument."""
+    """A simulated instrument.
+
+    One with area detectors has their `Camera` in `cameras`, by the prefix of its PV names before
+    `cam1:`: frames are no process variables, and whoever is in the same process is fed with them.
+    """
 
     @property
     def pvs(self) -> Sequence[Pv]:

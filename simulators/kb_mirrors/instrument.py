@@ -186,6 +186,7 @@ class KbMirrors:
         )
         files = HDF5Plugin("KB:DET:HDF1:", port="HDF1", source="CAM1", size=SIZE)
         camera.feed(files.take)
+        self.cameras = {"KB:DET:": camera}
         mirrors, slits = self._motors.values(), self._slits.values()
         self._axes = (*mirrors, *slits, *self._knives.values(), self._sample_z)
         axes = [pv for motor in self._axes for pv in motor.pvs]

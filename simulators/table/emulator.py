@@ -11,6 +11,7 @@ from scipy.spatial import KDTree
 
 from simulators.arrays import Array
 from simulators.table.gaussian_process import GaussianProcess
+from simulators.table.reach import APART, Reach, spread
 
 Kind = Literal["gaussian-process", "nearest"]
 
@@ -19,9 +20,6 @@ MOST_POINTS = 2000
 
 FEWEST_POINTS = 5
 """Distinct points that a table must have."""
-
-MOST_REACHES = 5000
-"""Points whose distance to the nearest other is looked at, to see how far the data reach."""
 
 COVERED = 1.959964
 """Standard deviations on either side that hold 95 % of a normal distribution."""
@@ -56,9 +54,11 @@ class Points:
         """
         distinct, where = np.unique(x + 0.0, axis=0, return_inverse=True)
         if len(distinct) < FEWEST_POINTS:
+            points = (
+                "1 distinct point" if len(distinct) == 1 else f"{len(distinct)} distinct points"
+            )
             raise TooFew(
-                f"has {len(distinct)} distinct points; {FEWEST_POINTS} are the least from which "
-                "anything can be emulated"
+                f"has {points}; {FEWEST_POINTS} are the least from which anything can be emulated"
             )
         where = where.reshape(-1)
         count = np.bincount(where).astype(float)
@@ -93,10 +93,16 @@ class Quality:
 class Emulator:
     """Interpolates a table.
 
+    To a Gaussian process each name is an axis with a length scale of its own: how much one name
+    tells of another is found from the data.
+
     Args:
-        x: parameters, shape (rows, d); each must vary.
+        x: parameters, shape (rows, d); each must vary. A name is its number.
         y: outcomes, shape (rows, m); each must vary.
-        kind: `nearest` gives the mean at the nearest point, in parameters scaled to their ranges.
+        kind: `nearest` gives the mean at the nearest point, in parameters scaled to their ranges,
+            among those with the same names.
+        names: how many names each parameter has, which are counted from 0; 0 for a number. Empty
+            when all are numbers.
         seed: of the choice of points where there are too many.
 
     Raises:
@@ -104,12 +110,20 @@ class Emulator:
     """
 
     def __init__(
-        self, x: Array, y: Array, kind: Kind = "gaussian-process", *, seed: int = 0
+        self,
+        x: Array,
+        y: Array,
+        kind: Kind = "gaussian-process",
+        *,
+        names: Sequence[int] = (),
+        seed: int = 0,
     ) -> None:
         self.points = Points.of(x, y)
-        self._reach = Reach(self.points.x, seed)
+        self._names = names
+        self._reach = Reach(self.points.x, seed, names)
         self._low = self.points.x.min(axis=0)
         self._range = self.points.x.max(axis=0) - self._low
+        self._apart = 1.0 if kind == "gaussian-process" else APART
         unit = self._unit(self.points.x)
         self.used = min(len(unit), MOST_POINTS) if kind == "gaussian-process" else len(unit)
         """Distinct points of which it is made."""
@@ -145,7 +159,7 @@ class Emulator:
         return self._reach.distance(point)
 
     def _unit(self, x: Array) -> Array:
-        return (x - self._low) / self._range
+        return spread((x - self._low) / self._range, x, self._names, self._apart)
 
     def _fit(self, unit: Array, m: int, chosen: npt.NDArray[np.intp], seed: int) -> Quality:
         y, count = self.points.y[chosen, m], self.points.count[chosen]
@@ -176,41 +190,6 @@ class Emulator:
         pooled = float(np.sum(self.points.scatter[:, m])) / max(self.points.repeats, 1)
         is_real = pooled > (1e-9 * float(np.ptp(self.points.y[:, m]))) ** 2
         return math.sqrt(pooled) if is_real else 0.0
-
-
-class Reach:
-    """How far from its points a table can speak, in distances that fit its design.
-
-    A parameter is measured in its widest gap between neighbouring values (gaps with less than a
-    twentieth of the rows on one side left aside, so that a stray row makes no gap), at least a
-    tenth of its range. So the cell of a grid has edges of 1 however many levels a parameter has.
-
-    The reach is the larger of half the diagonal of such a cell, which no point of a full grid
-    exceeds, and twice the distance to the nearest neighbour that 95 % of the points do not exceed.
-
-    Args:
-        x: distinct points, shape (n, d).
-        seed: of the choice of points whose neighbours are looked at.
-    """
-
-    def __init__(self, x: Array, seed: int = 0) -> None:
-        self._step = np.array([_step(column) for column in x.T])
-        self._tree = KDTree(x / self._step)
-        some = np.random.default_rng(seed).permutation(len(x))[:MOST_REACHES]
-        neighbours = np.asarray(self._tree.query(x[some] / self._step, k=2)[0])[:, 1]
-        cell = math.sqrt(x.shape[1]) / 2.0
-        self.limit = max(cell * (1.0 + 1e-9), 2.0 * float(np.quantile(neighbours, 0.95)))
-
-    def distance(self, point: Sequence[float]) -> float:
-        """Distance of a point to the nearest of the table."""
-        return float(self._tree.query(np.asarray(point, dtype=np.float64) / self._step)[0])
-
-
-def _step(column: Array) -> float:
-    """Widest gap between values with a twentieth of the rows on either side, or a tenth of all."""
-    gaps = np.diff(np.sort(column))
-    aside = len(column) // 20
-    return float(max(np.max(gaps[aside : len(gaps) - aside]), np.ptp(column) / 10.0))
 
 
 def _summed(where: npt.NDArray[np.intp], rows: Array) -> Array:

@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from simulators.table.errors import BadTable
 
@@ -14,6 +21,18 @@ MOST_BYTES = 64 * 1024
 
 MOST_UNIT = 7
 """Longest unit that Channel Access can carry, in characters."""
+
+MOST_CHOICES = 16
+"""Most names that an EPICS enumeration has."""
+
+MOST_NAME = 25
+"""Longest of these names, in characters."""
+
+PLAINLY = {
+    "string_type": "write a text, in quotes if YAML takes it for something else",
+    "tuple_type": "write a list, such as [a, b]",
+}
+"""What pydantic says in words of Python."""
 
 EXAMPLE = """parameters:
   temperature: {column: "T (C)", unit: degC}
@@ -47,6 +66,16 @@ def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
     return bounds
 
 
+def _choosable(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not 2 <= len(names) <= MOST_CHOICES or len(set(names)) < len(names):
+        raise ValueError(f"choices are 2 to {MOST_CHOICES} names, each of them once")
+    for name in names:
+        plain = name.isascii() and name.isprintable() and name == name.strip()
+        if not plain or not 1 <= len(name) <= MOST_NAME:
+            raise ValueError(f"choice {name!r}: a name has 1 to {MOST_NAME} ASCII characters")
+    return names
+
+
 Name = Annotated[str, AfterValidator(_a_name)]
 Unit = Annotated[str, AfterValidator(_a_unit)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
@@ -65,7 +94,15 @@ class Parameter(_Strict):
     limits: Annotated[tuple[float, float], AfterValidator(_ordered)] | None = None
     """Of the setpoint, inside the values of the column; None for all of them."""
     settle_s: Seconds = 10.0
-    """Lab seconds from one end of the limits to the other."""
+    """Lab seconds from one end of the limits to the other, or from one choice to another."""
+    choices: Annotated[tuple[str, ...], AfterValidator(_choosable)] | None = None
+    """Names that the column holds, in the order of a selector's positions; None for numbers."""
+
+    @model_validator(mode="after")
+    def _choices_alone(self) -> "Parameter":
+        if self.choices and (self.unit or self.limits):
+            raise ValueError("choices have neither unit nor limits")
+        return self
 
 
 class Outcome(_Strict):
@@ -99,6 +136,16 @@ class Header(_Strict):
         """Title of the column of each parameter and outcome, by name, parameters first."""
         named = {**self.parameters, **self.outcomes}
         return {name: about.column or name for name, about in named.items()}
+
+    @property
+    def choices(self) -> dict[str, tuple[str, ...]]:
+        """Names of the positions of each parameter that is a choice."""
+        return {name: one.choices for name, one in self.parameters.items() if one.choices}
+
+    @property
+    def names(self) -> list[int]:
+        """How many names each parameter has; 0 for a number."""
+        return [len(one.choices or ()) for one in self.parameters.values()]
 
     @property
     def prefix(self) -> str:
@@ -149,7 +196,7 @@ def _said(file: Path, error: Any) -> str:
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] in ("missing", "extra_forbidden"):
         return f"{file}: {place}: {'missing' if error['type'] == 'missing' else 'unknown key'}"
-    return f"{file}: {place}: found {error['input']!r}: {message}"
+    return f"{file}: {place}: found {error['input']!r}: {PLAINLY.get(error['type'], message)}"
 
 
 def _parsed(file: Path, content: bytes) -> dict[str, Any]:

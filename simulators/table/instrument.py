@@ -7,10 +7,11 @@ from simulators.detector import TriggeredChannels
 from simulators.noise import TriggerNoise
 from simulators.pv import Instrument, PutRefused, Pv, Sleep
 from simulators.setpoint import SetpointPairs
-from simulators.table.emulator import Emulator, TooFew
+from simulators.table.emulator import Emulator
 from simulators.table.errors import BadTable
 from simulators.table.header import Header, read_header
 from simulators.table.reading import Table, read_table
+from simulators.table.selector import SelectorPair
 
 RESOLUTION = 1000.0
 """A readback is within its range divided by this when it counts as there."""
@@ -34,7 +35,19 @@ class TableInstrument:
         self._noise = TriggerNoise(seed)
         header = twin.header
         self._setpoints = setpoints = SetpointPairs(twin.limits, on_set=self._begin_anew)
+        self._selectors = {
+            name: SelectorPair(
+                f"{header.prefix}:{name.upper()}",
+                choices,
+                what=name.replace("_", " "),
+                change_s=header.parameters[name].settle_s,
+                on_set=self._begin_anew,
+            )
+            for name, choices in header.choices.items()
+        }
         for name, (low, high) in twin.limits.items():
+            if name in self._selectors:
+                continue
             setpoints.add(
                 name,
                 f"{header.prefix}:{name.upper()}",
@@ -57,23 +70,32 @@ class TableInstrument:
             sleep=sleep,
             what="detector",
         )
-        self.pvs = (*setpoints.pvs, *detector.pvs, self._message)
+        chosen = [pv for one in self._selectors.values() for pv in one.pvs]
+        self.pvs = (*setpoints.pvs, *chosen, *detector.pvs, self._message)
 
     def step(self, seconds: float) -> bool:
         """Let so much lab time pass; True while a readback still moves."""
-        return self._setpoints.step(seconds)
+        for one in self._selectors.values():
+            one.step(seconds)
+        moves = self._setpoints.step(seconds)
+        return moves or any(one.moving for one in self._selectors.values())
 
     def _begin_anew(self) -> None:
         self._noise.restart()
         self._message.post("")
 
     def _sample(self) -> list[float]:
-        settings = list(self._setpoints.readbacks.values())
+        found = self._setpoints.readbacks
+        found |= {name: one.readback for name, one in self._selectors.items()}
+        settings = [found[name] for name in self._twin.header.parameters]
         emulator = self._twin.emulator
         distance = emulator.distance(settings)
         if distance > emulator.reach:
             # An EPICS string has 39 characters.
-            self._message.post(f"nearest data {distance:.3g} away, reach {emulator.reach:.3g}")
+            far = f"nearest data {distance:.3g} away, reach {emulator.reach:.3g}"
+            self._message.post(
+                far if math.isfinite(distance) else "no data of these choices together"
+            )
             raise PutRefused(str(self._message.value))
         self._message.post("")
         true = emulator.evaluate(settings)
@@ -100,13 +122,14 @@ class TableTwin:
 
     def __init__(self, file: Path, header_file: Path) -> None:
         self.file = file
+        if not file.exists():
+            raise BadTable(f"there is no table {file}")
         self.header = read_header(header_file, file)
         self.table = read_table(file, self.header)
         self.limits = limits(self.header, self.table)
-        try:
-            self.emulator = Emulator(self.table.x, self.table.y, self.header.emulator)
-        except TooFew as error:
-            raise BadTable(f"{file} {error}") from error
+        self.emulator = Emulator(
+            self.table.x, self.table.y, self.header.emulator, names=self.header.names
+        )
 
     def create(self, seed: int, sleep: Sleep) -> Instrument:
         """The instrument that the server serves."""
@@ -114,7 +137,10 @@ class TableTwin:
 
 
 def limits(header: Header, table: Table) -> dict[str, tuple[float, float]]:
-    """Limits of each parameter's setpoint: those of the header, else all values of the column."""
+    """Limits of each parameter's setpoint: those of the header, else all values of the column.
+
+    Those of a choice are the numbers of its first and last position.
+    """
     return {
         name: about.limits or (float(column.min()), float(column.max()))
         for (name, about), column in zip(header.parameters.items(), table.x.T, strict=True)

@@ -1,30 +1,31 @@
 """Reads a table in pieces, checks every cell that is used, and keeps a sample of many rows."""
 
 import contextlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from simulators.arrays import Array
+from simulators.table.cells import numbers_of
+from simulators.table.emulator import FEWEST_POINTS, Points, TooFew
 from simulators.table.errors import BadTable
 from simulators.table.header import Header
-from simulators.table.units import differ, known, unit_in
+from simulators.table.sample import Sample
+from simulators.table.titles import check_titles, doubts
 
 PIECE = 200_000
 """Rows read at a time."""
 
 MOST_ROWS = 100_000
-"""Rows that are kept; of more, a seeded sample."""
-
-LARGEST = 1e100
-"""Numbers from this on are refused: their squares would not be numbers."""
+"""Rows that are kept; of more, a seeded sample with the ends of each column."""
 
 ENCODING = "utf-8-sig"
+
+MISSING = ("", "NaN", "nan", "NA", "N/A", "n/a", "NULL", "null", "None")
+"""What stands for a number that is not there. Among names it is one, such as no additive."""
 
 
 @dataclass(frozen=True)
@@ -58,41 +59,50 @@ def read_table(file: Path, header: Header, *, seed: int = 0) -> Table:
         BadTable: naming column and row of what cannot be used.
     """
     pieces = _parquet(file, header) if file.suffix == ".parquet" else _csv(file, header)
-    random = np.random.default_rng(seed)
-    numbers = np.zeros((0, len(header.columns)))
-    order = np.zeros(0)
-    rows = 0
+    sample = Sample(MOST_ROWS, len(header.columns), seed)
     with contextlib.closing(pieces):
         for piece in pieces:
-            numbers = np.concatenate([numbers, _numbers(file, header, piece, rows)])
-            order = np.concatenate([order, random.random(len(piece))])
-            rows += len(piece)
-            if len(order) > MOST_ROWS:
-                kept = np.sort(np.argpartition(order, MOST_ROWS)[:MOST_ROWS])
-                numbers, order = numbers[kept], order[kept]
-    if not rows:
+            sample.add(numbers_of(file, header, piece, sample.rows))
+    if not sample.rows:
         raise BadTable(f"{file} has no rows below its titles")
-    _check_columns(file, header, numbers)
-    d = len(header.parameters)
-    return Table(numbers[:, :d], numbers[:, d:], rows, tuple(_doubts(header)))
+    numbers, d = sample.kept(), len(header.parameters)
+    if sample.rows >= FEWEST_POINTS:
+        _check_columns(file, header, numbers)
+    try:
+        Points.of(numbers[:, :d], numbers[:, d:])
+    except TooFew as error:
+        raise BadTable(f"{file} {error}") from error
+    return Table(numbers[:, :d], numbers[:, d:], sample.rows, tuple(doubts(header)))
 
 
 def _csv(file: Path, header: Header) -> Generator[pd.DataFrame, None, None]:
     columns = list(header.columns.values())
     try:
-        first = pd.read_csv(file, header=None, nrows=1, dtype=str, encoding=ENCODING)
-        titles = [str(title).strip() for title in first.iloc[0]]
+        first = pd.read_csv(
+            file,
+            header=None,
+            nrows=1,
+            dtype=str,
+            encoding=ENCODING,
+            keep_default_na=False,  # for a title such as NA
+        )
+        titles = [title.strip() for title in first.iloc[0]]
         if header.titles is not None:
             if len(header.titles) != len(titles):
                 given = len(header.titles)
                 raise BadTable(f"{file} has {len(titles)} columns, and the header {given} titles")
             titles = list(header.titles)
-        _check_titles(file, header, titles)
+        check_titles(file, header, titles)
         wanted = [titles.index(column) for column in columns]
+        names = [titles.index(header.columns[name]) for name in header.choices]
+        missing: Any = {at: MISSING for at in wanted if at not in names}
         with pd.read_csv(
             file,
             header=0 if header.titles is None else None,
             names=range(len(titles)),  # all of them: with some alone, longer rows would pass
+            dtype=dict.fromkeys(names, str),
+            keep_default_na=False,
+            na_values=missing,
             chunksize=PIECE,
             encoding=ENCODING,
             low_memory=False,  # so that a column has one type in the whole of a piece
@@ -107,7 +117,11 @@ def _csv(file: Path, header: Header) -> Generator[pd.DataFrame, None, None]:
     except pd.errors.ParserError as error:
         raise BadTable(f"{file} is no CSV file that can be read: {error}") from error
     except UnicodeDecodeError as error:
-        raise BadTable(f"{file} is not UTF-8 text; save it as UTF-8") from error
+        is_book = file.suffix.lower() in (".xlsx", ".xls", ".ods")
+        found = (
+            "a workbook; save its sheet as CSV" if is_book else "not UTF-8 text; save it as UTF-8"
+        )
+        raise BadTable(f"{file} is {found}") from error
     except OSError as error:
         raise BadTable(f"cannot read {file}: {error.strerror or error}") from error
 
@@ -118,7 +132,7 @@ def _parquet(file: Path, header: Header) -> Generator[pd.DataFrame, None, None]:
 
     try:
         with pq.ParquetFile(file) as opened:
-            _check_titles(file, header, list(opened.schema_arrow.names))
+            check_titles(file, header, list(opened.schema_arrow.names))
             columns = list(header.columns.values())
             for batch in opened.iter_batches(batch_size=PIECE, columns=columns):
                 yield batch.to_pandas()[columns]
@@ -128,94 +142,24 @@ def _parquet(file: Path, header: Header) -> Generator[pd.DataFrame, None, None]:
         raise BadTable(f"cannot read {file}: {error.strerror or error}") from error
 
 
-def _check_titles(file: Path, header: Header, titles: list[str]) -> None:
-    """Pass when every column of the header is there, once, and in its unit."""
-    problems = [
-        problem
-        for name, column in header.columns.items()
-        if (problem := _title_problem(header, name, column, titles))
-    ]
-    if problems:
-        raise BadTable("\n".join(f"{file}: {problem}" for problem in problems))
-
-
-def _title_problem(header: Header, name: str, column: str, titles: list[str]) -> str | None:
-    if column not in titles:
-        near = get_close_matches(column, titles) or titles
-        hint = "" if len(titles) > 1 else "; are its cells parted by commas?"
-        return f"has no column {column!r} for {name}; there is {', '.join(map(repr, near))}{hint}"
-    if titles.count(column) > 1:
-        return f"has {titles.count(column)} columns {column!r}; rename all but one"
-    unit, told = _unit(header, name), unit_in(column)
-    if unit and told and known(unit) and known(told) and differ(unit, told):
-        return f"column {column!r} is in {told}, and the header says that {name} is in {unit}"
-    return None
-
-
-def _doubts(header: Header) -> Iterator[str]:
-    """Where title and header have two units, one of them unknown, so that none can be refused."""
-    for name, column in header.columns.items():
-        unit, told = _unit(header, name), unit_in(column)
-        if unit and told and differ(unit, told) and not (known(unit) and known(told)):
-            unknown = unit if known(told) else told
-            yield (
-                f"the title of column {column!r} may say that it is in {told}, and the header says "
-                f"that {name} is in {unit}; {unknown!r} is no unit that is known here, so compare "
-                "them yourself: nothing is converted"
-            )
-
-
-def _unit(header: Header, name: str) -> str:
-    return {**header.parameters, **header.outcomes}[name].unit
-
-
-def _numbers(file: Path, header: Header, piece: pd.DataFrame, before: int) -> Array:
-    """The cells of a piece as numbers; ``before`` rows have been read before it."""
-    numbers = np.empty(piece.shape)
-    problems: list[str] = []
-    for index, (name, column) in enumerate(header.columns.items()):
-        cells = piece.iloc[:, index]
-        if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
-            numbers[:, index] = cells.to_numpy(dtype=np.float64, na_value=np.nan)
-        else:
-            numbers[:, index] = _parsed(cells)
-        bad = np.flatnonzero(~(np.abs(numbers[:, index]) < LARGEST))
-        if len(bad):
-            place = f"column {column!r}, row {before + int(bad[0]) + 1}"
-            problems.append(f"{place}: {_why(header, name, cells, int(bad[0]))}")
-    if problems:
-        raise BadTable("\n".join(f"{file}: {problem}" for problem in problems))
-    return numbers
-
-
-def _parsed(cells: "pd.Series[Any]") -> Array:
-    """Numbers where cells can be read as such, NaN elsewhere; true and false are no numbers."""
-    text = cells.where(cells.map(lambda cell: not isinstance(cell, (bool, np.bool_))))
-    return pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-def _why(header: Header, name: str, cells: "pd.Series[Any]", row: int) -> str:
-    cell = cells.iloc[row]
-    if pd.isna(cell):
-        return "is empty or NaN; leave such rows out"
-    if not isinstance(cell, (str, bool, np.bool_)):
-        return f"found {cell!s}, where a number below {LARGEST:g} is needed"
-    if name in header.parameters and not np.isfinite(_parsed(cells)).any():
-        return (
-            f"found {str(cell)!r}: {name} is a choice, and a setpoint is a number; make a table of "
-            "the rows of each choice, or replace the column by numbers that describe it"
-        )
-    return f"found {str(cell)!r}, where a number with a decimal point is needed"
-
-
 def _check_columns(file: Path, header: Header, numbers: Array) -> None:
-    """Pass when every column varies and has the limits that the header gives it."""
+    """Pass when every column varies and has the limits or the choices of the header."""
     problems: list[str] = []
     for index, (name, column) in enumerate(header.columns.items()):
+        if choices := header.choices.get(name):
+            seen = set(numbers[:, index].astype(int))
+            problems += [
+                f"no row that is used has {one!r} in column {column!r}; leave it out of the choices"
+                for number, one in enumerate(choices)
+                if number not in seen
+            ]
+            continue
         low, high = float(numbers[:, index].min()), float(numbers[:, index].max())
         limits = header.parameters[name].limits if name in header.parameters else None
         if low == high:
-            problems.append(f"column {column!r} is {low:g} in every row; leave {name} out")
+            problems.append(
+                f"column {column!r} is {low:g} in every row; leave {name} out of the header"
+            )
         elif limits and not (low <= limits[0] and limits[1] <= high):
             problems.append(
                 f"column {column!r} goes from {low:g} to {high:g}, and the header gives {name} the "

@@ -33,7 +33,12 @@ def report(twin: TableTwin) -> dict[str, Any]:
         "points_used": emulator.used,
         "reach": emulator.reach,
         "out_of_reach": out_of_reach,
-        "limits": {name: list(pair) for name, pair in twin.limits.items()},
+        "limits": {
+            name: list(pair)
+            for name, pair in twin.limits.items()
+            if name not in twin.header.choices
+        },
+        "choices": {name: list(names) for name, names in twin.header.choices.items()},
         "outcomes": {
             name: {
                 "unit": outcome.unit,
@@ -53,7 +58,11 @@ def report(twin: TableTwin) -> dict[str, Any]:
 def _out_of_reach(twin: TableTwin) -> float:
     """Share of the box of all setpoints that is too far from the data."""
     low, high = np.array(list(twin.limits.values())).T
-    probes = np.random.default_rng(0).uniform(low, high, (PROBES, len(low)))
+    random = np.random.default_rng(0)
+    probes = random.uniform(low, high, (PROBES, len(low)))
+    for index, names in enumerate(twin.header.names):
+        if names:
+            probes[:, index] = random.integers(names, size=PROBES)
     return sum(twin.emulator.distance(point) > twin.emulator.reach for point in probes) / PROBES
 
 
@@ -61,9 +70,16 @@ def lines(about: dict[str, Any]) -> Iterator[str]:
     """The report for a person."""
     rows = f"{about['rows']} rows"
     if about["rows_used"] < about["rows"]:
-        rows += f", of which a random {about['rows_used']} are used"
+        yield (
+            f"{rows} were read and checked; {about['rows_used']} are used, so that the twin is "
+            "quick: chosen at random, the same each time, with the lowest and highest of each "
+            "column"
+        )
+        rows = f"{about['rows_used']} rows"
     yield f"{rows}: {about['distinct_points']} distinct points, {about['replicates']} replicates"
     made = f"{about['emulator']} of {about['points_used']} points"
+    if about["points_used"] < about["distinct_points"]:
+        made += ", chosen likewise"
     yield f"{made}; a point is too far from the data beyond a distance of {about['reach']:.3g}"
     width = max(len(name) for name in about["outcomes"])
     for name, one in about["outcomes"].items():
@@ -87,6 +103,7 @@ def _warnings(twin: TableTwin, far: float) -> Iterator[str]:
             "rehearses a campaign, and is no evidence of which settings or which optimizer are "
             "better"
         )
+    yield from _rare(twin)
     if far >= FAR_SHARE:
         yield (
             f"{far:.0%} of what the setpoints allow is too far from the data, and a trial there "
@@ -98,5 +115,18 @@ def _warnings(twin: TableTwin, far: float) -> Iterator[str]:
                 f"the points say little of each other's {name} (R2 {quality.r2:.2f}): what is "
                 "emulated between them is mostly a guess"
             )
-        if not quality.noise_sd and twin.emulator.points.repeats:
-            yield f"all replicates of {name} are equal: copies, which say nothing of the noise"
+        if twin.emulator.points.repeats and quality.noise_from != "replicates":
+            yield (
+                f"all replicates of {name} are equal: they are taken for copies of rows, and say "
+                "nothing of the noise"
+            )
+
+
+def _rare(twin: TableTwin) -> Iterator[str]:
+    """The names of which the table says little."""
+    for index, (name, about) in enumerate(twin.header.parameters.items()):
+        for number, choice in enumerate(about.choices or ()):
+            seen = int(np.count_nonzero(twin.emulator.points.x[:, index] == number))
+            if seen < FEW_PER_PARAMETER:
+                points = "1 distinct point" if seen == 1 else f"{seen} distinct points"
+                yield f"{name} {choice!r} has only {points}: little is known of it"

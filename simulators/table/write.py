@@ -16,8 +16,9 @@ TRIALS_PER_PARAMETER = 10
 def write_files(twin: TableTwin, folder: Path, header_file: Path) -> list[Path]:
     """Write `instrument.yaml` and `campaign.yaml`; paths in them are relative to the folder.
 
-    Of a table that is used in part, `sample.parquet` holds the rows that are used, and is what the
-    instrument file names, so that each start of the twin is quick.
+    Of a table that is used in part, a file in the folder `sample` holds the rows that are used, and
+    is what the instrument file names, so that each start of the twin is quick. It is called as the
+    instrument is, whose name a header may take from its table.
 
     Returns:
         The files that were written.
@@ -28,15 +29,18 @@ def write_files(twin: TableTwin, folder: Path, header_file: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     names = ["instrument.yaml", "campaign.yaml"]
     if len(twin.table.x) < twin.table.rows:
-        names.append("sample.parquet")
+        names.append(f"sample/{twin.header.name}.parquet")
     instrument, campaign, *sample = written = [folder / name for name in names]
     for file in written:
         if file.exists():
             raise FileExistsError(f"{file} is there already; name another folder, or move it away")
     for file in sample:
+        file.parent.mkdir(exist_ok=True)
         columns = [*twin.table.x.T, *twin.table.y.T]
-        titles = twin.header.columns.values()
-        pd.DataFrame(dict(zip(titles, columns, strict=True))).to_parquet(file, index=False)
+        rows = pd.DataFrame(dict(zip(twin.header.columns, columns, strict=True)))
+        for name, choices in twin.header.choices.items():
+            rows[name] = [choices[int(number)] for number in rows[name]]
+        rows.rename(columns=twin.header.columns).to_parquet(file, index=False)
     table = _relative(sample[0] if sample else twin.file, folder)
     lines = _instrument(twin, table, _relative(header_file, folder))
     instrument.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
@@ -56,6 +60,12 @@ def _instrument(twin: TableTwin, table: str, header_file: str) -> Iterator[str]:
     yield f"twin: {{table: {table}, header: {header_file}}}"
     yield "devices:"
     for name, (low, high) in twin.limits.items():
+        if name in header.choices:
+            yield (
+                f'  {name}: {{class: devices.Selector, prefix: "{header.prefix}:{name.upper()}", '
+                f"limits: [{low:.0f}, {high:.0f}], tolerance: 0}}  # {_named(twin, name)}"
+            )
+            continue
         yield (
             f"  {name}: {{class: devices.SetpointReadback, prefix: "
             f'"{header.prefix}:{name.upper()}", unit: {json.dumps(header.parameters[name].unit)}, '
@@ -69,6 +79,11 @@ def _instrument(twin: TableTwin, table: str, header_file: str) -> Iterator[str]:
     yield "gate: flock"
 
 
+def _named(twin: TableTwin, name: str) -> str:
+    """The positions of a choice with their names."""
+    return ", ".join(f"{at} {one}" for at, one in enumerate(twin.header.choices[name]))
+
+
 def _campaign(twin: TableTwin) -> Iterator[str]:
     header = twin.header
     first, *others = header.outcomes
@@ -79,6 +94,10 @@ def _campaign(twin: TableTwin) -> Iterator[str]:
     yield "reduce: {call: plans.channel_means.reduce_channel_means}"
     yield "parameters:"
     for name, (low, high) in twin.limits.items():
+        if name in header.choices:
+            numbers = list(range(len(header.choices[name])))
+            yield f"  {name}: {{device: {name}, choices: {numbers}}}  # {_named(twin, name)}"
+            continue
         unit = json.dumps(header.parameters[name].unit)
         yield f"  {name}: {{device: {name}, range: [{low!r}, {high!r}], unit: {unit}}}"
     unit = json.dumps(outcome.unit)

@@ -17,6 +17,7 @@ from tests.channel_access import environment
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
+CHOICES = "parameters: {t: {}, solvent: {choices: [THF, DMF, None]}}\noutcomes: {y: {}}\n"
 HEADER = "parameters: {a: {unit: mL}, b: {unit: mL}}\noutcomes: {total: {unit: g}, rest: {}}\n"
 
 
@@ -32,7 +33,8 @@ def table(tmp_path: Path) -> Path:
     return file
 
 
-def test_a_table_is_an_instrument_like_any_other(table: Path) -> None:
+def served(table: Path, scenario: str) -> tuple[Any, Any, str]:
+    """What the server says of itself, what the client found, and what the server told."""
     command = [sys.executable, "-m", "simulators.serve", "--table", str(table), "--seed", "4"]
     command += ["--header", str(table.with_suffix(".yaml")), "--time-compression", "6000"]
     pipes: dict[str, Any] = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -40,10 +42,15 @@ def test_a_table_is_an_instrument_like_any_other(table: Path) -> None:
         try:
             assert server.stdout is not None
             about = json.loads(server.stdout.readline())
-            answer = client(about["port"])
+            answer = client(about["port"], scenario)
         finally:
             server.kill()
             _, told = server.communicate()
+    return about, answer, told
+
+
+def test_a_table_is_an_instrument_like_any_other(table: Path) -> None:
+    about, answer, told = served(table, "drive")
     assert about["twin"] == "mix"
     assert "leave-one-out R2" in told
     assert answer["limits"] == pytest.approx([0.0, 1.0], abs=0.1)
@@ -55,9 +62,26 @@ def test_a_table_is_an_instrument_like_any_other(table: Path) -> None:
     assert answer["near_again"] == answer["near"]  # the same setpoints, the first trigger
 
 
-def client(port: int) -> Any:
+def test_a_selector_goes_to_what_has_a_name(tmp_path: Path) -> None:
+    lines = [f"{i % 5},{('THF', 'DMF', 'None')[i % 3]},{i % 3}" for i in range(30)]
+    table = tmp_path / "mix.csv"
+    table.write_text("\n".join(["t,solvent,y", *lines]) + "\n")
+    table.with_suffix(".yaml").write_text(CHOICES)
+    _, answer, _ = served(table, "choose")
+    assert answer["choices"] == ["THF", "DMF", "None"]
+    assert answer["found"] == pytest.approx([0, 2, 1], abs=0.1)
+    assert answer["read"] == {"solvent": 1, "solvent_setpoint": 1}
+    assert answer["keys"]["solvent"]["enum_strs"] == ["THF", "DMF", "None"]
+    known = "there are 0 THF, 1 DMF, 2 None"
+    assert answer["unknown"] == f"LimitError: solvent: there is no position 3; {known}"
+    assert answer["between"] == f"LimitError: solvent: there is no position 0.5; {known}"
+    assert answer["narrow"] == "LimitError: solvent: 2.0 is outside 0.0 to 1.0"
+    assert answer["stands"] == 1
+
+
+def client(port: int, scenario: str) -> Any:
     done = subprocess.run(
-        [sys.executable, __file__],
+        [sys.executable, __file__, scenario],
         cwd=ROOT,
         env=environment(port),
         text=True,
@@ -101,5 +125,40 @@ def drive() -> Any:
     return answer | {"near_again": measured(0.3, 0.4)}
 
 
+def choose() -> Any:
+    from devices.loader import load
+    from devices.selector import Selector
+
+    detector = {"class": "devices.TriggeredDetector", "prefix": "MIX:DETECTOR"}
+    entries: dict[str, dict[str, Any]] = {
+        "solvent": {"class": "devices.Selector", "prefix": "MIX:SOLVENT"},
+        "detector": {**detector, "kwargs": {"message": "MESSAGE"}},
+    }
+    found = load(entries, connect_timeout_s=20, time_scale=1)
+    solvent, detector = (found[name] for name in entries)
+    narrow = Selector("MIX:SOLVENT", name="solvent", limits=(0, 1))
+    narrow.wait_for_connection(timeout=20)
+
+    def measured(number: float) -> float:
+        solvent.set(number).wait(10)
+        detector.trigger().wait(10)
+        return detector.read()["detector_y"]["value"]
+
+    def refused(device: Any, number: float) -> str:
+        try:
+            device.set(number).wait(10)
+        except Exception as error:  # its type and words are what the test is about
+            return f"{type(error).__name__}: {error}"
+        return ""
+
+    answer: dict[str, Any] = {"choices": list(solvent.choices)}
+    answer["found"] = [measured(number) for number in (0, 2.0, 1)]
+    answer["read"] = {key: one["value"] for key, one in solvent.read().items()}
+    answer["keys"] = solvent.describe()
+    answer |= {"unknown": refused(solvent, 3), "between": refused(solvent, 0.5)}
+    return answer | {"narrow": refused(narrow, 2), "stands": solvent.position}
+
+
 if __name__ == "__main__":
-    print(json.dumps(drive()), flush=True)
+    scenarios = {"drive": drive, "choose": choose}
+    print(json.dumps(scenarios[sys.argv[1]]()), flush=True)

@@ -66,6 +66,31 @@ def test_a_rehearsal_on_a_table_tells_what_the_run_does(table: Path, tmp_path: P
     assert rehearsed["unmeasured"] == run["trials"]["abandoned"] > 0
 
 
+def test_a_campaign_over_names_runs_as_it_is_rehearsed(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    table, folder = tmp_path / "solvents.csv", tmp_path / "lab"
+    names, best = ("THF", "DMF", "None"), {"THF": 2.0, "DMF": 3.0, "None": 4.0}
+    rows = [(time, names[i % 3]) for i, time in enumerate(random.uniform(1, 5, 60))]
+    lines = [f"{time},{name},{9 - (time - best[name]) ** 2}" for time, name in rows]
+    table.write_text("\n".join(["time,solvent,y", *lines]) + "\n")
+    header = "parameters: {time: {}, solvent: {choices: [THF, DMF, None]}}\noutcomes: {y: {}}\n"
+    table.with_suffix(".yaml").write_text(header)
+    made = answer("twin", "--table", str(table), "--write", str(folder))
+    assert made["table"]["choices"] == {"solvent": list(names)}
+    campaign = folder / "campaign.yaml"
+    text = campaign.read_text().replace("method: auto", "method: sobol")
+    campaign.write_text(re.sub("trials: [0-9]+", "trials: 9", text))
+    assert answer("check", str(campaign))["ok"]
+    rehearsed = answer("rehearse", str(campaign), "-n", "1")
+    run = answer("run", str(campaign), "--trials", "9", "--data-dir", str(tmp_path / "data"))
+    assert run["trials"]["measured"] == 9
+    mean = run["best"]["outcomes"]["y"]["mean"]
+    assert rehearsed["best"][-1]["mean"] == pytest.approx(mean, rel=1e-9)
+    for row in results(tmp_path / "data", run["campaign_id"]):
+        expected = 9 - (float(row["time"]) - best[names[int(row["solvent"])]]) ** 2
+        assert float(row["y"]) == pytest.approx(expected, abs=0.5)
+
+
 def test_a_unit_that_is_not_known_is_told(table: Path, tmp_path: Path) -> None:
     table.write_text(table.read_text().replace("time,", "t (shifts),"))
     header = table.with_suffix(".yaml")

@@ -7,13 +7,16 @@ time passes when something moves or the plan sleeps.
 import asyncio
 import atexit
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
-from typing import Any, NoReturn
+from typing import Any
 
 from orchestrator.adapters.instruments.device_paths import DevicePaths
+from orchestrator.adapters.walks.twin_camera import TwinCamera
+from orchestrator.adapters.walks.twin_devices import TwinAxis, TwinDetector, TwinDevice
 from orchestrator.domain.errors import PlanFailed
 from orchestrator.domain.spec import InstrumentSpec
+from simulators.areadetector.camera import Camera
 from simulators.pv import Pv
 from simulators.twins import TwinModule
 
@@ -31,63 +34,8 @@ class NotServed(PlanFailed):
     """A plan asks for what the twin does not have within this process."""
 
 
-class TwinDevice:
-    """What reads process variables of a twin."""
-
-    parent = None
-
-    def __init__(self, name: str, keys: Mapping[str, Pv], hinted: Sequence[str]) -> None:
-        self.name = name
-        self._keys = keys
-        self.hints = {"fields": [*hinted]}
-
-    def __repr__(self) -> str:
-        return self.name
-
-    def read(self) -> dict[str, Any]:
-        """The values now. Their time stamps are 0: there is no clock."""
-        return {key: {"value": pv.value, "timestamp": 0.0} for key, pv in self._keys.items()}
-
-    def describe(self) -> dict[str, Any]:
-        """The data keys."""
-        number = {"dtype": "number", "shape": []}
-        return {
-            key: {"source": pv.name, **number, "units": pv.unit} for key, pv in self._keys.items()
-        }
-
-
-class TwinAxis(TwinDevice):
-    """What is moved."""
-
-    def __init__(self, name: str, setpoint: Pv, readback: Pv, called: str) -> None:
-        super().__init__(name, {name: readback, f"{name}_{called}": setpoint}, [name])
-        self.setpoint, self.readback = setpoint, readback
-
-    @property
-    def position(self) -> float:
-        """Where it stands."""
-        return float(self.readback.value)
-
-    def set(self, value: float) -> NoReturn:
-        """Never called: bluesky asks whether it is there, and the walk obeys the message."""
-        raise NotImplementedError(value)
-
-
-class TwinDetector(TwinDevice):
-    """What is triggered, as ``devices.TriggeredDetector`` is."""
-
-    def __init__(self, name: str, acquire: Pv, channels: Mapping[str, Pv]) -> None:
-        keys = {f"{name}_{channel.lower()}": pv for channel, pv in channels.items()}
-        super().__init__(name, keys, [*keys])
-        self.acquire = acquire
-
-    def trigger(self) -> NoReturn:
-        """Never called: bluesky asks whether it is there, and the walk obeys the message."""
-        raise NotImplementedError
-
-
 class TwinInstrument:
-    """The devices of an instrument file that its twin serves as an axis or a triggered detector.
+    """The devices of an instrument file that its twin serves as an axis, or that acquire.
 
     Args:
         instrument: the instrument file.
@@ -100,8 +48,12 @@ class TwinInstrument:
         """Lab seconds that acquisitions have taken."""
         self._twin = module.create(seed, self._sleep)
         pvs = {pv.name: pv for pv in self._twin.pvs}
+        cameras: Mapping[str, Camera] = getattr(self._twin, "cameras", {})
         found = {
-            name: _device(name, str(one.prefix), pvs) for name, one in instrument.devices.items()
+            name: TwinCamera(name, prefix, cameras[prefix], pvs)
+            if (prefix := str(one.prefix)) in cameras
+            else _device(name, prefix, pvs)
+            for name, one in instrument.devices.items()
         }
         self.all = {name: device for name, device in found.items() if device is not None}
         self.paths = DevicePaths(instrument, self.all)
@@ -117,7 +69,7 @@ class TwinInstrument:
         return self.all[path]
 
     def position(self, device: TwinDevice) -> float | None:
-        """Where it stands; None for a detector."""
+        """Where it stands; None for what acquires."""
         return device.position if isinstance(device, TwinAxis) else None
 
     def read(self, device: TwinDevice) -> dict[str, Any]:
@@ -152,10 +104,29 @@ class TwinInstrument:
 
         Raises:
             PutRefused: by the twin.
+            PlanFailed: it is a camera that is not staged.
         """
         before = self._slept_s
-        _loop().run_until_complete(detector.acquire.accept(1))
+        _loop().run_until_complete(detector.take())
         return self._slept_s - before
+
+    def stage(self, device: TwinDevice, *, is_staged: bool) -> None:
+        """Stage or unstage it; for all but a camera that does nothing."""
+        if isinstance(device, TwinCamera):
+            _loop().run_until_complete(device.stage(is_staged=is_staged))
+
+    def configure(self, camera: TwinCamera, values: Mapping[str, Any]) -> None:
+        """Change settings of a camera, by the names that ophyd gives them.
+
+        Raises:
+            NotServed: it has no such setting here.
+            PutRefused: by the twin.
+        """
+        if unknown := [name for name in values if name not in camera.settings]:
+            setting = f"{camera.name} has no setting {unknown[0]!r}"
+            raise NotServed(f"{setting} that the twin serves here")
+        for name, value in values.items():
+            _loop().run_until_complete(camera.settings[name].pv.accept(value))
 
     async def _move(self, axis: TwinAxis, value: float) -> float:
         put = asyncio.ensure_future(axis.setpoint.accept(value))

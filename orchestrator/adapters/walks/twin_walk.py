@@ -9,16 +9,13 @@ from bluesky.utils import Msg, MsgGenerator
 
 from orchestrator.adapters.walks.done import Done
 from orchestrator.adapters.walks.message_walk import Walk
-from orchestrator.adapters.walks.twin_instrument import (
-    NotServed,
-    TwinAxis,
-    TwinDetector,
-    TwinInstrument,
-)
+from orchestrator.adapters.walks.twin_camera import TwinCamera
+from orchestrator.adapters.walks.twin_devices import TwinAxis, TwinDetector
+from orchestrator.adapters.walks.twin_instrument import NotServed, TwinInstrument
 from orchestrator.domain.errors import PlanFailed
 from simulators.pv import PutRefused
 
-UNHEARD = ("configure", "subscribe", "wait_for")
+UNHEARD = ("subscribe", "wait_for")
 """Messages beside flights and monitors that a plan may depend on, and that nothing here obeys."""
 
 
@@ -40,7 +37,13 @@ class TwinWalk(Walk):
         """What the plan first asked for that is not served here, also if it went on regardless."""
         self.is_interrupted = False
         """True when somebody has pressed Ctrl-C: nothing follows from this walk."""
-        self._on = {**self._on, **dict.fromkeys(UNHEARD, self._begun)}
+        self._on = {
+            **self._on,
+            **dict.fromkeys(UNHEARD, self._begun),
+            "stage": self._stage,
+            "unstage": self._stage,
+            "configure": self._configure,
+        }
 
     def _walk(self, plan: MsgGenerator[Any]) -> None:
         try:
@@ -72,6 +75,20 @@ class TwinWalk(Walk):
             self.walked.triggers[device.name] += 1
             self._takes(message, device.name, seconds)
         return Done()
+
+    def _stage(self, message: Msg) -> list[Any]:
+        self._instrument.stage(message.obj, is_staged=message.command == "stage")
+        return [message.obj]
+
+    def _configure(self, message: Msg) -> None:
+        if not isinstance(message.obj, TwinCamera):
+            self._begun(message)
+        values = {**dict(*message.args[:1]), **message.kwargs}
+        try:
+            with self._telling(f"{message.obj.name} refused its settings"):
+                self._instrument.configure(message.obj, values)
+        except NotServed as error:
+            raise self._not_served(str(error)) from None
 
     def _sleep(self, message: Msg) -> None:
         super()._sleep(message)

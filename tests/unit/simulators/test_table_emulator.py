@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from simulators.table.emulator import Emulator, Points, Reach, TooFew
+from simulators.table.emulator import Emulator, Points, TooFew
 from simulators.table.gaussian_process import GaussianProcess, _Search
+from simulators.table.reach import Reach
 
 
 def smooth(x):

@@ -164,11 +164,14 @@ def test_a_large_table_is_written_as_its_sample(files, tmp_path, monkeypatch):
     monkeypatch.setattr("simulators.table.reading.MOST_ROWS", 60)
     sampled = TableTwin(files / "mix.csv", files / "mix.yaml")
     write_files(sampled, tmp_path, files / "mix.yaml")
-    again = TableTwin(tmp_path / "sample.parquet", files / "mix.yaml")
+    again = TableTwin(tmp_path / "sample" / "mix.parquet", files / "mix.yaml")
+    assert [pv.name for pv in lab_of(again).twin.pvs] == [
+        pv.name for pv in lab_of(sampled).twin.pvs
+    ]
     assert again.table.x.tolist() == sampled.table.x.tolist()
     assert again.emulator.evaluate([0.3, 0.3]) == sampled.emulator.evaluate([0.3, 0.3])
     instrument = read_files(str(tmp_path / "campaign.yaml")).instrument
-    assert _twin_arguments(instrument.twin)[1] == str(tmp_path / "sample.parquet")
+    assert _twin_arguments(instrument.twin)[1] == str(tmp_path / "sample" / "mix.parquet")
 
 
 def test_a_table_that_went_bad_is_told_before_anything_starts(mix, files, tmp_path):

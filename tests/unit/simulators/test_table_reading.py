@@ -76,8 +76,30 @@ def test_a_missing_column_names_the_near_ones(tmp_path):
     said = refusal(tmp_path, titles="T (K),time,yield")
     assert "has no column 'T (C)' for temperature; there is 'T (K)'" in said
     said = refusal(tmp_path, [["1;2;3"]], titles="T (C);time;yield")
-    assert "are its cells parted by commas?" in said
+    assert said.endswith("the header needs 3; are its cells parted by commas?")
+    many = ",".join(f"column{i}" for i in range(40))
+    assert "'column11' and 28 more" in refusal(tmp_path, [], titles=many)
     assert "2 columns 'time'" in refusal(tmp_path, titles="T (C),time,time,yield", cells=[])
+
+
+def test_a_title_may_look_like_a_missing_value(tmp_path):
+    text = HEADER.replace("yield_: {column", "other: {column: NA}\n  yield_: {column")
+    cells = [[*row, 2 * row[2]] for row in rows()]
+    assert read(tmp_path, cells, text, titles="T (C),time,yield,NA").y[:, 0].tolist() == [
+        row[3] for row in cells
+    ]
+
+
+def test_a_row_of_units_is_called_so(tmp_path):
+    said = refusal(tmp_path, [["degC", "min", "%"], *rows()])
+    assert "row 1: found 'min', a unit; the titles take one row alone" in said
+
+
+def test_how_many_cells_are_bad_is_told(tmp_path):
+    cells = rows()
+    cells[2][1] = cells[6][1] = cells[7][1] = "n/a"
+    said = refusal(tmp_path, cells)
+    assert "column 'time', row 3 (and 2 more up to row 10): is empty or NaN" in said
 
 
 @pytest.mark.parametrize(
@@ -108,18 +130,16 @@ def test_every_bad_column_is_told_and_unused_ones_may_hold_anything(tmp_path):
     assert "column 'yield', row 5" in said
 
 
-def test_a_choice_is_refused_in_words(tmp_path):
-    cells = [["DMF" if i % 2 else "THF", *row[1:]] for i, row in enumerate(rows())]
-    said = refusal(tmp_path, cells)
-    assert "column 'T (C)', row 1: found 'THF': temperature is a choice" in said
-    assert "a table of the rows of each choice" in said
+def test_true_and_false_are_no_numbers(tmp_path):
     said = refusal(tmp_path, [[i % 2 == 0, *row[1:]] for i, row in enumerate(rows())])
-    assert "found 'True': temperature is a choice" in said
+    assert "found 'True', which is no number; if temperature is a choice, write" in said
+    assert 'temperature: {choices: ["False", "True"]}' in said
 
 
 def test_a_constant_column_is_refused(tmp_path):
     cells = [[25, *row[1:]] for row in rows()]
     assert "column 'T (C)' is 25 in every row" in refusal(tmp_path, cells)
+    assert "has 1 distinct point; 5 are the least" in refusal(tmp_path, rows(1))
 
 
 @pytest.mark.parametrize(
@@ -217,6 +237,10 @@ def test_ragged_empty_and_unreadable_files_are_refused(tmp_path):
         file.write_bytes(content)
         with pytest.raises(BadTable, match=words):
             read_table(file, read_header(header(tmp_path), file))
+    book = tmp_path / "data.xlsx"
+    book.write_bytes(b"PK\x03\x04\xff\xfe")
+    with pytest.raises(BadTable, match="a workbook; save its sheet as CSV"):
+        read_table(book, read_header(header(tmp_path), book))
     file.rename(tmp_path / "data.parquet")
     with pytest.raises(BadTable, match="no Parquet file"):
         read_table(tmp_path / "data.parquet", read_header(header(tmp_path), file))
@@ -235,10 +259,13 @@ def test_of_many_rows_a_seeded_sample_is_kept_and_every_row_is_checked(tmp_path,
     assert list(kept) == sorted(kept)  # in the order of the file
     assert kept.min() < 200
     assert kept.max() > 800
+    assert (kept.min(), kept.max()) == (1.0, 1000.0)  # what the limits of a setpoint are made of
     monkeypatch.setattr(reading, "PIECE", 999)
     assert read(tmp_path, cells).x.tolist() == table.x.tolist()
     cells[990][1] = "oops"
-    assert "column 'time', row 991" in refusal(tmp_path, cells)
+    assert "column 'time', row 991: found 'oops', where a number" in refusal(tmp_path, cells)
+    cells[999][1], cells[990][1] = "oops", 3  # alone in its piece
+    assert "column 'time', row 1000: found 'oops', where a number" in refusal(tmp_path, cells)
 
 
 def test_limits_must_lie_inside_the_data(tmp_path):
@@ -255,6 +282,22 @@ def test_ten_rows_are_served_with_a_warning(tmp_path):
     said = "\n".join(lines(about))
     assert "10 rows: 10 distinct points, 0 replicates" in said
     assert "no evidence of which settings" in said
+
+
+def test_copies_of_rows_are_told(tmp_path):
+    once = report(TableTwin(csv(tmp_path, rows(20)), header(tmp_path)))
+    about = report(TableTwin(csv(tmp_path, rows(20) * 2), header(tmp_path)))
+    assert not [said for said in once["warnings"] if "copies" in said]
+    assert "all replicates of yield_ are equal: they are taken for copies" in about["warnings"][-1]
+
+
+def test_a_report_says_which_rows_are_used_and_why(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_ROWS", 60)
+    monkeypatch.setattr("simulators.table.emulator.MOST_POINTS", 50)
+    said = list(lines(report(TableTwin(csv(tmp_path, rows(200)), header(tmp_path)))))
+    assert said[0].startswith("200 rows were read and checked; 60 are used, so that the twin is")
+    assert said[1] == "60 rows: 60 distinct points, 0 replicates"
+    assert said[2].startswith("gaussian-process of 50 points, chosen likewise; ")
 
 
 def test_replicates_are_counted(tmp_path):
@@ -289,6 +332,11 @@ def test_replicates_are_counted(tmp_path):
 def test_mistakes_in_a_header_are_named(tmp_path, change, words):
     assert HEADER.replace(*change) != HEADER
     assert words in refusal(tmp_path, text=HEADER.replace(*change))
+
+
+def test_a_missing_table_is_told_before_a_missing_header(tmp_path):
+    with pytest.raises(BadTable, match=r"there is no table .*none\.csv"):
+        TableTwin(tmp_path / "none.csv", tmp_path / "none.yaml")
 
 
 def test_a_missing_header_shows_what_to_write(tmp_path):

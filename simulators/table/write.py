@@ -11,6 +11,8 @@ from simulators.table.instrument import RESOLUTION, TableTwin
 
 TRIALS_PER_PARAMETER = 10
 """Budget of the written campaign."""
+USUAL_TIMEOUT_S = 60.0
+"""Of a device without one. What takes longer to settle gets time enough without compression."""
 
 
 def write_files(twin: TableTwin, folder: Path, header_file: Path) -> list[Path]:
@@ -66,10 +68,13 @@ def _instrument(twin: TableTwin, table: str, header_file: str) -> Iterator[str]:
                 f"limits: [{low:.0f}, {high:.0f}], tolerance: 0}}  # {_named(twin, name)}"
             )
             continue
+        parameter = header.parameters[name]
+        timeout_s = max(USUAL_TIMEOUT_S, 2 * parameter.settle_s)
+        more = f", timeout_s: {timeout_s!r}" if timeout_s > USUAL_TIMEOUT_S else ""
         yield (
             f"  {name}: {{class: devices.SetpointReadback, prefix: "
-            f'"{header.prefix}:{name.upper()}", unit: {json.dumps(header.parameters[name].unit)}, '
-            f"limits: [{low!r}, {high!r}], tolerance: {(high - low) / RESOLUTION!r}}}"
+            f'"{header.prefix}:{name.upper()}", unit: {json.dumps(parameter.unit)}, '
+            f"limits: [{low!r}, {high!r}], tolerance: {(high - low) / RESOLUTION!r}{more}}}"
         )
     yield (
         f'  detector: {{class: devices.TriggeredDetector, prefix: "{header.prefix}:DETECTOR", '

@@ -174,6 +174,13 @@ def test_a_large_table_is_written_as_its_sample(files, tmp_path, monkeypatch):
     assert _twin_arguments(instrument.twin)[1] == str(tmp_path / "sample" / "mix.parquet")
 
 
+def test_a_slow_parameter_has_time_enough_without_compression(fullerenes, files, tmp_path):
+    write_files(fullerenes, tmp_path, files / "header.yaml")
+    devices = read_files(str(tmp_path / "campaign.yaml")).instrument.devices
+    assert devices["temperature"].timeout_s == 1200
+    assert devices["sultine"].timeout_s == devices["reaction_time"].timeout_s
+
+
 def test_a_table_that_went_bad_is_told_before_anything_starts(mix, files, tmp_path):
     table = tmp_path / "mix.csv"
     table.write_bytes((files / "mix.csv").read_bytes())

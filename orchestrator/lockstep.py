@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.adapters.optimizers.ax_optimizer import FEWEST_TOLD
 from orchestrator.adapters.optimizers.sobol_optimizer import SobolOptimizer, satisfies
 from orchestrator.adapters.processes.answering_child import ChildDied
 from orchestrator.adapters.walks.many_twins import Twins, Wanted, many_twins
@@ -17,9 +18,6 @@ from orchestrator.simulated_campaign import Course, Order
 
 if TYPE_CHECKING:
     from orchestrator.adapters.optimizers.batched_surrogate import BatchedSurrogate
-
-FEWEST_TOLD = 2
-"""As in AxOptimizer: a single result has no spread."""
 
 
 @dataclass
@@ -99,7 +97,7 @@ def _surrogate(spec: CampaignSpec) -> "BatchedSurrogate":
 
 def _propose(lanes: Sequence[_Lane], surrogate: "BatchedSurrogate | None") -> None:
     """The next trial of each campaign; all have had as many."""
-    spread = SobolOptimizer()
+    sobol = SobolOptimizer()
     asked: list[tuple[_Lane, Knowledge]] = []
     for lane in lanes:
         known = lane.course.known()
@@ -107,7 +105,7 @@ def _propose(lanes: Sequence[_Lane], surrogate: "BatchedSurrogate | None") -> No
         if surrogate is not None and enough:
             asked.append((lane, known))
         else:
-            lane.course.take(known, spread.suggest(known), 0.0)
+            lane.course.take(known, sobol.suggest(known), 0.0)
     if surrogate is None or not asked:
         return
     points = surrogate.suggest([known for _, known in asked])
@@ -115,4 +113,4 @@ def _propose(lanes: Sequence[_Lane], surrogate: "BatchedSurrogate | None") -> No
         if satisfies(known.spec, point):
             lane.course.take(known, Suggestion(point, "model"), 0.0)
         else:
-            lane.course.take(known, spread.suggest(known), 0.0)
+            lane.course.take(known, sobol.suggest(known), 0.0)

@@ -5,6 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from orchestrator.adapters.optimizers.ax_optimizer import PACKAGES
 from orchestrator.adapters.optimizers.optimizer_process import registered
 from orchestrator.domain.errors import Unusable
 
@@ -14,7 +15,6 @@ OWN = {
 }
 """The modules beside this one that decide a proposal of Labwright's own optimizers."""
 ARITHMETIC = ("numpy", "scipy")
-MODELS = ("ax-platform", "botorch", "gpytorch", "linear_operator", "torch")
 
 
 def optimizer_versions(method: str) -> dict[str, str]:
@@ -24,7 +24,7 @@ def optimizer_versions(method: str) -> dict[str, str]:
         OptimizerError: no optimizer is registered under this name.
     """
     entry = registered(method)
-    names = [*ARITHMETIC, *(MODELS if method != "sobol" else ())]
+    names = [*ARITHMETIC, *(PACKAGES if method != "sobol" else ())]
     if entry.dist is not None and entry.dist.name != "labwright":
         names.append(entry.dist.name)
     return dict(_installed(names))

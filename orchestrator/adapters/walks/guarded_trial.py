@@ -64,18 +64,27 @@ def guarded_trial(
         PlanFailed: the campaign does not fit the plan, or names no device.
     """
     settings = device_settings(campaign, parameters)
-    about = {"campaign_id": "dry-run", "trial_id": number, "attempt": 1, "fence": 1}
-    about |= {"mode": instrument.mode, "instrument": instrument.name}
-    about |= {"parameters": dict(parameters), "versions": {}}
+    metadata = {"campaign_id": "dry-run", "trial_id": number, "attempt": 1, "fence": 1}
+    metadata |= {"mode": instrument.mode, "instrument": instrument.name}
+    metadata |= {"parameters": dict(parameters), "versions": {}}
     envelope, tally = envelope_of(instrument), Tally()
     envelope.check(settings)
     arguments = plan_arguments(campaign, parameters)
-    request = PlanRequest(campaign, settings, arguments, about, "", LONGEST_S)
+    request = PlanRequest(
+        campaign, settings, arguments, metadata, documents="", deadline_s=LONGEST_S
+    )
     plan = trial_plan(request, devices.at, instrument, of_startup)
     if baseline:
         plan = SupplementalData(baseline=[devices.at(path) for path in baseline])(plan)
     terms = Terms(
-        envelope, settings, about, LONGEST_S, 1.0, at=devices.at, budgets=tally, clock=clock
+        envelope,
+        settings,
+        metadata,
+        wait_s=LONGEST_S,
+        time_scale=1.0,
+        at=devices.at,
+        budgets=tally,
+        clock=clock,
     )
     guard = Guard(devices.paths, terms)
     guard.desk = Presumed()

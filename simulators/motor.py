@@ -30,7 +30,7 @@ class Motor:
     Args:
         prefix: name of the record, such as `KBV:PITCH`; its position has this name, too.
         unit: engineering unit.
-        what: what moves, in a few words.
+        what: what moves, in at most 39 characters; `.DESC`.
         limits: `.LLM` and `.HLM` at the start.
         travel: dial positions of the limit switches, which `.LLM` and `.HLM` cannot pass.
         velocity: `.VELO` at the start and its maximum, units per second of lab time.

@@ -18,9 +18,15 @@ class Axis:
     def __init__(self, **options: Any) -> None:
         self.orders = 0
         self.published: list[dict[str, Any]] = []
-        usual = {"limits": (-10.0, 10.0), "travel": (-30.0, 30.0), "velocity": 2.0, "ramp": 0.5}
+        usual = {
+            "what": "stage",
+            "limits": (-10.0, 10.0),
+            "travel": (-30.0, 30.0),
+            "velocity": 2.0,
+            "ramp": 0.5,
+        }
         self.motor = Motor(
-            "M", unit="um", what="stage", sleep=self._publish, on_set=self._ordered,
+            "M", unit="um", sleep=self._publish, on_set=self._ordered,
             **usual | options,
         )  # fmt: skip
         self.pvs = {pv.name.removeprefix("M."): pv for pv in self.motor.pvs}
@@ -368,3 +374,9 @@ def test_a_new_velocity_on_the_way_makes_no_jump():
 def test_readings_cannot_be_put(field):
     with pytest.raises(PutRefused):
         Axis().put(field, 1)
+
+
+def test_a_description_is_an_epics_string():
+    assert Axis(what="x" * 39).DESC == "x" * 39
+    with pytest.raises(ValueError, match=r"M\.DESC has room for 39"):
+        Axis(what="x" * 40)

@@ -97,7 +97,10 @@ class MotorFields:
         )
 
     def show_alarm(self) -> None:
-        """Positions carry an alarm at a limit switch, and with a setpoint beyond a limit."""
+        """Positions carry an alarm at a limit switch, and with a setpoint beyond a limit.
+
+        Limits of 0 are no exception: a record with this `.HLSV` alarms there, though it moves.
+        """
         setpoint = float(self.val.value)
         status = Status.NO_ALARM
         if self.lls.value or setpoint < float(self.llm.value):

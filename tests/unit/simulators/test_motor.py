@@ -263,6 +263,43 @@ def test_limits_can_be_moved_within_the_travel():
     assert (axis.LVIO, axis.RBV) == (0, 15.0)
 
 
+def test_limits_of_0_are_none_and_moves_end_at_the_switches():
+    axis = Axis()
+    axis.put("LLM", 0.0)
+    axis.put("HLM", 0.0)
+    assert axis.pvs["VAL"].limits == (0.0, 0.0)  # clients check nothing then
+    axis.put("VAL", 20.0)
+    assert (axis.LVIO, axis.VAL, axis.RBV) == (0, 20.0, 20.0)
+    assert (axis.SEVR, axis.STAT) == (Severity.MAJOR, Status.HIGH)  # by .HLSV, though it moves
+    for target, switch, alarm in ((-99.0, -30.0, Status.LOW), (99.0, 30.0, Status.HIGH)):
+        axis.put("VAL", target)
+        assert (axis.LVIO, axis.RBV, axis.DRBV, axis.DMOV) == (0, switch, switch, 1)
+        assert (axis.SEVR, axis.STAT) == (Severity.MAJOR, alarm)
+    axis.put("HLM", 5.0)
+    axis.put("VAL", 6.0)
+    axis.put("VAL", -1.0)
+    assert (axis.LVIO, axis.RBV) == (1, 6.0)
+
+
+def test_limits_of_0_on_the_dial_are_none_wherever_positions_are_counted_from():
+    axis = Axis()
+    for field in ("LLM", "HLM"):
+        axis.put(field, 0.0)
+    for offset in (0.1, 0.7, -2.9):
+        axis.put("OFF", offset)
+        axis.put("VAL", 20.0)
+        assert (axis.LVIO, axis.RBV) == (0, 20.0)
+    axis.put("VAL", 99.0)
+    assert (axis.LVIO, axis.DRBV) == (0, 30.0)
+
+
+def test_limits_by_a_fault_hold_where_there_are_no_others():
+    axis = Axis(limits=(0.0, 0.0))
+    axis.pvs["VAL"].narrowed = (-5.0, 3.0)
+    axis.put("VAL", 4.0)
+    assert (axis.LVIO, axis.RBV) == (1, 0.0)
+
+
 def test_limit_switches():
     axis = Axis(limits=(-30.0, 30.0))
     axis.put("VAL", 30.0)

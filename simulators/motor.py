@@ -24,9 +24,10 @@ class Motor:
 
     A put to `.VAL` is complete when the axis is done moving, wherever it then stands: a motor
     record reports no error. `.DMOV` goes to 0 and back to 1 for each such put, also where nothing
-    moves. A target outside `.LLM` to `.HLM` sets `.LVIO`, puts `.VAL` back, and moves nothing; both
-    0 on the dial are no limits, and a move then ends at the switch. At a limit switch, and where
-    the limits were narrowed past it, it is in alarm.
+    moves; `.SPMG` on Stop or Pause holds a move at `.DMOV` 0 and `.MOVN` 0. A target outside `.LLM`
+    to `.HLM` sets `.LVIO`, puts `.VAL` back, and moves nothing; both 0 on the dial are no limits,
+    and a move then ends at the switch. At a limit switch, and where the limits were narrowed past
+    it, it is in alarm.
 
     Args:
         prefix: name of the record, such as `KBV:PITCH`; its position has this name, too.
@@ -170,7 +171,7 @@ class Motor:
         self._legs = [min(max(leg, low), high) for leg in legs]
         self._start, self._seconds = self.dial, 0.0
         _show(self._fields.tdir, int(legs[-1] >= self.dial))
-        self._fields.movn.post(1)
+        self._fields.movn.post(int(self.moving))
         self._fields.dmov.post(0)
         self._announced = False
         arrived = self._arrived
@@ -215,6 +216,7 @@ class Motor:
         self._fields.spmg.post(int(value))
         if value == STOP and self._legs:
             self._halt(STOP)
+        _show(self._fields.movn, int(self.moving))
 
     def _halt(self, spmg: int) -> None:
         """Done moving, here; the setpoint follows the readback."""

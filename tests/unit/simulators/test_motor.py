@@ -358,7 +358,9 @@ def test_pause_holds_until_go_and_stop_gives_up():
 
     def during(each: Axis) -> None:
         look(each)
+        assert (each.MOVN, each.DMOV) == (int(each.motor.moving), 0)
         if each.SPMG == PAUSE:
+            assert each.MOVN == 0
             seen.append(each.RBV)
             if len(seen) == 5:
                 Axis._now(each.pvs["SPMG"].accept(GO))
@@ -366,20 +368,24 @@ def test_pause_holds_until_go_and_stop_gives_up():
     axis.put("VAL", 8.0, during=during)
     assert len(set(seen)) == 1
     assert axis.RBV == 8.0
+    assert not axis.MOVN
     axis.put("VAL", 0.0)
     axis.put("VAL", 8.0, during=axis.put_on_the_way("SPMG", STOP, at=3.0))
     assert 3.0 <= axis.RBV < 4.0
     assert (axis.VAL, axis.DMOV, axis.SPMG) == (axis.RBV, 1, STOP)
 
 
-def test_a_target_put_under_pause_waits_for_move_which_is_for_once():
+@pytest.mark.parametrize("held", [STOP, PAUSE])
+def test_a_target_put_while_it_is_held_waits_for_move_which_is_for_once(held):
     axis = Axis()
-    axis.put("SPMG", PAUSE)
+    axis.put("SPMG", held)
 
     def during(each: Axis) -> None:
-        if each.RBV == 0.0 and each.SPMG == PAUSE:
+        if each.RBV == 0.0 and each.SPMG == held:
             assert not each.motor.moving
+            assert (each.MOVN, each.DMOV) == (0, 0)
             Axis._now(each.pvs["SPMG"].accept(MOVE))
+            assert (each.MOVN, each.DMOV) == (1, 0)
 
     axis.put("VAL", 2.0, during=during)
     assert (axis.RBV, axis.SPMG) == (2.0, PAUSE)

@@ -16,11 +16,16 @@ from simulators.twins import own_pvs, twin_module
 async def put(_: float) -> None: ...
 
 
+async def take(_: str) -> None: ...
+
+
 PVS = [
     Pv("A:SP", 1.0, put=put),
     Pv("A:RB", 1.0),
     Pv("A:N", 1, put=put),
     Pv("A:FAULT", 0.0, limits=(0.0, 5.0), put=put),
+    Pv("A:SHUTTER", 1, put=put, choices=("Closed", "Open")),
+    Pv("A:PATH", "", take=take),
 ]
 
 
@@ -42,6 +47,11 @@ PVS = [
         ("random: {seed: 1, mean_s: 60, faults: []}", "random.faults"),
         ("random: {seed: 1, mean_s: 60, faults: [{fault: hang, pv: X, for_s: 1}]}", "no 'X'"),
         ("faults: [{fault: trip, pv: 'A:FAULT', for_s: 1, to: 9}]", "9 is outside 0 to 5"),
+        ("faults: [{fault: trip, pv: 'A:N', for_s: 1, to: 0.5}]", ".to: 0.5 is no integer"),
+        ("faults: [{fault: trip, pv: 'A:SHUTTER', for_s: 1, to: 5}]", "of 0 Closed, 1 Open, the"),
+        ("faults: [{fault: trip, pv: 'A:SHUTTER', for_s: 1, to: 0.5}]", "0.5 is none of 0 Closed"),
+        ("faults: [{fault: trip, pv: 'A:PATH', for_s: 1, to: 0}]", "A:PATH is a text"),
+        ("faults: [{fault: limit, pv: 'A:PATH', for_s: 1, limits: [0, 1]}]", "A:PATH is a text"),
         ("faults: [", "expected"),
     ],
 )
@@ -52,6 +62,22 @@ def test_a_file_is_refused_in_words(tmp_path: Path, content: str, words: str) ->
         read_faults(file, PVS)
     assert words in str(refused.value)
     assert str(refused.value).startswith(str(file))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(fault="trip", pv="A:SHUTTER", for_s=1, to=0),
+        Fault(fault="trip", pv="A:N", for_s=1, to=-3),
+        Fault(fault="trip", pv="A:SP", for_s=1, to=0.5),
+        Fault(fault="hang", pv="A:PATH", for_s=1),
+        Fault(fault="refuse", pv="A:PATH", for_s=1),
+        Fault(fault="slow", pv="A:PATH", for_s=1, by=1),
+    ],
+    ids=str,
+)
+def test_what_can_be_is_accepted(fault: Fault) -> None:
+    check(fault, PVS, "here")
 
 
 def test_random_faults_are_the_same_for_the_same_seed_and_do_not_overlap(tmp_path: Path) -> None:

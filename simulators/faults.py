@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from simulators.pv import Pv
+from simulators.pv import PutRefused, Pv
 
 FAULT = "LABWRIGHT:FAULT"
 """Takes a fault as JSON, which begins at once; `{}` ends all. Reads what is wrong now."""
@@ -124,6 +124,16 @@ class FaultFile(BaseModel):
 
     faults: list[Fault] = []
     random: RandomFaults | None = None
+
+
+async def _text_only(_: float) -> None:
+    raise PutRefused(f"{FAULT} takes a text")
+
+
+def fault_pv() -> Pv:
+    """The process variable `FAULT`; nothing is wrong yet."""
+    what = "twin only: a fault as JSON begins at once; {} ends all"
+    return Pv(FAULT, "", "", what, put=_text_only)
 
 
 def read_faults(file: Path, pvs: Sequence[Pv]) -> list[Fault]:

@@ -11,6 +11,7 @@ from simulators.alarm import NO_ALARM, Alarm, AlarmPv, Severity, Status
 from simulators.faults import Fault, FaultError, Kind, RandomFaults, check, read_faults
 from simulators.pv import PutRefused, Pv
 from simulators.twins import own_pvs, twin_module
+from tests.unit.simulators.rig import files
 
 
 async def put(_: float) -> None: ...
@@ -235,6 +236,29 @@ def test_a_put_hangs_until_the_end_and_a_slow_one_is_answered_later() -> None:
     asyncio.run(scenario())
 
 
+def test_puts_that_hung_are_carried_out_in_order() -> None:
+    lab = Lab()
+    hang = Fault(fault="hang", pv="A:SP", for_s=1)
+    done: list[float] = []
+
+    async def client(value: float) -> None:
+        await lab.faults.before_put(lab.pv, value)
+        done.append(value)
+
+    async def scenario() -> None:
+        lab.faults.begin(hang, 1.0)
+        async with asyncio.TaskGroup() as group:
+            for value in (3.0, 1.0, 2.0):
+                group.create_task(client(value))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert not done
+            lab.faults.end(hang)
+
+    asyncio.run(scenario())
+    assert done == [3.0, 1.0, 2.0]
+
+
 def test_the_page_tells_of_every_fault_and_its_file_can_be_used(tmp_path: Path) -> None:
     page = (Path(__file__).parents[3] / "docs/how-to/cause-faults.md").read_text()
     assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(get_args(Kind))
@@ -242,4 +266,15 @@ def test_the_page_tells_of_every_fault_and_its_file_can_be_used(tmp_path: Path) 
     file = tmp_path / "faults.yaml"
     file.write_text(content)
     planned = read_faults(file, own_pvs(twin_module("flow-chemistry")))
-    assert {fault.fault for fault in planned} == {"nan", "trip", "invalid", "hang", "lost"}
+    assert {fault.fault for fault in planned} == {"nan", "trip", "invalid", "slow", "lost"}
+
+
+def test_the_hang_of_the_page_outlasts_the_device_that_waits_for_it() -> None:
+    page = (Path(__file__).parents[3] / "docs/how-to/cause-faults.md").read_text()
+    ((pv, seconds),) = re.findall(r"labwright fault hang (\S+) --for-s (\d+)", page)
+    (device,) = (
+        one for one in files("flow-chemistry")[1].devices.values() if f"{one.prefix}:TRIGGER" == pv
+    )
+    longest = device.timeout_s * twin_module("flow-chemistry").TIME_COMPRESSION
+    assert f"up to {longest:,.0f} lab seconds only" in page.replace("\n", " ")
+    assert int(seconds) > longest

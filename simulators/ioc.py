@@ -310,10 +310,7 @@ class Ioc:
     async def _break(self, fault: Fault) -> None:
         """A fault begins."""
         pv = self._channels[fault.pv].pv if fault.pv else None
-        reads = self._faults.read(pv) if pv else ""
-        if fault.fault == "trip" and pv is not None:
-            reads = self._faults.untripped(pv)
-        self._faults.begin(fault, reads)
+        self._faults.begin(fault, pv)
         self._narrow(pv)
         if fault.fault == "lost":
             await self._context.hang_up()

@@ -98,12 +98,23 @@ def test_random_faults_are_the_same_for_the_same_seed_and_do_not_overlap(tmp_pat
 def test_trips_of_one_pv_that_overlap_remember_what_was_before_the_first() -> None:
     lab = Lab()
     first, second = (Fault(fault="trip", pv="A:SP", for_s=1, to=to) for to in (5.0, 7.0))
-    lab.faults.begin(first, lab.faults.untripped(lab.pv))
+    lab.faults.begin(first, lab.pv)
     lab.pv.post(5.0)
-    lab.faults.begin(second, lab.faults.untripped(lab.pv))
+    lab.faults.begin(second, lab.pv)
     lab.pv.post(7.0)
     assert lab.faults.end(first) == 1.0
     assert lab.faults.end(second) == 1.0
+
+
+def test_a_trip_puts_back_the_truth_and_what_is_stuck_reads_what_clients_read() -> None:
+    lab = Lab()
+    trip = Fault(fault="trip", pv="A:SP", for_s=1, to=5.0)
+    lab.faults.begin(Fault(fault="spike", pv="A:SP", for_s=1, by=2.5), lab.pv)
+    lab.faults.begin(Fault(fault="stuck", pv="A:SP", for_s=1), lab.pv)
+    lab.faults.begin(trip, lab.pv)
+    lab.pv.post(5.0)
+    assert lab.faults.read(lab.pv) == 3.5
+    assert lab.faults.end(trip) == 1.0
 
 
 class Lab:
@@ -134,7 +145,7 @@ class Lab:
 )
 def test_what_clients_read_meanwhile_and_afterwards(fault: Fault, reads: float) -> None:
     lab = Lab()
-    lab.faults.begin(fault, lab.faults.read(lab.pv))
+    lab.faults.begin(fault, lab.pv)
     lab.pv.post(5.0)
     lab.time += 10.0
     assert lab.faults.read(lab.pv) == pytest.approx(reads, nan_ok=True)
@@ -163,7 +174,7 @@ def test_any_process_variable_can_be_in_invalid_alarm(pv: Pv, own: Alarm) -> Non
     fault = Fault(fault="invalid", pv=pv.name, for_s=1)
     check(fault, [pv], "here")
     assert seen() == (first, own)
-    lab.faults.begin(fault, first)
+    lab.faults.begin(fault, pv)
     pv.post(later)
     assert seen() == (first, (Severity.INVALID, Status.READ))
     assert lab.faults.alarm(lab.pv, 1.0) == NO_ALARM
@@ -181,7 +192,7 @@ def test_any_process_variable_can_be_in_invalid_alarm(pv: Pv, own: Alarm) -> Non
 )
 def test_a_put_fails_meanwhile(fault: Fault) -> None:
     lab = Lab()
-    lab.faults.begin(fault, 1.0)
+    lab.faults.begin(fault, lab.pv)
     with pytest.raises(PutRefused, match="A:SP"):
         asyncio.run(lab.faults.before_put(lab.pv, 3.0))
     lab.faults.end(fault)
@@ -194,7 +205,7 @@ def test_a_record_that_judges_puts_itself_is_told_the_limits_and_refuses_none() 
         Fault(fault="limit", pv="A:SP", for_s=1, limits=limits) for limits in ((0, 2), (1, 9))
     )
     for fault in (wide, high):
-        lab.faults.begin(fault, 1.0)
+        lab.faults.begin(fault, record)
     asyncio.run(lab.faults.before_put(record, 30.0))
     assert lab.faults.limits(record) == (1, 2)
     lab.faults.end(wide)
@@ -207,7 +218,7 @@ def test_the_same_fault_twice_holds_until_the_last_of_them_is_over() -> None:
     lab = Lab()
     refuse = Fault(fault="refuse", pv="A:SP", for_s=1)
     for _ in range(2):
-        lab.faults.begin(refuse, 1.0)
+        lab.faults.begin(refuse, lab.pv)
     lab.faults.end(refuse)
     with pytest.raises(PutRefused):
         asyncio.run(lab.faults.before_put(lab.pv, 3.0))
@@ -220,7 +231,7 @@ def test_a_put_hangs_until_the_end_and_a_slow_one_is_answered_later() -> None:
     hang = Fault(fault="hang", pv="A:SP", for_s=1)
 
     async def scenario() -> None:
-        lab.faults.begin(hang, 1.0)
+        lab.faults.begin(hang, lab.pv)
         waiting = asyncio.create_task(lab.faults.before_put(lab.pv, 3.0))
         for _ in range(5):
             await asyncio.sleep(0)
@@ -229,7 +240,7 @@ def test_a_put_hangs_until_the_end_and_a_slow_one_is_answered_later() -> None:
         await asyncio.wait_for(waiting, 1)
         await lab.faults.after_put(lab.pv)
         assert lab.slept == []
-        lab.faults.begin(Fault(fault="slow", pv="A:SP", for_s=1, by=4), 1.0)
+        lab.faults.begin(Fault(fault="slow", pv="A:SP", for_s=1, by=4), lab.pv)
         await lab.faults.after_put(lab.pv)
         assert lab.slept == [4]
 
@@ -246,7 +257,7 @@ def test_puts_that_hung_are_carried_out_in_order() -> None:
         done.append(value)
 
     async def scenario() -> None:
-        lab.faults.begin(hang, 1.0)
+        lab.faults.begin(hang, lab.pv)
         async with asyncio.TaskGroup() as group:
             for value in (3.0, 1.0, 2.0):
                 group.create_task(client(value))

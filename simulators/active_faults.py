@@ -3,10 +3,22 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from simulators.alarm import Alarm, Severity, Status, alarm_of
 from simulators.faults import Fault
 from simulators.pv import PutRefused, Pv, Sleep, Value
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A fault that holds."""
+
+    fault: Fault
+    began_s: float
+    """The lab time in seconds."""
+    before: Value
+    """Of a trip, the value to put back; of others, what clients read then; "" for the server."""
 
 
 class ActiveFaults:
@@ -20,42 +32,44 @@ class ActiveFaults:
     def __init__(self, now: Callable[[], float], sleep: Sleep) -> None:
         self._now = now
         self._sleep = sleep
-        self._faults: list[tuple[Fault, float, Value]] = []
-        """Each with when it began, and what clients read then; the same may hold twice."""
+        self._held: list[_Held] = []
+        """In the order in which they began; the same fault may hold twice."""
         self._ended = asyncio.Event()
         self.first_put = asyncio.Event()
         """Set once a client has put something."""
 
     def __str__(self) -> str:
-        return ", ".join(str(one) for one, _, _ in self._faults)
+        return ", ".join(str(one.fault) for one in self._held)
 
     def of(self, kind: str, pv: str = "") -> list[Fault]:
         """Those of a kind that hold for a process variable; those of the server without one."""
-        return [one for one, _, _ in self._faults if one.fault == kind and one.pv == pv]
+        faults = (one.fault for one in self._held)
+        return [fault for fault in faults if fault.fault == kind and fault.pv == pv]
 
     @property
     def drifting(self) -> set[str]:
         """Names of the process variables that read otherwise from moment to moment."""
-        return {one.pv for one, _, _ in self._faults if one.fault == "drift"}
+        return {one.fault.pv for one in self._held if one.fault.fault == "drift"}
 
-    def untripped(self, pv: Pv) -> Value:
+    def begin(self, fault: Fault, pv: Pv | None) -> None:
+        """It holds from now on, for this process variable; None for the whole server."""
+        before: Value = ""
+        if pv is not None:
+            before = self._untripped(pv) if fault.fault == "trip" else self.read(pv)
+        self._held.append(_Held(fault, self._now(), before))
+
+    def _untripped(self, pv: Pv) -> Value:
         """Its value as it was before the first trip that holds; as it is when none does."""
-        before = (
-            one for fault, _, one in self._faults if (fault.fault, fault.pv) == ("trip", pv.name)
-        )
-        return next(before, pv.value)
-
-    def begin(self, fault: Fault, reads: Value) -> None:
-        """It holds from now on; clients have read this value last."""
-        self._faults.append((fault, self._now(), reads))
+        trips = (one for one in self._held if one.fault.fault == "trip" and one.fault.pv == pv.name)
+        return next((one.before for one in trips), pv.value)
 
     def end(self, fault: Fault) -> Value:
-        """It is over; gives what clients had read before it began."""
-        first = [one for one, _, _ in self._faults].index(fault)
-        _, _, before = self._faults.pop(first)
+        """It is over; gives the value to put back after a trip."""
+        held = next(one for one in self._held if one.fault == fault)
+        self._held.remove(held)
         self._ended.set()
         self._ended = asyncio.Event()
-        return before
+        return held.before
 
     def limits(self, pv: Pv) -> tuple[float, float] | None:
         """What all faults together leave of its range; None when none narrows it."""
@@ -85,11 +99,12 @@ class ActiveFaults:
     def read(self, pv: Pv) -> Value:
         """What clients read."""
         value = pv.value
-        for fault, began, reads in self._faults:
+        for held in self._held:
+            fault = held.fault
             if fault.pv != pv.name:
                 continue
             if fault.fault in ("stuck", "invalid"):
-                value = reads
+                value = held.before
             elif not isinstance(value, float):
                 continue
             elif fault.fault == "nan":
@@ -97,7 +112,7 @@ class ActiveFaults:
             elif fault.fault == "spike":
                 value += fault.by or 0.0
             elif fault.fault == "drift":
-                value += (fault.by or 0.0) * (self._now() - began)
+                value += (fault.by or 0.0) * (self._now() - held.began_s)
         return value
 
     def alarm(self, pv: Pv, reads: Value) -> Alarm:

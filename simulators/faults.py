@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from simulators.pv import Pv
+from simulators.pv import PutRefused, Pv
 
 FAULT = "LABWRIGHT:FAULT"
 """Takes a fault as JSON, which begins at once; `{}` ends all. Reads what is wrong now."""
@@ -34,6 +34,9 @@ NEEDS: Mapping[str, str] = {
 
 ON_PUTS = {"hang", "slow", "refuse", "limit", "trip"}
 """Kinds that need a process variable which clients can put."""
+
+ON_NUMBERS = {"limit", "trip"}
+"""Kinds that need a process variable which is no text."""
 
 ON_VALUES = {"nan", "stuck", "drift", "spike"}
 """Kinds that need a process variable which is a real number."""
@@ -123,6 +126,16 @@ class FaultFile(BaseModel):
     random: RandomFaults | None = None
 
 
+async def _text_only(_: float) -> None:
+    raise PutRefused(f"{FAULT} takes a text")
+
+
+def fault_pv() -> Pv:
+    """The process variable `FAULT`; nothing is wrong yet."""
+    what = "twin only: a fault as JSON begins at once; {} ends all"
+    return Pv(FAULT, "", "", what, put=_text_only)
+
+
 def read_faults(file: Path, pvs: Sequence[Pv]) -> list[Fault]:
     """The faults that a file plans for a twin with these process variables.
 
@@ -174,13 +187,26 @@ def check(fault: Fault, pvs: Sequence[Pv], place: str) -> None:
     if pv is None:
         near = get_close_matches(fault.pv, names, 3) or sorted(names)[:5]
         raise FaultError(f"{place}.pv: there is no {fault.pv!r}; near are {', '.join(near)}")
-    if fault.fault in ON_PUTS and pv.put is None:
+    if fault.fault in ON_PUTS and not pv.is_writable:
         raise FaultError(f"{place}.pv: {fault.pv} is read-only, so {fault.fault} would do nothing")
-    low, high = pv.limits or (-math.inf, math.inf)
-    if fault.to is not None and not low <= fault.to <= high:
-        raise FaultError(f"{place}.to: {fault.to:g} is outside {low:g} to {high:g} of {fault.pv}")
+    if fault.fault in ON_NUMBERS and isinstance(pv.value, str):
+        raise FaultError(f"{place}.pv: {fault.pv} is a text, so it cannot {fault.fault}")
+    if fault.to is not None:
+        _check_target(fault.to, pv, f"{place}.to")
     if fault.fault in ON_VALUES and not isinstance(pv.value, float):
         raise FaultError(f"{place}.pv: {fault.pv} is no real number, so it cannot {fault.fault}")
+
+
+def _check_target(to: float, pv: Pv, place: str) -> None:
+    """Pass when a trip can put the process variable to this."""
+    if pv.choices and to not in range(len(pv.choices)):
+        known = ", ".join(f"{number} {text}" for number, text in enumerate(pv.choices))
+        raise FaultError(f"{place}: {to:g} is none of {known}, the choices of {pv.name}")
+    if isinstance(pv.value, int) and not to.is_integer():
+        raise FaultError(f"{place}: {to:g} is no integer, as {pv.name} is")
+    low, high = pv.limits or (-math.inf, math.inf)
+    if not low <= to <= high:
+        raise FaultError(f"{place}: {to:g} is outside {low:g} to {high:g} of {pv.name}")
 
 
 def _lines(error: ValidationError) -> Iterator[str]:

@@ -23,7 +23,7 @@ from caproto.asyncio.server import Context
 
 from simulators.active_faults import ActiveFaults, FaultCourse
 from simulators.alarm import AlarmPv, alarm_of
-from simulators.faults import FAULT, ON_READS, Fault, FaultError, fault_from
+from simulators.faults import FAULT, ON_READS, Fault, FaultError, fault_from, fault_pv
 from simulators.fence import CLAIM, Circuit, Fence
 from simulators.loopback import LOOPBACK, PortInUse
 from simulators.pv import Instrument, PutRefused, Pv, Sleep
@@ -152,10 +152,6 @@ def _like(pv: Pv, value: Any) -> float | str:
     return int(value) if isinstance(pv.value, int) else float(value)
 
 
-async def _text_only(_: float) -> None:
-    raise PutRefused(f"{FAULT} takes a text")
-
-
 class _Context(Context):
     """Tells the fence which circuits are gone."""
 
@@ -254,9 +250,7 @@ class Ioc:
         self._course = FaultCourse(
             faults, self._faults, self._now, self._sleep, self._break, self._mend
         )
-        self._wrong = Pv(
-            FAULT, "", "", "twin only: a fault as JSON begins at once; {} ends all", put=_text_only
-        )
+        self._wrong = fault_pv()
         order = _Order(self._wrong, self._accept, max_length=LONGEST_ORDER)
         order.order = self._take_order
         self._channels[FAULT] = order
@@ -316,10 +310,7 @@ class Ioc:
     async def _break(self, fault: Fault) -> None:
         """A fault begins."""
         pv = self._channels[fault.pv].pv if fault.pv else None
-        reads = self._faults.read(pv) if pv else ""
-        if fault.fault == "trip" and pv is not None:
-            reads = self._faults.untripped(pv)
-        self._faults.begin(fault, reads)
+        self._faults.begin(fault, pv)
         self._narrow(pv)
         if fault.fault == "lost":
             await self._context.hang_up()

@@ -24,13 +24,15 @@ class Motor:
 
     A put to `.VAL` is complete when the axis is done moving, wherever it then stands: a motor
     record reports no error. `.DMOV` goes to 0 and back to 1 for each such put, also where nothing
-    moves. A target outside `.LLM` to `.HLM` sets `.LVIO`, puts `.VAL` back, and moves nothing. At a
-    limit switch, and where the limits were narrowed past it, it is in alarm.
+    moves; `.SPMG` on Stop or Pause holds a move at `.DMOV` 0 and `.MOVN` 0. A target outside `.LLM`
+    to `.HLM` sets `.LVIO`, puts `.VAL` back, and moves nothing; both 0 on the dial are no limits,
+    and a move then ends at the switch. At a limit switch, and where the limits were narrowed past
+    it, it is in alarm.
 
     Args:
         prefix: name of the record, such as `KBV:PITCH`; its position has this name, too.
         unit: engineering unit.
-        what: what moves, in a few words.
+        what: what moves, in at most 39 characters; `.DESC`.
         limits: `.LLM` and `.HLM` at the start.
         travel: dial positions of the limit switches, which `.LLM` and `.HLM` cannot pass.
         velocity: `.VELO` at the start and its maximum, units per second of lab time.
@@ -144,6 +146,8 @@ class Motor:
     def _is_allowed(self, value: float) -> bool:
         """False outside the limits, unless the move leads back towards them."""
         low, high = float(self._fields.llm.value), float(self._fields.hlm.value)
+        if low == high == self._offset:  # both 0 on the dial: none
+            low, high = -math.inf, math.inf
         if (narrowed := self._fields.val.narrowed) is not None:
             low, high = max(low, narrowed[0]), min(high, narrowed[1])
         now = float(self._fields.val.value)
@@ -163,9 +167,11 @@ class Motor:
         if not self._legs:
             self._arrived = asyncio.Event()
         self._on_set()
-        self._legs, self._start, self._seconds = legs, self.dial, 0.0
+        low, high = self._travel  # a limit switch ends a leg that would pass it
+        self._legs = [min(max(leg, low), high) for leg in legs]
+        self._start, self._seconds = self.dial, 0.0
         _show(self._fields.tdir, int(legs[-1] >= self.dial))
-        self._fields.movn.post(1)
+        self._fields.movn.post(int(self.moving))
         self._fields.dmov.post(0)
         self._announced = False
         arrived = self._arrived
@@ -210,6 +216,7 @@ class Motor:
         self._fields.spmg.post(int(value))
         if value == STOP and self._legs:
             self._halt(STOP)
+        _show(self._fields.movn, int(self.moving))
 
     def _halt(self, spmg: int) -> None:
         """Done moving, here; the setpoint follows the readback."""
@@ -228,11 +235,11 @@ class Motor:
     def _redefine(self, offset: float) -> None:
         """Count setpoint and limits from elsewhere; nothing moves."""
         fields, (low, high) = self._fields, self._travel
-        shift = offset - self._offset
+        before = self._offset
         self._on_set()
         fields.off.post(offset)
         for pv in (fields.val, fields.rbv, fields.hlm, fields.llm):
-            pv.post(float(pv.value) + shift)
+            pv.post(float(pv.value) - before + offset)  # limits of 0 on the dial remain exactly so
         fields.hlm.limits = fields.llm.limits = (low + offset, high + offset)
         self._show_limits()
 

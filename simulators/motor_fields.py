@@ -10,6 +10,9 @@ from simulators.pv import Pv
 STOP, PAUSE, MOVE, GO = range(4)
 """Choices of `.SPMG`. In the first two nothing moves; `MOVE` becomes `PAUSE` after one move."""
 
+LONGEST_DESC = 39
+"""Characters of `.DESC`, which is an EPICS string."""
+
 
 class MotorFields:
     """One process variable for each field, all read-only until `on_put` says otherwise.
@@ -17,13 +20,16 @@ class MotorFields:
     Args:
         prefix: name of the record; `.VAL` also has this name alone.
         unit: engineering unit.
-        what: what moves, in a few words.
+        what: what moves, in at most `LONGEST_DESC` characters.
         limits: `.LLM` and `.HLM`.
         velocity: `.VELO` and `.VMAX`, units per second.
         ramp: `.ACCL`, seconds.
         backlash: `.BDST`.
         start: `.VAL` and the readbacks; dial and user coordinates agree.
         precision: digits after the point that a screen shows.
+
+    Raises:
+        ValueError: `what` is too long.
     """
 
     def __init__(
@@ -44,6 +50,8 @@ class MotorFields:
                 f"{prefix}.{name}", value, unit, f"{what}: {says}", precision=precision, **more
             )
 
+        if len(what) > LONGEST_DESC:
+            raise ValueError(f"{prefix}.DESC has room for {LONGEST_DESC} characters: {what!r}")
         low, high = limits
         # `advisory`: a record itself judges what is outside, and says so in another field.
         self.val = field("VAL", start, "setpoint", unit, limits=limits, advisory=True, alias=prefix)
@@ -89,7 +97,10 @@ class MotorFields:
         )
 
     def show_alarm(self) -> None:
-        """Positions carry an alarm at a limit switch, and with a setpoint beyond a limit."""
+        """Positions carry an alarm at a limit switch, and with a setpoint beyond a limit.
+
+        Limits of 0 are no exception: a record with this `.HLSV` alarms there, though it moves.
+        """
         setpoint = float(self.val.value)
         status = Status.NO_ALARM
         if self.lls.value or setpoint < float(self.llm.value):

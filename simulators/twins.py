@@ -6,6 +6,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Protocol
 
+from simulators.faults import fault_pv
 from simulators.fence import Fence
 from simulators.pv import Instrument, Pv, Sleep
 
@@ -107,7 +108,8 @@ def identity(instance: str, time_compression: float, seed: int) -> tuple[Pv, ...
 
 def describe(module: TwinModule) -> list[tuple[str, str, str]]:
     """Name, unit and meaning of each process variable that a twin serves."""
-    pvs = (*own_pvs(module), *identity("", module.TIME_COMPRESSION, 0), *Fence().pvs)
+    lab = (*identity("", module.TIME_COMPRESSION, 0), *Fence().pvs, fault_pv())
+    pvs = (*own_pvs(module), *lab)
     return [(pv.name, pv.unit, pv.what) for pv in pvs]
 
 

@@ -111,10 +111,10 @@ class KbMirrors:
         self._bump = ThermalBump()
         self._slits = {name: self._slit(name, sleep) for name in SLITS}
         self._knives = {name: self._knife(name, sleep) for name in KNIVES}
-        self._sample_z = Motor(
+        self._sample_z = Motor(  # with all that looks at the focus
             "SMP:Z",
             unit="mm",
-            what="sample stage along the beam, with all that looks at the focus; + is downstream",
+            what="sample stage along beam, + downstream",
             limits=(-2.0, 2.0),
             travel=(-2.5, 2.5),
             velocity=0.5,
@@ -229,7 +229,7 @@ class KbMirrors:
         return Motor(  # a stepper
             PREFIXES[parameter],
             unit="%",
-            what=f"{end} bender of the {mirror} mirror",
+            what=f"{end} bender, {mirror} mirror",
             limits=(-0.55, 0.55),  # room for the final approach at the ends of `BOUNDS`
             travel=(-1.0, 1.0),
             velocity=0.2,
@@ -246,7 +246,7 @@ class KbMirrors:
         return Motor(
             record,
             unit="um",
-            what=f"size of the slit before the {direction} mirror",
+            what=f"size of the slit, {direction} mirror",
             limits=(NARROWEST, opened),
             travel=(0.0, opened + 50.0),
             velocity=200.0,
@@ -261,7 +261,7 @@ class KbMirrors:
         return Motor(
             KNIVES[name],
             unit="um",
-            what=f"knife that cuts the beam in {direction} direction",
+            what=f"knife that cuts in {direction} direction",
             limits=(-50.0, 50.0),
             travel=(-60.0, 60.0),
             velocity=50.0,

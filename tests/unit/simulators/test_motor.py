@@ -18,9 +18,15 @@ class Axis:
     def __init__(self, **options: Any) -> None:
         self.orders = 0
         self.published: list[dict[str, Any]] = []
-        usual = {"limits": (-10.0, 10.0), "travel": (-30.0, 30.0), "velocity": 2.0, "ramp": 0.5}
+        usual = {
+            "what": "stage",
+            "limits": (-10.0, 10.0),
+            "travel": (-30.0, 30.0),
+            "velocity": 2.0,
+            "ramp": 0.5,
+        }
         self.motor = Motor(
-            "M", unit="um", what="stage", sleep=self._publish, on_set=self._ordered,
+            "M", unit="um", sleep=self._publish, on_set=self._ordered,
             **usual | options,
         )  # fmt: skip
         self.pvs = {pv.name.removeprefix("M."): pv for pv in self.motor.pvs}
@@ -257,6 +263,43 @@ def test_limits_can_be_moved_within_the_travel():
     assert (axis.LVIO, axis.RBV) == (0, 15.0)
 
 
+def test_limits_of_0_are_none_and_moves_end_at_the_switches():
+    axis = Axis()
+    axis.put("LLM", 0.0)
+    axis.put("HLM", 0.0)
+    assert axis.pvs["VAL"].limits == (0.0, 0.0)  # clients check nothing then
+    axis.put("VAL", 20.0)
+    assert (axis.LVIO, axis.VAL, axis.RBV) == (0, 20.0, 20.0)
+    assert (axis.SEVR, axis.STAT) == (Severity.MAJOR, Status.HIGH)  # by .HLSV, though it moves
+    for target, switch, alarm in ((-99.0, -30.0, Status.LOW), (99.0, 30.0, Status.HIGH)):
+        axis.put("VAL", target)
+        assert (axis.LVIO, axis.RBV, axis.DRBV, axis.DMOV) == (0, switch, switch, 1)
+        assert (axis.SEVR, axis.STAT) == (Severity.MAJOR, alarm)
+    axis.put("HLM", 5.0)
+    axis.put("VAL", 6.0)
+    axis.put("VAL", -1.0)
+    assert (axis.LVIO, axis.RBV) == (1, 6.0)
+
+
+def test_limits_of_0_on_the_dial_are_none_wherever_positions_are_counted_from():
+    axis = Axis()
+    for field in ("LLM", "HLM"):
+        axis.put(field, 0.0)
+    for offset in (0.1, 0.7, -2.9):
+        axis.put("OFF", offset)
+        axis.put("VAL", 20.0)
+        assert (axis.LVIO, axis.RBV) == (0, 20.0)
+    axis.put("VAL", 99.0)
+    assert (axis.LVIO, axis.DRBV) == (0, 30.0)
+
+
+def test_limits_by_a_fault_hold_where_there_are_no_others():
+    axis = Axis(limits=(0.0, 0.0))
+    axis.pvs["VAL"].narrowed = (-5.0, 3.0)
+    axis.put("VAL", 4.0)
+    assert (axis.LVIO, axis.RBV) == (1, 0.0)
+
+
 def test_limit_switches():
     axis = Axis(limits=(-30.0, 30.0))
     axis.put("VAL", 30.0)
@@ -315,7 +358,9 @@ def test_pause_holds_until_go_and_stop_gives_up():
 
     def during(each: Axis) -> None:
         look(each)
+        assert (each.MOVN, each.DMOV) == (int(each.motor.moving), 0)
         if each.SPMG == PAUSE:
+            assert each.MOVN == 0
             seen.append(each.RBV)
             if len(seen) == 5:
                 Axis._now(each.pvs["SPMG"].accept(GO))
@@ -323,20 +368,24 @@ def test_pause_holds_until_go_and_stop_gives_up():
     axis.put("VAL", 8.0, during=during)
     assert len(set(seen)) == 1
     assert axis.RBV == 8.0
+    assert not axis.MOVN
     axis.put("VAL", 0.0)
     axis.put("VAL", 8.0, during=axis.put_on_the_way("SPMG", STOP, at=3.0))
     assert 3.0 <= axis.RBV < 4.0
     assert (axis.VAL, axis.DMOV, axis.SPMG) == (axis.RBV, 1, STOP)
 
 
-def test_a_target_put_under_pause_waits_for_move_which_is_for_once():
+@pytest.mark.parametrize("held", [STOP, PAUSE])
+def test_a_target_put_while_it_is_held_waits_for_move_which_is_for_once(held):
     axis = Axis()
-    axis.put("SPMG", PAUSE)
+    axis.put("SPMG", held)
 
     def during(each: Axis) -> None:
-        if each.RBV == 0.0 and each.SPMG == PAUSE:
+        if each.RBV == 0.0 and each.SPMG == held:
             assert not each.motor.moving
+            assert (each.MOVN, each.DMOV) == (0, 0)
             Axis._now(each.pvs["SPMG"].accept(MOVE))
+            assert (each.MOVN, each.DMOV) == (1, 0)
 
     axis.put("VAL", 2.0, during=during)
     assert (axis.RBV, axis.SPMG) == (2.0, PAUSE)
@@ -368,3 +417,9 @@ def test_a_new_velocity_on_the_way_makes_no_jump():
 def test_readings_cannot_be_put(field):
     with pytest.raises(PutRefused):
         Axis().put(field, 1)
+
+
+def test_a_description_is_an_epics_string():
+    assert Axis(what="x" * 39).DESC == "x" * 39
+    with pytest.raises(ValueError, match=r"M\.DESC has room for 39"):
+        Axis(what="x" * 40)

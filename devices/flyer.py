@@ -1,5 +1,6 @@
 """A motor that moves in one go while a signal is watched: a scan without stops."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -75,9 +76,13 @@ class Flyer(Device):
         # Not `axis.move`: a motor that has just ended a move may end the next one by its news.
         move = Status(self.axis, timeout=self.timeout_s)
         move.add_callback(lambda move: self._land(move, landed))
-        self.axis.user_setpoint.put(
-            target, use_complete=True, callback=lambda **_: move.done or move.set_finished()
-        )
+        try:
+            self.axis.user_setpoint.put(
+                target, use_complete=True, callback=lambda **_: move.done or move.set_finished()
+            )
+        except Exception as error:
+            move.set_exception(error)  # the flight ends, so that another may begin
+            raise
         started = DeviceStatus(self)
         started.set_finished()
         return started
@@ -129,10 +134,13 @@ class Flyer(Device):
         self._values.append((timestamp, float(value)))
 
     def _land(self, move: Any, landed: DeviceStatus) -> None:
+        error, stands = move.exception(), math.nan
+        try:
+            stands = float(self.axis.user_readback.get(use_monitor=False))
+        except Exception as unread:  # its IOC is gone; a flight without an end bars all later ones
+            error = error or unread
         self.axis.user_readback.clear_sub(self._take_position)
         self.signal.clear_sub(self._take_value)
-        error = move.exception()
-        stands = float(self.axis.user_readback.get(use_monitor=False))
         target = float(self.stop_at.get())
         if error is None and abs(stands - target) > self.tolerance:
             error = MoveFailed(f"{self.name}: the flight to {target} ended on {stands}")

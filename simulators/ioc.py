@@ -317,6 +317,7 @@ class Ioc:
             self._server.cancel()
         if fault.fault == "trip" and pv is not None and fault.to is not None:
             self._step()  # the time until now went by without the fault
+            self._moved.set()  # a put that is complete at the end of a move waits for the steps
             await pv.accept(_like(pv, fault.to))
         await self._show_fault(fault)
 
@@ -329,6 +330,7 @@ class Ioc:
             self._found.set()
         if fault.fault == "trip" and pv is not None and not self._faults.of("trip", pv.name):
             self._step()
+            self._moved.set()
             await pv.accept(_like(pv, before))
         await self._show_fault(fault)
 

@@ -132,7 +132,7 @@ class Emulator:
         if kind == "nearest":
             self.quality = [self._quality_of_nearest(unit, m) for m in range(y.shape[1])]
         else:
-            order = np.random.default_rng(seed).permutation(len(unit))
+            order = self._rare_first(np.random.default_rng(seed).permutation(len(unit)))
             chosen = np.sort(order[: self.used])
             self.quality = [self._fit(unit, m, chosen, seed) for m in range(y.shape[1])]
 
@@ -157,6 +157,15 @@ class Emulator:
     def distance(self, point: Sequence[float]) -> float:
         """Distance of a point to the nearest of the table, to be compared with `reach`."""
         return self._reach.distance(point)
+
+    def _rare_first(self, order: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """Some points of each name come first: none is to be told of by others alone."""
+        some = [
+            order[self.points.x[order, parameter] == name][:FEWEST_POINTS]
+            for parameter, count in enumerate(self._names)
+            for name in range(count)
+        ]
+        return np.array(list(dict.fromkeys(np.concatenate([*some, order]).tolist())))
 
     def _unit(self, x: Array) -> Array:
         return spread((x - self._low) / self._range, x, self._names, self._apart)

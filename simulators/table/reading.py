@@ -59,7 +59,8 @@ def read_table(file: Path, header: Header, *, seed: int = 0) -> Table:
         BadTable: naming column and row of what cannot be used.
     """
     pieces = _parquet(file, header) if file.suffix == ".parquet" else _csv(file, header)
-    sample = Sample(MOST_ROWS, len(header.columns), seed)
+    named = [at for at, count in enumerate(header.names) if count]
+    sample = Sample(MOST_ROWS, len(header.columns), seed, named)
     with contextlib.closing(pieces):
         for piece in pieces:
             sample.add(numbers_of(file, header, piece, sample.rows))

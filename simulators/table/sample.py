@@ -1,5 +1,7 @@
 """A random sample of the rows of a table, made while they are read."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from simulators.arrays import Array
@@ -8,19 +10,21 @@ from simulators.arrays import Array
 class Sample:
     """Some of many rows: at random, and those with the lowest and highest value of each column.
 
-    Without these, the limits of a setpoint would not be those of the data. The sample is the same
-    however the rows are parted.
+    Without these, the limits of a setpoint would not be those of the data; and one row of each
+    name, without which a rare one would be missing. The sample is the same however the rows are
+    parted.
 
     Args:
-        most: rows that are kept; at least twice the columns.
+        most: rows that are kept; at least twice the columns, and one for each name.
         width: columns.
         seed: of the choice.
+        named: places of the columns that hold numbers of names.
     """
 
-    def __init__(self, most: int, width: int, seed: int) -> None:
+    def __init__(self, most: int, width: int, seed: int, named: Sequence[int] = ()) -> None:
         self.rows = 0
         """Rows that have been added."""
-        self._most, self._width = most, width
+        self._most, self._width, self._named = most, width, named
         self._random = np.random.default_rng(seed)
         # Behind the columns, a random number by which a row is chosen, and its place.
         self._some = np.zeros((0, width + 2))
@@ -36,7 +40,8 @@ class Sample:
         self._some = self._chosen(np.concatenate([self._some, piece]), self._most)
         candidates = np.concatenate([self._ends, piece])
         values = candidates[:, : self._width]
-        ends = np.concatenate([values.argmin(axis=0), values.argmax(axis=0)])
+        firsts = [np.unique(values[:, at], return_index=True)[1] for at in self._named]
+        ends = np.concatenate([values.argmin(axis=0), values.argmax(axis=0), *firsts])
         self._ends = candidates[np.unique(ends)]
 
     def kept(self) -> Array:

@@ -62,15 +62,15 @@ def _instrument(twin: TableTwin, table: str, header_file: str) -> Iterator[str]:
     yield f"twin: {{table: {table}, header: {header_file}}}"
     yield "devices:"
     for name, (low, high) in twin.limits.items():
-        if name in header.choices:
-            yield (
-                f'  {name}: {{class: devices.Selector, prefix: "{header.prefix}:{name.upper()}", '
-                f"limits: [{low:.0f}, {high:.0f}], tolerance: 0}}  # {_named(twin, name)}"
-            )
-            continue
         parameter = header.parameters[name]
         timeout_s = max(USUAL_TIMEOUT_S, 2 * parameter.settle_s)
         more = f", timeout_s: {timeout_s!r}" if timeout_s > USUAL_TIMEOUT_S else ""
+        if name in header.choices:
+            yield (
+                f'  {name}: {{class: devices.Selector, prefix: "{header.prefix}:{name.upper()}", '
+                f"limits: [{low:.0f}, {high:.0f}], tolerance: 0{more}}}  # {_named(twin, name)}"
+            )
+            continue
         yield (
             f"  {name}: {{class: devices.SetpointReadback, prefix: "
             f'"{header.prefix}:{name.upper()}", unit: {json.dumps(parameter.unit)}, '

@@ -371,6 +371,20 @@ def scenario_late_dump() -> Any:
     return seen
 
 
+def test_a_trip_moves_a_motor_of_a_twin_that_stands_still(port):
+    assert client("tripped_axis", port) == {"tripped": True, "back": True}
+
+
+def scenario_tripped_axis() -> Any:
+    axis, fault = motor("SMP:Z", "z"), signal("LABWRIGHT:FAULT")
+    axis.set(0.0).wait(20)
+    fault.put('{"fault": "trip", "pv": "SMP:Z.VAL", "to": 1.0, "for_s": 1}', wait=True)
+    until(lambda: abs(axis.position - 1.0) < 1e-3)
+    answer = {"tripped": True}
+    until(lambda: abs(axis.position) < 1e-3)
+    return answer | {"back": True}
+
+
 def test_a_motor_at_its_limit_switch_is_in_alarm(port):
     answer = client("alarm", port)
     assert answer["inside"] == [0, 0, "NO_ALARM"]

@@ -7,6 +7,7 @@ from typing import Any
 from bluesky.utils import Msg, MsgGenerator
 
 from orchestrator.adapters.documents.readings import position
+from orchestrator.adapters.guard.alarms import in_invalid_alarm
 from orchestrator.adapters.guard.axes import read
 from orchestrator.adapters.instruments.device_paths import DevicePaths
 from orchestrator.domain.errors import PlanFailed
@@ -49,7 +50,7 @@ class Arrival:
         """Compare each device's readback with its target.
 
         Raises:
-            PlanFailed: one is off by more than its tolerance, and stays so.
+            PlanFailed: one is off by more than its tolerance, and stays so; or is in invalid alarm.
         """
         for device, target in moves.items():
             path = self._paths.own(device)
@@ -60,7 +61,10 @@ class Arrival:
             for look in range(LOOKS):
                 if look:
                     yield Msg("sleep", None, LOOK_S)
-                found = position(device, (yield from read(device)))
+                reading = yield from read(device)
+                if keys := in_invalid_alarm(device, reading):
+                    raise PlanFailed(f"{', '.join(keys)} in invalid alarm", "bad_reading")
+                found = position(device, reading)
                 if abs(found - target) <= spec.tolerance:
                     break
             else:

@@ -127,7 +127,8 @@ class Guard:
             raise
 
     def _after(self, message: Msg, response: Any) -> MsgGenerator[None]:
-        if message.command == "read" and isinstance(response, Mapping):
+        cleans_up = self.failure is not None
+        if message.command == "read" and not cleans_up and isinstance(response, Mapping):
             self._check_alarms(message.obj, response)
         if message.command == "unstage":
             self._note("unstaged", message.obj)

@@ -113,6 +113,16 @@ def does(detector: Any, messages: list[list[Any]]) -> Any:
     yield from inner()
 
 
+def cleans_up(detector: Any, axis: Any) -> Any:
+    """Reads the detector, and whatever comes of that reads it again and sends the axis to 1."""
+
+    def after() -> Any:
+        yield Msg("read", detector)
+        yield from bps.abs_set(axis, 1, wait=True)
+
+    yield from bpp.finalize_wrapper(does(detector, []), after)
+
+
 def _one(command: str, device: Any = None, value: Any = None) -> Any:
     match command:
         case "set":

@@ -382,6 +382,29 @@ def test_an_invalid_alarm_counts_as_tripped(beam_lab):
         del type(beam).alarm_severity
 
 
+def in_invalid_alarm(found):
+    """The device, whose readings carry an INVALID alarm from now on."""
+    read = found.read
+    found.read = lambda: {key: {**one, "alarm_severity": 3} for key, one in read().items()}
+    return found
+
+
+def test_an_axis_in_invalid_alarm_has_not_arrived(lab_with):
+    lab = lab_with()
+    in_invalid_alarm(device(lab, "x"))
+    with pytest.raises(PlanFailed, match="x in invalid alarm") as caught:
+        do(lab, ["set", "x", 1])
+    assert caught.value.reason == "bad_reading"
+
+
+def test_a_reading_in_invalid_alarm_does_not_keep_a_plan_from_cleaning_up(lab_with):
+    lab = lab_with()
+    in_invalid_alarm(device(lab, "det"))
+    with pytest.raises(PlanFailed, match="det_counts in invalid alarm"):
+        lab.run(f"{HERE}.cleans_up", {"detector": "det", "axis": "x"}, {})
+    assert told("x") == [1]
+
+
 def test_time_to_wait_is_part_of_the_deadline(beam_lab):
     request = beam_lab.request(f"{HERE}.does", {"detector": "det", "messages": []}, **CONSUMES)
     assert beam_lab.executor.deadline_s(request) == request.deadline_s + 20

@@ -172,6 +172,16 @@ def test_each_name_has_its_own_response(kind):
     assert emulator.quality[0].r2 > 0.98
 
 
+def test_a_rare_name_is_not_told_of_by_the_others(monkeypatch):
+    monkeypatch.setattr("simulators.table.emulator.MOST_POINTS", 30)
+    x = np.column_stack([np.linspace(0, 1, 1000), np.zeros(1000)])
+    x[::100, 1] = 1
+    y = 10 * x[:, 1:] + np.sin(6 * x[:, :1])
+    emulator = Emulator(x, y, names=[0, 2])
+    assert emulator.used == 30
+    assert emulator.evaluate([0.5, 1])[0] == pytest.approx(10 + np.sin(3), abs=0.5)
+
+
 def test_names_have_no_order():
     random = np.random.default_rng(2)
     x = np.column_stack([random.uniform(size=120), np.arange(120) % 4])
@@ -282,6 +292,7 @@ def test_the_written_campaign_chooses_and_can_be_walked(twin, tmp_path):
     write_files(twin, tmp_path / "lab", tmp_path / "data.yaml")
     files = read_files(str(tmp_path / "lab" / "campaign.yaml"))
     assert files.instrument.devices["solvent"].limits == (0.0, 2.0)
+    assert files.instrument.devices["solvent"].timeout_s == 120, "twice what it takes to settle"
     assert files.campaign.parameters["solvent"].choices == (0, 1, 2)
     text = (tmp_path / "lab" / "campaign.yaml").read_text()
     assert "choices: [0, 1, 2]}  # 0 THF, 1 DMF, 2 None" in text

@@ -4,8 +4,8 @@ import pytest
 from simulators.table.sample import Sample
 
 
-def kept(rows, most, pieces, seed=0):
-    sample = Sample(most, rows.shape[1], seed)
+def kept(rows, most, pieces, seed=0, named=()):
+    sample = Sample(most, rows.shape[1], seed, named)
     for piece in np.array_split(rows, pieces):
         sample.add(piece)
     assert sample.rows == len(rows)
@@ -26,6 +26,17 @@ def test_the_lowest_and_highest_of_each_column_are_kept(rows):
     assert len(some) == 50
     assert some.min(axis=0).tolist() == rows.min(axis=0).tolist()
     assert some.max(axis=0).tolist() == rows.max(axis=0).tolist()
+
+
+def test_a_row_of_each_name_is_kept_however_rare(rows):
+    names = np.ones(len(rows))
+    names[[0, 4321, 4999]] = 0, 2, 3
+    named = np.column_stack([rows, names])
+    for pieces in (1, 13):
+        some = kept(named, 50, pieces, named=[3])
+        assert len(some) == 50
+        assert set(some[:, 3]) == {0, 1, 2, 3}
+    assert 2 not in kept(named, 50, 1)[:, 3], "by chance it is left out"
 
 
 def test_a_sample_does_not_depend_on_the_pieces(rows):

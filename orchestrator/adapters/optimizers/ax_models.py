@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from ax.adapter.registry import MBM_X_trans, Y_trans
+from ax.adapter.registry import MBM_X_trans, Mixed_transforms, Y_trans
 from ax.adapter.transforms.bilog_y import BilogY
 from ax.api.utils.generation_strategy_dispatch import choose_generation_strategy
 from ax.api.utils.structs import GenerationStrategyDispatchStruct
@@ -22,6 +22,7 @@ from gpytorch.kernels import MaternKernel
 from gpytorch.likelihoods import GaussianLikelihood
 from gpytorch.priors import GammaPrior, LogNormalPrior
 
+from orchestrator.adapters.optimizers.ax_choices import ChoicesGP, Columns
 from orchestrator.adapters.optimizers.ax_restoration import LessViolation
 from orchestrator.domain.spec import CampaignSpec
 
@@ -31,7 +32,7 @@ constraints have them found by a random walk. BoTorch's 10,000 and 32 take seven
 MOST_STEPS = 200
 """Steps of one search for the best value of the acquisition function, as in Ax; BoTorch's 2000
 let a search under constraints go on for a minute."""
-TRANSFORMS = [one for one in (*MBM_X_trans, *Y_trans) if one is not BilogY]
+OUTCOME_TRANSFORMS = [one for one in Y_trans if one is not BilogY]
 """Ax's own but one, which bends constrained outcomes by their numbers, so that a change of unit
 would change the proposals."""
 ACQUISITIONS = {"qLogNEI": qLogNoisyExpectedImprovement, "less violation": LessViolation}
@@ -42,7 +43,7 @@ class ModelChoice:
     """All that a proposal depends on beside the knowledge and the software."""
 
     model: str
-    """matern, or ax for the default of Ax."""
+    """matern; or rbf, where some parameters are choices or whole numbers."""
     acquisition: str
     """qLogNEI, less violation, or ax for what Ax dispatches to."""
     restarts: int
@@ -61,7 +62,7 @@ def model_choice(spec: CampaignSpec, *, has_feasible: bool) -> ModelChoice:
 
 def _by_kind(spec: CampaignSpec) -> ModelChoice:
     if not is_continuous(spec):
-        return ModelChoice("ax", "ax", 20, 1024, around_best=False)
+        return ModelChoice("rbf", "ax", 4, 256, around_best=False)
     if len(spec.objectives) > 1:
         return ModelChoice("matern", "ax", 4, 256, around_best=False)
     return ModelChoice("matern", "qLogNEI", 4, 256, around_best=True)
@@ -76,23 +77,20 @@ def generation_strategy(
     spec: CampaignSpec, choice: ModelChoice, exact: Collection[str]
 ) -> GenerationStrategy:
     """The choice in Ax's terms, from the first call; ``exact`` names outcomes of known error."""
-    dispatch = {"initialization_budget": 0, "initialize_with_center": False}
-    acquisition = ACQUISITIONS.get(choice.acquisition)
-    if choice.model == "ax":
-        struct = GenerationStrategyDispatchStruct(method="fast", **dispatch)
-        strategy = choose_generation_strategy(struct, botorch_acqf_class=acquisition)
-    else:
-        struct = GenerationStrategyDispatchStruct(method="custom", **dispatch)
-        vague, known = (_matern(len(spec.parameters), is_noise_known=one) for one in (False, True))
-        strategy = choose_generation_strategy(struct, vague, acquisition)
-        (node,) = strategy.nodes_by_name.values()
-        node.generator_spec.generator_kwargs["transforms"] = TRANSFORMS
-        node.generator_spec.generator_kwargs["surrogate_spec"] = SurrogateSpec(
-            model_configs=[vague],
-            metric_to_model_configs={key: [known] for key in exact},
-            allow_batched_models=False,  # a likelihood given as a class serves one outcome only
-        )
+    struct = GenerationStrategyDispatchStruct(
+        method="custom", initialization_budget=0, initialize_with_center=False
+    )
+    known = _matern(len(spec.parameters)) if choice.model == "matern" else _rbf()
+    vague = _with_unknown_noise(known)
+    strategy = choose_generation_strategy(struct, vague, ACQUISITIONS.get(choice.acquisition))
     (node,) = strategy.nodes_by_name.values()
+    settings = MBM_X_trans if is_continuous(spec) else Mixed_transforms
+    node.generator_spec.generator_kwargs["transforms"] = [*settings, *OUTCOME_TRANSFORMS]
+    node.generator_spec.generator_kwargs["surrogate_spec"] = SurrogateSpec(
+        model_configs=[vague],
+        metric_to_model_configs={key: [known] for key in exact},
+        allow_batched_models=False,  # a likelihood given as a class serves one outcome only
+    )
     # Ax's own fallback is one object for the whole process and remembers earlier campaigns.
     node.fallback_specs = {}
     options: dict[str, Any] = {"num_restarts": choice.restarts, "raw_samples": choice.raw_samples}
@@ -105,17 +103,16 @@ def generation_strategy(
     return strategy
 
 
-def _matern(dimension: int, *, is_noise_known: bool) -> ModelConfig:
+def _matern(dimension: int) -> ModelConfig:
     """A Matern-5/2 kernel with a length for each parameter and no scale of its own.
 
     Lengths are in widths of the range. Their prior Gamma(3, r) has its mode at
     exp(sqrt 2 - 3) sqrt d, that of Hvarfner et al. (2024), but a light tail: a length can not
     grow without bound, so that the model does not take a parameter for irrelevant after a few
-    trials. Outcomes are standardized, so the scale is 1. The prior of an unknown noise is wide:
-    from a thousandth of the outcomes' variation to all of it, none is excluded by a few results.
+    trials. Outcomes are standardized, so the scale is 1.
     """
     mode = math.exp(math.sqrt(2) - 3) * math.sqrt(dimension)
-    config = ModelConfig(
+    return ModelConfig(
         name="matern",
         covar_module_class=MaternKernel,
         covar_module_options={
@@ -125,13 +122,31 @@ def _matern(dimension: int, *, is_noise_known: bool) -> ModelConfig:
             "lengthscale_constraint": _at_least(2.5e-2, mode),
         },
     )
-    if not is_noise_known:
-        config.likelihood_class = GaussianLikelihood
-        config.likelihood_options = {
+
+
+def _rbf() -> ModelConfig:
+    """BoTorch's own kernel, with a length for each number and each choice.
+
+    The prior of its lengths has a long tail: what was learned with one choice is expected of the
+    others, until results speak against it.
+    """
+    return ModelConfig(name="rbf", botorch_model_class=ChoicesGP, input_transform_classes=[Columns])
+
+
+def _with_unknown_noise(config: ModelConfig) -> ModelConfig:
+    """The model of an outcome that is told without a standard error.
+
+    The prior of its noise is wide: from a thousandth of the outcomes' variation to all of it,
+    none is excluded by a few results.
+    """
+    return replace(
+        config,
+        likelihood_class=GaussianLikelihood,
+        likelihood_options={
             "noise_prior": LogNormalPrior(-4.0, 3.0),
             "noise_constraint": _at_least(1e-6, math.exp(-5)),
-        }
-    return config
+        },
+    )
 
 
 def _at_least(least: float, start: float) -> GreaterThan:

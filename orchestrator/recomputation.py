@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from orchestrator.adapters.lab_code.plan_catalog import reducer_identity
-from orchestrator.adapters.optimizers.optimizer_process import OptimizerProcess
-from orchestrator.adapters.optimizers.sobol_optimizer import SobolOptimizer
+from orchestrator.adapters.optimizers.optimizer_process import OptimizerProcess, space_filling
 from orchestrator.app import versions
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import OptimizerError, ReductionError, Unusable
@@ -169,8 +168,8 @@ class Recomputation:
         """The point as it is computed now; in words why there is none."""
         known = question.known
         try:
-            model = SobolOptimizer() if question.is_spread else self.model
-            return with_free_sample(known, model.suggest(known))
+            suggest = space_filling if question.is_spread else self.model.suggest
+            return with_free_sample(known, suggest(known))
         except OptimizerError as error:
             return str(error)
 

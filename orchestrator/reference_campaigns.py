@@ -12,8 +12,11 @@ from typing import Any
 
 from orchestrator.adapters.disk.code_digest import code_digest
 from orchestrator.adapters.lab_code.plan_catalog import reducer_identity
-from orchestrator.adapters.optimizers.optimizer_identity import optimizer_files, optimizer_versions
-from orchestrator.adapters.optimizers.optimizer_process import registered
+from orchestrator.adapters.optimizers.optimizer_identity import (
+    optimizer_files,
+    optimizer_versions,
+    registered,
+)
 from orchestrator.adapters.optimizers.sobol_optimizer import space_filling_points
 from orchestrator.adapters.walks.twin_in_process import Twin, model_of, twin_in_process
 from orchestrator.campaign_files import read_files

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from orchestrator.adapters.optimizers.optimizer_process import registered
+from orchestrator.adapters.optimizers.optimizer_identity import registered
 from orchestrator.adapters.processes.dask_cluster import on_cluster
 from orchestrator.adapters.processes.run_processes import at_once, run_module
 from orchestrator.adapters.walks.twin_in_process import twin_in_process, twin_name

@@ -169,8 +169,10 @@ def same(one: object, other: object) -> bool:
 
 
 def software_changes(recorded: Mapping[str, Any], found: Mapping[str, Any]) -> str:
-    """Versions and processor that differ, in words; empty when none does."""
+    """Versions, optimizer's code and processor that differ, in words; empty when none does."""
     changes: list[str] = []
+    if (now := found.get("code")) is not None and (then := recorded.get("code")) != now:
+        changes.append(f"the optimizer's code {then or 'unknown'} then, {now} now")
     for name, then in recorded.items():
         now = found.get(name, "none")
         if name == "cpu_capability" and then != now:

@@ -17,8 +17,9 @@ from typing import Any
 import psutil
 import pytest
 
-from orchestrator.adapters.optimizers.optimizer_process import OptimizerProcess
-from orchestrator.adapters.optimizers.sobol_optimizer import SobolOptimizer
+from orchestrator.adapters.disk.code_digest import code_digest
+from orchestrator.adapters.optimizers.optimizer_identity import optimizer_files
+from orchestrator.adapters.optimizers.optimizer_process import OptimizerProcess, space_filling
 from orchestrator.domain.errors import OptimizerError, SuggestionLate
 from orchestrator.domain.proposal import Knowledge, Observation, Suggestion
 from orchestrator.domain.spec import BudgetSpec, CampaignSpec
@@ -117,12 +118,20 @@ def pid_of(suggestion: Suggestion) -> int:
 
 
 def test_space_filling_proposals_need_no_child(optimizer: OptimizerProcess, notes: Any) -> None:
-    assert optimizer.suggest(question(5)) == SobolOptimizer().suggest(question(5))
+    assert optimizer.suggest(question(5)) == space_filling(question(5))
     sobol = OptimizerProcess("sobol")
     sobol.warm_up(SPEC)
-    assert sobol.suggest(question(9)) == SobolOptimizer().suggest(question(9))
+    assert sobol.suggest(question(9)) == space_filling(question(9))
     sobol.close()
     assert (children(), notes()) == ([], [])
+
+
+def test_each_proposal_names_the_code_that_made_it(
+    optimizer: OptimizerProcess, tmp_path: Path
+) -> None:
+    initial, by_model = optimizer.suggest(question(5)), optimizer.suggest(question(9))
+    assert initial.details["code"] == code_digest(optimizer_files("sobol"))
+    assert by_model.details["code"] == code_digest([tmp_path / "lab_optimizers.py"])
 
 
 def test_no_child_waits_when_the_budget_ends_before_the_model_is_asked(

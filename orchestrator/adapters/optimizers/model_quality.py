@@ -10,7 +10,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 from ax.adapter.torch import TorchAdapter
-from ax.adapter.transforms.bilog_y import BilogY, inv_bilog_transform
 from ax.adapter.transforms.standardize_y import StandardizeY
 from ax.core.observation import ObservationFeatures
 from ax.generators.torch.botorch_modular.generator import BoTorchGenerator
@@ -225,6 +224,4 @@ def _measured(adapter: TorchAdapter, key: str, samples: Any) -> np.ndarray:
     for transform in reversed(list(adapter.transforms.values())):
         if isinstance(transform, StandardizeY):
             samples = samples * transform.Ystd[key] + transform.Ymean[key]
-        elif isinstance(transform, BilogY) and key in transform.metric_to_bound:
-            samples = inv_bilog_transform(samples, transform.metric_to_bound[key])
     return samples

@@ -1,20 +1,51 @@
 """Which code and which packages make an optimizer's proposals: what its results are kept under."""
 
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import replace
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from orchestrator.adapters.disk.code_digest import code_digest
 from orchestrator.adapters.optimizers.ax_optimizer import PACKAGES
-from orchestrator.adapters.optimizers.optimizer_process import registered
-from orchestrator.domain.errors import Unusable
+from orchestrator.domain.errors import OptimizerError, Unusable, near
+from orchestrator.domain.proposal import Suggestion
 
+GROUP = "labwright.optimizers"
+"""Entry points that name an optimizer: a class without arguments that keeps ports.Optimizer. It
+may have a method ``warm_up()`` that imports what its first suggestion needs, and a method
+``without_quality()`` that gives an optimizer with the same proposals, and without details that
+cost time and only a reader of the campaign wants."""
 OWN = {
     "ax": ("ax_*.py", "sobol_optimizer.py", "rounding.py", "thinning.py"),
     "sobol": ("sobol_optimizer.py",),
 }
 """The modules beside this one that decide a proposal of Labwright's own optimizers."""
 ARITHMETIC = ("numpy", "scipy")
+
+
+def registered(method: str) -> EntryPoint:
+    """The entry point of an optimizer; ``auto`` means ax.
+
+    Raises:
+        OptimizerError: no optimizer is registered under this name.
+    """
+    name = "ax" if method == "auto" else method
+    known = entry_points(group=GROUP)
+    if name not in known.names:
+        raise OptimizerError(f"no optimizer is called {name!r}{near(name, {*known.names, 'auto'})}")
+    return known[name]
+
+
+def with_code(suggestion: Suggestion, method: str) -> Suggestion:
+    """The suggestion with a digest of its optimizer's code as ``code`` among its details.
+
+    Raises:
+        OptimizerError: no optimizer is registered under this name.
+        Unusable: its module is not there.
+    """
+    code = code_digest(optimizer_files(method))
+    return replace(suggestion, details={**suggestion.details, "code": code})
 
 
 def optimizer_versions(method: str) -> dict[str, str]:

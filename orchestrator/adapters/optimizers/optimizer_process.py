@@ -10,8 +10,9 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 
+from orchestrator.adapters.optimizers.optimizer_identity import GROUP, registered, with_code
 from orchestrator.adapters.optimizers.sobol_optimizer import SobolOptimizer
 from orchestrator.adapters.processes.answering_child import (
     MOST_DEATHS,
@@ -19,16 +20,11 @@ from orchestrator.adapters.processes.answering_child import (
     ChildDied,
     answer_questions,
 )
-from orchestrator.domain.errors import OptimizerError, SuggestionLate, near
+from orchestrator.domain.errors import OptimizerError, SuggestionLate
 from orchestrator.domain.proposal import Knowledge, Suggestion
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.ports import Optimizer
 
-GROUP = "labwright.optimizers"
-"""Entry points that name an optimizer: a class without arguments that keeps ports.Optimizer. It
-may have a method ``warm_up()`` that imports what its first suggestion needs, and a method
-``without_quality()`` that gives an optimizer with the same proposals, and without details that
-cost time and only a reader of the campaign wants."""
 NICENESS = 5
 """How far the child gives way to the processes of the instrument."""
 
@@ -60,6 +56,7 @@ class OptimizerProcess:
         Raises:
             OptimizerError: no optimizer is registered under this name.
         """
+        self._method = method
         self._deadline_s = deadline_s
         self._entry = None if method == "sobol" else registered(method)
         self._changed = threading.Condition()
@@ -78,7 +75,7 @@ class OptimizerProcess:
             OptimizerError: there is none, three children died over it, or it took too long.
         """
         if self._entry is None or known.trial_id <= known.spec.initial_trials:
-            return SobolOptimizer().suggest(known)
+            return space_filling(known)
         question = self._ask(known)
         try:
             return question.answer.result(timeout_s)
@@ -95,7 +92,7 @@ class OptimizerProcess:
         Raises:
             OptimizerError: the constraints leave no room for one.
         """
-        point = SobolOptimizer().suggest(known)
+        point = space_filling(known)
         source = "initial" if known.trial_id <= known.spec.initial_trials else "fallback"
         return replace(point, source=source, details={**point.details, "reason": reason})
 
@@ -164,7 +161,8 @@ class OptimizerProcess:
             with suppress(ChildDied):
                 answer = self._heard(child, known)
                 if isinstance(answer, Suggestion):
-                    return answer
+                    by = self._method if answer.source == "model" else "sobol"
+                    return with_code(answer, by)
                 raise OptimizerError(answer)
         raise OptimizerError(
             f"the optimizer's process died {MOST_DEATHS} times over trial {known.trial_id}"
@@ -189,17 +187,13 @@ class OptimizerProcess:
             return self._child
 
 
-def registered(method: str) -> EntryPoint:
-    """The entry point of an optimizer; ``auto`` means ax.
+def space_filling(known: Knowledge) -> Suggestion:
+    """The trial's point of the campaign's Sobol sequence, with the code that gives it.
 
     Raises:
-        OptimizerError: no optimizer is registered under this name.
+        OptimizerError: the constraints leave no room for one.
     """
-    name = "ax" if method == "auto" else method
-    known = entry_points(group=GROUP)
-    if name not in known.names:
-        raise OptimizerError(f"no optimizer is called {name!r}{near(name, {*known.names, 'auto'})}")
-    return known[name]
+    return with_code(SobolOptimizer().suggest(known), "sobol")
 
 
 class OptimizerHere:

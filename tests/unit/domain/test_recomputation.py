@@ -151,3 +151,7 @@ def test_what_has_changed_since_is_said() -> None:
     assert software_changes(then, now) == (
         "torch 2.9.0+cpu then, 2.8.0 now; processor capability AVX2 then, AVX512 now"
     )
+    by = {**then, "code": "9c"}
+    assert software_changes(by, by) == ""
+    assert software_changes({**then, "code": "3f"}, by) == "the optimizer's code 3f then, 9c now"
+    assert software_changes(then, by) == "the optimizer's code unknown then, 9c now"

@@ -1,8 +1,13 @@
-"""Medians of a few seeds, and how far chance alone can move them."""
+"""Medians of a few seeds: how far chance alone can move them, and when they reach a regret."""
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from statistics import median
 
 import numpy as np
+
+Curve = list[tuple[float, float]]
+"""Seconds since the first start, and the regret then: it only falls."""
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
@@ -29,3 +34,19 @@ def paired_difference(
     low, high = np.percentile(medians[:, 0] - medians[:, 1], [tail, 100 - tail])
     middle = np.median(pairs, axis=0)
     return float(middle[0] - middle[1]), float(low), float(high)
+
+
+def regret_at(curves: Sequence[Curve], seconds: float) -> float:
+    """The median regret over the seeds after so many seconds; infinite before the first result."""
+    return median(_regret(curve, seconds) for curve in curves)
+
+
+def seconds_to(curves: Sequence[Curve], regret: float) -> float:
+    """Seconds after which the median regret is that low; infinite when it never is."""
+    times = sorted(at for curve in curves for at, _ in curve)
+    return next((at for at in times if regret_at(curves, at) <= regret), float("inf"))
+
+
+def _regret(curve: Curve, seconds: float) -> float:
+    place = bisect_right(curve, seconds, key=lambda one: one[0])
+    return curve[place - 1][1] if place else float("inf")

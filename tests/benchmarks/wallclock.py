@@ -4,21 +4,18 @@ Whole campaigns with every process, both arms of a seed at the same time on the 
 """
 
 import tempfile
-from bisect import bisect_right
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from orchestrator.domain.state import fold
 from tests.benchmarks import campaigns
+from tests.benchmarks.comparison import Curve, regret_at, seconds_to
 from tests.benchmarks.hartmann_bench import OPTIMUM
 
 ARMS: dict[str, object] = {"ahead": "auto", "waits": 0}
 """``optimizer.lookahead`` of each: the default, and the sequential loop."""
 BAR = 1.5
-
-Curve = list[tuple[float, float]]
-"""Seconds since the first start, and the regret then: it only falls."""
 
 
 def measure(seeds: int = 3, trials: int = 50) -> dict[str, Any]:
@@ -33,16 +30,16 @@ def measure(seeds: int = 3, trials: int = 50) -> dict[str, Any]:
             curves[arm].append(curve)
             told = {name: summary[name] for name in ("wall_s", "idle_fraction", "fallbacks")}
             rows.append({"seed": seed, "arm": arm, **told, "curve": curve})
-    regret = max(_at(curves[arm], float("inf")) for arm in ARMS)
-    seconds = {arm: _reaches(curves[arm], regret) for arm in ARMS}
+    regret = max(regret_at(curves[arm], float("inf")) for arm in ARMS)
+    seconds = {arm: seconds_to(curves[arm], regret) for arm in ARMS}
     walls = {arm: median(row["wall_s"] for row in rows if row["arm"] == arm) for arm in ARMS}
     figures = {
         "speedup": seconds["waits"] / seconds["ahead"],
         "regret": regret,
         "ahead_s": seconds["ahead"],
         "sequential_s": seconds["waits"],
-        "ahead_final_regret": _at(curves["ahead"], float("inf")),
-        "sequential_final_regret": _at(curves["waits"], float("inf")),
+        "ahead_final_regret": regret_at(curves["ahead"], float("inf")),
+        "sequential_final_regret": regret_at(curves["waits"], float("inf")),
         "speedup_same_trials": walls["waits"] / walls["ahead"],
     }
     return {"seeds": seeds, "rows": rows, "figures": figures, "bars": {"speedup": [">=", BAR]}}
@@ -65,19 +62,3 @@ def _curve(summary: dict[str, Any]) -> Curve:
         if not curve or regret < curve[-1][1]:
             curve.append(((trial.measured_at or 0.0) - begin, regret))
     return curve
-
-
-def _at(curves: list[Curve], seconds: float) -> float:
-    """The median regret over the seeds after so many seconds; infinite before the first result."""
-    return median(_regret(curve, seconds) for curve in curves)
-
-
-def _regret(curve: Curve, seconds: float) -> float:
-    place = bisect_right(curve, seconds, key=lambda one: one[0])
-    return curve[place - 1][1] if place else float("inf")
-
-
-def _reaches(curves: list[Curve], regret: float) -> float:
-    """Seconds after which the median regret is that low."""
-    times = sorted(at for curve in curves for at, _ in curve)
-    return next(at for at in times if _at(curves, at) <= regret)

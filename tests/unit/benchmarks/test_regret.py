@@ -62,6 +62,15 @@ def test_what_look_ahead_costs(reported):
     assert broken(report) == [], "ours is no peer of its own"
 
 
+def test_how_much_sooner_look_ahead_has_the_regret_of_others(reported):
+    report = reported(ours_ahead=[0.01] * 8, sobol=[0.01] * 8, tpe=[0.001] * 8)
+    ahead, sobol, tpe = (row["ahead_sooner"] for row in report["rows"])
+    assert ahead == 1
+    assert sobol == pytest.approx((2.1 + 2.3) / (2 + 2)), "two measurements of 2 s, and thinking"
+    assert tpe == 0
+    assert "| not reached |" in regret.as_text({**report, "passed": False})
+
+
 def test_a_crash_of_ours_breaks_a_bar_and_one_of_a_peer_is_told(reported):
     report = reported(ours=[None, *[0.01] * 7], sobol=[None, *[1.0] * 7])
     assert [row["crashes"] for row in report["rows"]] == [1, 1]

@@ -14,7 +14,7 @@ def code_digest(files: Iterable[Path]) -> str:
     """Of what the code does.
 
     Remarks, layout, names of files, and where Labwright's own names are imported from decide
-    nothing.
+    nothing. Of a compiled module every byte decides.
     """
     stats = ((path, path.stat()) for path in sorted(files))
     return _digest(tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats))
@@ -29,6 +29,8 @@ def _digest(files: tuple[tuple[Path, int, int], ...]) -> str:
 
 
 def _code(path: Path) -> str:
+    if path.suffix != ".py":
+        return path.read_bytes().hex()
     return ast.dump(_Deciding().visit(ast.parse(path.read_text())))
 
 

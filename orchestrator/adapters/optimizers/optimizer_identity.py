@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,14 +39,23 @@ def registered(method: str) -> EntryPoint:
 
 
 def with_code(suggestion: Suggestion, method: str) -> Suggestion:
-    """The suggestion with a digest of its optimizer's code as ``code`` among its details.
+    """The suggestion with its optimizer's code among the details, as ``code``.
+
+    Raises:
+        OptimizerError, Unusable: as optimizer_code.
+    """
+    return replace(suggestion, details={**suggestion.details, "code": optimizer_code(method)})
+
+
+@cache
+def optimizer_code(method: str) -> str:
+    """A digest of what its code does, taken once: files may change while the code runs.
 
     Raises:
         OptimizerError: no optimizer is registered under this name.
         Unusable: its module is not there.
     """
-    code = code_digest(optimizer_files(method))
-    return replace(suggestion, details={**suggestion.details, "code": code})
+    return code_digest(optimizer_files(method))
 
 
 def optimizer_versions(method: str) -> dict[str, str]:

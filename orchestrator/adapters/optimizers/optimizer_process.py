@@ -10,9 +10,12 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from importlib.metadata import EntryPoint
 
-from orchestrator.adapters.optimizers.optimizer_identity import GROUP, registered, with_code
+from orchestrator.adapters.optimizers.optimizer_identity import (
+    optimizer_code,
+    registered,
+    with_code,
+)
 from orchestrator.adapters.optimizers.sobol_optimizer import SobolOptimizer
 from orchestrator.adapters.processes.answering_child import (
     MOST_DEATHS,
@@ -56,7 +59,6 @@ class OptimizerProcess:
         Raises:
             OptimizerError: no optimizer is registered under this name.
         """
-        self._method = method
         self._deadline_s = deadline_s
         self._entry = None if method == "sobol" else registered(method)
         self._changed = threading.Condition()
@@ -161,8 +163,7 @@ class OptimizerProcess:
             with suppress(ChildDied):
                 answer = self._heard(child, known)
                 if isinstance(answer, Suggestion):
-                    by = self._method if answer.source == "model" else "sobol"
-                    return with_code(answer, by)
+                    return answer
                 raise OptimizerError(answer)
         raise OptimizerError(
             f"the optimizer's process died {MOST_DEATHS} times over trial {known.trial_id}"
@@ -183,7 +184,7 @@ class OptimizerProcess:
                 raise OptimizerError("the optimizer was closed")
             if self._child is None or not self._child.is_alive:
                 one_thread = {"OMP_NUM_THREADS": "1"}
-                self._child = AnsweringChild(__name__, self._entry.value, environment=one_thread)
+                self._child = AnsweringChild(__name__, self._entry.name, environment=one_thread)
             return self._child
 
 
@@ -226,21 +227,24 @@ def serve() -> None:
     answer_questions(_loaded, NICENESS)
 
 
-def _loaded(value: str) -> Callable[[Knowledge], Suggestion | str]:
+def _loaded(method: str) -> Callable[[Knowledge], Suggestion | str]:
     """The optimizer's ``suggest``, which says in words what goes wrong."""
+    entry = registered(method)
     try:
-        optimizer = EntryPoint("", value, GROUP).load()()
+        optimizer = entry.load()()
         getattr(optimizer, "warm_up", lambda: None)()
+        optimizer_code(method)  # of what was loaded, whatever becomes of its files
     except Exception as error:  # the edge of the process
-        message = f"{value} cannot be used: {type(error).__name__}: {error}"
+        message = f"{entry.value} cannot be used: {type(error).__name__}: {error}"
         return lambda known: message
 
     def suggest(known: Knowledge) -> Suggestion | str:
         try:
-            return optimizer.suggest(known)
+            found = optimizer.suggest(known)
+            return with_code(found, method if found.source == "model" else "sobol")
         except OptimizerError as error:
             return str(error)
         except Exception as error:  # the edge of the process
-            return f"{value} failed: {type(error).__name__}: {error}"
+            return f"{entry.value} failed: {type(error).__name__}: {error}"
 
     return suggest

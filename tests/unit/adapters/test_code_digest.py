@@ -53,3 +53,11 @@ def test_a_change_within_the_same_process_is_seen(tmp_path):
     before = digest(tmp_path / "code", circle="A = 1\n")
     (tmp_path / "code" / "circle.py").write_text("A = 2\nB = 3\n")
     assert code_digest((tmp_path / "code").glob("*.py")) != before
+
+
+def test_a_compiled_module_counts_by_its_bytes(tmp_path):
+    module = tmp_path / "fast.so"
+    module.write_bytes(b"\x7fELF\x00\xff")
+    first = code_digest([module])
+    module.write_bytes(b"\x7fELF\x00\xff\x01")
+    assert code_digest([module]) != first

@@ -19,17 +19,18 @@ from botorch.models.transforms.input import (
     ChainedInputTransform,
     Normalize,
     NumericToCategoricalEncoding,
+    Round,
 )
 from botorch.utils.datasets import SupervisedDataset
 from torch.nn.functional import one_hot
 
 
 class ChoicesGP(SingleTaskGP):
-    """BoTorch's Gaussian process, where Ax would take its kernel for categories."""
+    """BoTorch's Gaussian process, which need not hear from Ax what is a category."""
 
     @classmethod
     def construct_inputs(cls, training_data: SupervisedDataset, **_: object) -> dict[str, Any]:
-        """Arguments of the model, which need not say what is a category: Columns does."""
+        """Arguments of the model: Columns tells the choices apart."""
         return super().construct_inputs(training_data)
 
 
@@ -51,6 +52,8 @@ def _columns(
     if numbers:
         transforms["numbers"] = Normalize(dimension, indices=numbers, bounds=bounds)
     if counts:
+        # The search begins between the choices, and goes on from the nearest.
+        transforms["nearest"] = Round(integer_indices=[*counts], approximate=False)
         encoders = {index: partial(one_hot, num_classes=count) for index, count in counts.items()}
         transforms["choices"] = NumericToCategoricalEncoding(dimension, counts, encoders)
     return transforms

@@ -47,9 +47,9 @@ class ModelChoice:
     acquisition: str
     """qLogNEI, less violation, or ax for what Ax dispatches to."""
     restarts: int
-    """Places from which the best of the acquisition function is sought by gradient."""
+    """Places from which the best of the acquisition function is sought."""
     raw_samples: int
-    """Points among which these places are picked."""
+    """Points among which these places are picked. Without a float all combinations are weighed."""
     around_best: bool
     """Whether as many points again are drawn around the best that was measured."""
 
@@ -80,15 +80,18 @@ def generation_strategy(
     struct = GenerationStrategyDispatchStruct(
         method="custom", initialization_budget=0, initialize_with_center=False
     )
-    known = _matern(len(spec.parameters)) if choice.model == "matern" else _rbf()
-    vague = _with_unknown_noise(known)
-    strategy = choose_generation_strategy(struct, vague, ACQUISITIONS.get(choice.acquisition))
+    if choice.model == "matern":
+        with_errors, parameter_transforms = _matern(len(spec.parameters)), MBM_X_trans
+    else:
+        with_errors, parameter_transforms = _rbf(), Mixed_transforms
+    without = _with_unknown_noise(with_errors)
+    strategy = choose_generation_strategy(struct, without, ACQUISITIONS.get(choice.acquisition))
     (node,) = strategy.nodes_by_name.values()
-    settings = MBM_X_trans if is_continuous(spec) else Mixed_transforms
-    node.generator_spec.generator_kwargs["transforms"] = [*settings, *OUTCOME_TRANSFORMS]
+    transforms = [*parameter_transforms, *OUTCOME_TRANSFORMS]
+    node.generator_spec.generator_kwargs["transforms"] = transforms
     node.generator_spec.generator_kwargs["surrogate_spec"] = SurrogateSpec(
-        model_configs=[vague],
-        metric_to_model_configs={key: [known] for key in exact},
+        model_configs=[without],
+        metric_to_model_configs={key: [with_errors] for key in exact},
         allow_batched_models=False,  # a likelihood given as a class serves one outcome only
     )
     # Ax's own fallback is one object for the whole process and remembers earlier campaigns.

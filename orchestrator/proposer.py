@@ -17,6 +17,7 @@ from orchestrator.domain.errors import OptimizerError, SuggestionLate
 from orchestrator.domain.lookahead import Pace
 from orchestrator.domain.proposal import Knowledge, Suggestion, knowledge, with_free_sample
 from orchestrator.domain.realignment import REALIGNMENT
+from orchestrator.domain.samples import has_sample
 from orchestrator.domain.sentinels import SENTINEL, is_due
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState
@@ -163,9 +164,15 @@ class Proposer:
             self._pass_on(state, proposed)
 
     def _pass_on(self, state: CampaignState, proposed: ev.Proposed) -> None:
-        """Give an answer that was late for its trial to the next one that can take it."""
+        """Give an answer that was late for its trial to the next one that can take it.
+
+        It is dropped when the trial that was served meanwhile has booked the last of its sample.
+        """
         asked_for = proposed.trial_id
         waiting = lookahead.waiting_fallback(state)
+        others = state.trials.keys() - ({waiting.trial_id} if waiting else set[int]())
+        if not has_sample(state, proposed.parameters, others):
+            return
         if waiting is not None:
             late = replace(proposed, trial_id=waiting.trial_id, asked_for=asked_for)
             self._lab.ledger.supersede(state.campaign_id, late, waiting.revision + 1)

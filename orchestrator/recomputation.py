@@ -9,6 +9,7 @@ from orchestrator.app import versions
 from orchestrator.domain import events as ev
 from orchestrator.domain.errors import OptimizerError, ReductionError, Unusable
 from orchestrator.domain.proposal import Knowledge, Suggestion, with_free_sample
+from orchestrator.domain.realignment import REALIGNMENT
 from orchestrator.domain.recomputation import (
     LOST_BASIS,
     SAME_REDUCER,
@@ -23,6 +24,7 @@ from orchestrator.domain.recomputation import (
     questions,
     software_changes,
 )
+from orchestrator.domain.sentinels import SENTINEL
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.verification import Divergence, Reading
 from orchestrator.ports import Optimizer, Reducer, Reduction
@@ -69,9 +71,13 @@ class Recomputation:
     # Outcomes
 
     def _outcome(self, event: Settled) -> Grade:
-        if isinstance(event, (ev.Measured, ev.Invalidated)) and event.by:
-            return Grade.EXTERNAL
         spec = self.spec
+        if isinstance(event, (ev.Measured, ev.Invalidated)) and event.by:
+            if spec.reduce.where == "external":
+                return Grade.EXTERNAL
+            why = "this campaign reduces its own data, so that nobody can hand in an outcome"
+            self.found.append(Divergence(event.id, event.trial_id, "by", event.by, "nobody", why))
+            return Grade.OTHER
         by = spec.with_reducer(event.reducer) if isinstance(event, ev.Corrected) else spec
         reduction = self._reduction(event.trial_id, by)
         if isinstance(reduction, str):
@@ -138,7 +144,7 @@ class Recomputation:
     def _proposal(self, question: Question) -> Checked:
         event = question.event
         if question.is_given:
-            return Checked(question, Grade.GIVEN, f"by a {event.source}: nothing to compute")
+            return self._given(question)
         told = (event.id, event.trial_id)
         seed = question.known.seed
         if event.seed != seed:
@@ -163,6 +169,25 @@ class Recomputation:
         if event.seed != seed and grade is not Grade.OTHER:
             grade, why = Grade.OTHER, "the recorded seed is not its own"
         return Checked(question, grade, why)
+
+    def _given(self, question: Question) -> Checked:
+        """A proposal that no optimizer made: only a sentinel's place can be compared."""
+        event, sentinel = question.event, self.spec.sentinel
+        if event.source in (SENTINEL, REALIGNMENT) and question.has_basis:
+            told = (event.id, event.trial_id)
+            if sentinel is None:
+                why = "the campaign file has no sentinel"
+                self.found.append(Divergence(*told, "source", event.source, "none", why))
+                return Checked(question, Grade.OTHER, why)
+            due = with_free_sample(question.known, Suggestion(sentinel.at, event.source))
+            grade, name = compare_parameters(self.spec, event.parameters, due.parameters)
+            if name is not None:
+                why = f"the campaign file says where a {event.source} is measured"
+                recorded = parameter_text(event.parameters, name)
+                now = parameter_text(due.parameters, name)
+                self.found.append(Divergence(*told, f"parameter {name}", recorded, now, why))
+                return Checked(question, grade, why)
+        return Checked(question, Grade.GIVEN, f"by a {event.source}: nothing to compute")
 
     def _suggestion(self, question: Question) -> Suggestion | str:
         """The point as it is computed now; in words why there is none."""

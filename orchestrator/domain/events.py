@@ -33,6 +33,12 @@ class Event:
     """Unix time in seconds by the ledger's clock."""
 
 
+def is_before(event_id: str, other_id: str) -> bool:
+    """True when the first stands before the second in the log."""
+    first, second = (tuple(map(int, one.split("-"))) for one in (event_id, other_id))
+    return first < second
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened(Event):
     """A campaign was opened."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.domain.events import is_before
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.domain.state import CampaignState
 
@@ -92,20 +93,14 @@ def honesty(state: CampaignState, spec: CampaignSpec) -> Honesty | None:
 
 def _recorded(state: CampaignState) -> Iterator[Mapping[str, Any]]:
     """The newest first, of those that know of all corrections."""
-    corrected = _place(state.corrected_id)
     for trial in reversed(list(state.trials.values())):
         is_recorded = isinstance(trial.details.get("space_filling"), Mapping)
-        if is_recorded and _place(trial.basis) >= corrected:
+        if is_recorded and not is_before(trial.basis, state.corrected_id):
             yield trial.details
 
 
 def _trials(details: Mapping[str, Any]) -> int:
     return details["space_filling"]["trials"]
-
-
-def _place(event_id: str) -> tuple[int, ...]:
-    """By which events are ordered."""
-    return tuple(map(int, event_id.split("-")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from itertools import islice
 from statistics import median
 from typing import TYPE_CHECKING
 
+from orchestrator.domain.events import is_before
 from orchestrator.domain.proposal import may_improve
 from orchestrator.domain.samples import free
 from orchestrator.domain.state import CampaignState, CampaignStatus
@@ -85,7 +86,8 @@ def depth(state: CampaignState, spec: CampaignSpec, pace: Pace) -> int:
         return 1
     waiting = pace.suggestion_s + (pace.reduction_s or 0.0)
     costs_little = waiting <= NEGLIGIBLE * pace.trial_s
-    hides_little = pace.trial_s <= LITTLE * waiting  # at most the time of one measurement
+    # Of thinking it hides at most the time of one measurement; reductions it hides whole.
+    hides_little = pace.trial_s <= LITTLE * pace.suggestion_s
     return 0 if costs_little or hides_little else 1
 
 
@@ -102,7 +104,7 @@ def wants_trial(state: CampaignState, spec: CampaignSpec, depth: int) -> bool:
 
 
 def outdated(state: CampaignState, pace: Pace, now: float) -> Trial | None:
-    """The first trial of the queue that newer results can still improve; None when none can.
+    """The first trial of the queue that newer or corrected results can improve; None when none can.
 
     Left out are those whose turn comes before a suggestion could be there, and those that a person
     has to approve: what somebody looks at stays as it is.
@@ -110,7 +112,8 @@ def outdated(state: CampaignState, pace: Pace, now: float) -> Trial | None:
     told = state.count(TrialState.MEASURED)
     for place, trial in enumerate(state.in_state(TrialState.QUEUED)):
         is_looked_at = trial.trial_id <= state.step
-        if is_looked_at or not may_improve(trial) or trial.told >= told:
+        is_informed = trial.told >= told and not is_before(trial.basis, state.corrected_id)
+        if is_looked_at or not may_improve(trial) or is_informed:
             continue
         if _is_in_time(state, pace, now, place):
             return trial

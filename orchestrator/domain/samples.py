@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.trial import Trial, TrialState
+from orchestrator.domain.trial import ParameterValue, Trial, TrialState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from orchestrator.domain.state import CampaignState
 
@@ -41,6 +41,16 @@ def free(state: CampaignState, among: Collection[int] | None = None) -> dict[str
         if among is None or trial.trial_id in among:
             _take(found, trial, state.sample, 1)
     return found
+
+
+def has_sample(
+    state: CampaignState, parameters: Mapping[str, ParameterValue], among: Collection[int]
+) -> bool:
+    """True when the sample of these parameters is free, or there is no list of samples.
+
+    ``among`` names the trials whose reservations count.
+    """
+    return free(state, among).get(str(parameters.get(state.sample)), 1) > 0
 
 
 def _take(uses: dict[str, int], trial: Trial, parameter: str, count: int) -> None:

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from orchestrator.adapters.disk.code_digest import code_digest
+from orchestrator.adapters.optimizers import optimizer_process
 from orchestrator.adapters.optimizers.optimizer_identity import optimizer_files
 from orchestrator.adapters.optimizers.optimizer_process import OptimizerProcess, space_filling
 from orchestrator.domain.errors import OptimizerError, SuggestionLate
@@ -187,6 +188,18 @@ def test_a_thought_that_takes_too_long_is_given_up_and_the_next_one_finds_a_new_
     finally:
         optimizer.close()
     assert children() == []
+
+
+def test_a_thought_that_hangs_is_given_up_once_it_is_known_how_long_they_take(
+    optimizer: OptimizerProcess, notes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optimizer_process, "LEAST_DEADLINE_S", 1.0)
+    patient = OptimizerProcess("lab", deadline_s=600.0)
+    patient.suggest(question(6), PATIENCE_S)
+    with pytest.raises(OptimizerError, match=r"trial 7 took longer than \d\d?\.\d"):
+        patient.suggest(question(7, 600_000), PATIENCE_S)
+    assert patient.suggest(question(8), PATIENCE_S).parameters == {"x": 0.008}
+    patient.close()
 
 
 def test_of_the_waiting_questions_only_the_latest_is_worked_on(

@@ -322,7 +322,20 @@ def edit_document_and_its_hash(copy: Copy) -> None:
     copy.edit("acquired", 3, lambda data: data.update(sha256=digest))
 
 
+def hand_in_an_outcome(copy: Copy) -> None:
+    """As if the data were reduced elsewhere, where nothing can be recomputed."""
+    change_outcome(copy)
+    copy.edit("measured", 3, lambda data: data.update(by="ann"))
+
+
+def call_it_a_sentinel(copy: Copy) -> None:
+    """No optimizer computes where a sentinel is measured."""
+    copy.edit("proposed", 7, lambda data: data.update(source="sentinel"))
+
+
 DEEPER = {
+    "an outcome is handed in": Case(hand_in_an_outcome, at("measured", 3), "by"),
+    "a proposal is called a sentinel": Case(call_it_a_sentinel, at("proposed", 7), "source"),
     "an outcome is changed": Case(change_outcome, at("measured", 3), "outcome branin"),
     "a parameter is changed": Case(change_parameter, at("proposed", 2), "parameter x"),
     "a seed is changed": Case(change_seed, at("proposed", 7), "seed"),

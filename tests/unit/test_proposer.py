@@ -46,6 +46,8 @@ class Thinker:
         self.is_thinking = True
         self.thinks_s = 0.0
         self.error: OptimizerError | None = None
+        self.well: str | None = None
+        """The sample that it wants, in a campaign with samples."""
 
     def suggest(self, known: Knowledge, timeout_s: float | None = None) -> Suggestion:
         if known.trial_id <= known.spec.initial_trials:
@@ -58,7 +60,10 @@ class Thinker:
             self._clock.sleep(timeout_s)
             raise SuggestionLate("not yet")
         self._clock.sleep(self.thinks_s)
-        return Suggestion({"x": len(known.told) / 100 + known.trial_id / 10_000}, "model", {"a": 1})
+        point: dict[str, Any] = {"x": len(known.told) / 100 + known.trial_id / 10_000}
+        if self.well is not None:
+            point["well"] = self.well
+        return Suggestion(point, "model", {"a": 1})
 
     def fallback(self, known: Knowledge, reason: str) -> Suggestion:
         point = SobolOptimizer().suggest(known)
@@ -98,6 +103,8 @@ class Campaign:
             mode="twin",
             spec=self.spec.to_data(),
             instrument_spec=INSTRUMENT.to_data(),
+            sample="well" if self.spec.samples else "",
+            samples=dict.fromkeys("abc", 1) if self.spec.samples else {},
         )
         self.lab.ledger.open_campaign(opened)
         self.lab.ledger.register(STAGE, WORKER, Envelope(STAGE, {"x": Limit(0, 1, "")}, ()))
@@ -321,6 +328,56 @@ def test_while_a_person_pauses_the_trial_that_waits_gets_the_last_result(
     one.steps()
     assert (one.trial(2).told, one.trial(2).revision) == (1, 1)
     assert len(one.state.trials) == 2
+
+
+def test_what_waits_is_proposed_anew_after_a_correction(campaign: Made, thinker: Thinker) -> None:
+    thinker.is_thinking = False
+    one = campaign()
+    one.steps()
+    one.measure()
+    one.steps()
+    before = one.trial(2)
+    one.lab.ledger.order(ID, ev.Paused(by="me"), ["running"])
+    outcomes = {"y": Outcome(7.0)}
+    told = {"reducer": "lab.better", "reducer_sha256": "s", "by": "me"}
+    one.lab.ledger.correct(ID, ev.Corrected(trial_id=1, outcomes=outcomes, **told))
+    one.steps()
+    after = one.trial(2)
+    assert (before.told, after.told, after.revision) == (1, 1, before.revision + 1)
+    assert thinker.asked[-1].told[0].outcomes == outcomes
+    one.steps()
+    assert one.trial(2).revision == after.revision, "once is enough"
+
+
+def test_an_answer_that_comes_late_takes_no_sample_that_is_booked(
+    campaign: Made, thinker: Thinker
+) -> None:
+    """The trial would be abandoned when its turn comes, and the budget be spent."""
+    plate = {
+        "parameters": {
+            "x": {"device": "x", "range": [0, 1]},
+            "well": {"arg": "well", "choices": ["a", "b", "c"]},
+        },
+        "samples": {
+            "file": "plate.csv",
+            "parameter": "well",
+            "list": [{"position": one, "uses": 1} for one in "abc"],
+        },
+    }
+    one = campaign(**plate)
+    one.steps()
+    lease = one.lease()
+    one.steps()
+    one.acquire(lease)
+    one.steps(3)
+    second = one.trial(2)
+    assert second.source == "fallback"
+    one.lease()
+    thinker.well = str(second.parameters["well"])
+    thinker.is_thinking = False
+    one.steps()
+    third = one.trial(3)
+    assert third.parameters["well"] not in {one.trial(1).parameters["well"], thinker.well}
 
 
 def test_an_optimizer_that_fails_is_not_asked_again_before_there_is_news(

@@ -1,5 +1,6 @@
 """Which code and which packages make an optimizer's proposals: what its results are kept under."""
 
+import platform
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -39,12 +40,15 @@ def registered(method: str) -> EntryPoint:
 
 
 def with_code(suggestion: Suggestion, method: str) -> Suggestion:
-    """The suggestion with its optimizer's code among the details, as ``code``.
+    """The suggestion with ``code`` and ``python`` among its details.
+
+    Both, because another Python may give the same code another digest.
 
     Raises:
         OptimizerError, Unusable: as optimizer_code.
     """
-    return replace(suggestion, details={**suggestion.details, "code": optimizer_code(method)})
+    by = {"code": optimizer_code(method), "python": platform.python_version()}
+    return replace(suggestion, details={**suggestion.details, **by})
 
 
 @cache

@@ -6,6 +6,7 @@ kept in case the same question is asked once more.
 """
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
@@ -28,6 +29,10 @@ from orchestrator.domain.proposal import Knowledge, Suggestion
 from orchestrator.domain.spec import CampaignSpec
 from orchestrator.ports import Optimizer
 
+HANGS = 20.0
+"""A suggestion that takes so many times longer than the slowest before it hangs."""
+LEAST_DEADLINE_S = 60.0
+"""Below this none is taken for hanging."""
 NICENESS = 5
 """How far the child gives way to the processes of the instrument."""
 
@@ -54,7 +59,9 @@ class OptimizerProcess:
         """``auto`` means ax; sobol needs no child.
 
         ``deadline_s`` is the longest time that one suggestion, or loading, may take: then the
-        child is killed, and the next question gets another one. None lets it take any time.
+        child is killed, and the next question gets another one. Once there was an answer, a
+        suggestion that takes 20 times longer, and a minute at least, ends like that too: of the
+        points that stand in meanwhile none is worth much. None lets it take any time.
 
         Raises:
             OptimizerError: no optimizer is registered under this name.
@@ -67,6 +74,7 @@ class OptimizerProcess:
         """The question that is worked on or, when none is, was the last."""
         self._child: AnsweringChild | None = None
         self._thread: threading.Thread | None = None
+        self._slowest_s: float | None = None
         self._is_closed = False
 
     def suggest(self, known: Knowledge, timeout_s: float | None = None) -> Suggestion:
@@ -170,13 +178,19 @@ class OptimizerProcess:
         )
 
     def _heard(self, child: AnsweringChild, known: Knowledge) -> Suggestion | str:
+        longest_s = self._deadline_s
+        if longest_s is not None and self._slowest_s is not None:
+            longest_s = min(longest_s, max(LEAST_DEADLINE_S, HANGS * self._slowest_s))
         try:
             child.load(self._deadline_s)
-            return child.ask(known, self._deadline_s)
+            begin = time.monotonic()
+            answer = child.ask(known, longest_s)
         except TimeoutError:
             raise OptimizerError(
-                f"thinking about trial {known.trial_id} took longer than {self._deadline_s} s"
+                f"thinking about trial {known.trial_id} took longer than {longest_s} s"
             ) from None
+        self._slowest_s = max(self._slowest_s or 0.0, time.monotonic() - begin)
+        return answer
 
     def _living_child(self) -> AnsweringChild:
         with self._changed:
@@ -229,22 +243,26 @@ def serve() -> None:
 
 def _loaded(method: str) -> Callable[[Knowledge], Suggestion | str]:
     """The optimizer's ``suggest``, which says in words what goes wrong."""
-    entry = registered(method)
+    value = method
     try:
+        entry = registered(method)
+        value = entry.value
         optimizer = entry.load()()
         getattr(optimizer, "warm_up", lambda: None)()
-        optimizer_code(method)  # of what was loaded, whatever becomes of its files
+        for one in (method, "sobol"):
+            optimizer_code(one)  # of what was loaded, whatever becomes of its files
     except Exception as error:  # the edge of the process
-        message = f"{entry.value} cannot be used: {type(error).__name__}: {error}"
+        message = f"{value} cannot be used: {type(error).__name__}: {error}"
         return lambda known: message
 
     def suggest(known: Knowledge) -> Suggestion | str:
         try:
             found = optimizer.suggest(known)
-            return with_code(found, method if found.source == "model" else "sobol")
+            is_spread = found.details.get("method") == "sobol"
+            return with_code(found, "sobol" if is_spread else method)
         except OptimizerError as error:
             return str(error)
         except Exception as error:  # the edge of the process
-            return f"{entry.value} failed: {type(error).__name__}: {error}"
+            return f"{value} failed: {type(error).__name__}: {error}"
 
     return suggest

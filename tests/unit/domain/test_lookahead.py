@@ -67,6 +67,7 @@ def test_nothing_is_known_of_the_pace_before_the_first_trial():
         (Pace(1000.0, 1.0, 20.0), 1),
         (Pace(0.2, 1.0, 0.0), 1),
         (Pace(0.1, 1.0, 0.0), 0),
+        (Pace(60.0, 0.4, 900.0), 1),
     ],
 )
 def test_auto_waits_for_the_last_result_where_looking_ahead_gains_next_to_nothing(

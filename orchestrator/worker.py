@@ -5,8 +5,9 @@ It is never trusted after an odd end: quiet, exit, and the supervisor starts a n
 
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,9 @@ BUSY_S = 60.0
 """Longest time that anything beside a plan may take, waiting for the ledger included."""
 STANDBY_S = 0.05
 """Wait between looks whether the instrument is free."""
+MOST_REDUCTIONS = 8
+"""Measured trials that may wait for a slow reducer before the instrument does: of a reducer that
+is wrong one hears only at its end."""
 LOST = "a device is lost: "
 """How the reason begins for which a campaign waits for a device to come back."""
 NO_CAMPAIGN_S = 0.1
@@ -66,10 +70,8 @@ class Worker:
     errand: Errand | None = None
     """None for any trial of any campaign, until the process must be replaced."""
     _reducer: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "reducer"))
-    _reducing: "Future[None] | None" = None
-    """The reduction that is under way."""
-    _reduction_s: float = 0.0
-    """Longest time that it may take."""
+    _reductions: "deque[tuple[Future[None], float]]" = field(default_factory=deque)
+    """Those under way or waiting, the oldest first, and the longest time that each may take."""
     _own: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """This worker's instrument file, as campaigns state theirs."""
     _is_barred: bool = False
@@ -107,6 +109,13 @@ class Worker:
 
     def work(self) -> None:
         """Run trials, oldest campaign first, until the process must be replaced."""
+        try:
+            self._work()
+        except (SystemExit, KeyboardInterrupt):
+            self._reducer.shutdown(wait=False, cancel_futures=True)  # left to the next worker
+            raise
+
+    def _work(self) -> None:
         while self._is_fit():
             self.lab.announce(BUSY_S)
             try:
@@ -122,7 +131,7 @@ class Worker:
     def finish(self) -> None:
         """Until the last trial is reduced, for a worker whose process lives on."""
         try:
-            self._await_reduction()
+            self._await_reductions()
         finally:
             self._reducer.shutdown()
 
@@ -155,17 +164,18 @@ class Worker:
         return has_work and executor.is_reusable and executor.is_connected and not self._is_barred
 
     def _beside(self, longest_s: float, reduction: Callable[[], None]) -> None:
-        """Reduce one trial while the next one runs; at most one waits."""
-        self._await_reduction()
-        self._reducing, self._reduction_s = self._reducer.submit(reduction), longest_s
+        """Reduce a trial while the next ones run, one after the other."""
+        self._await_reductions(most=MOST_REDUCTIONS - 1)
+        self._reductions.append((self._reducer.submit(reduction), longest_s))
 
-    def _await_reduction(self) -> None:
-        """Until nothing is being reduced; what could not be recorded is left to the next worker."""
-        if self._reducing is not None:
-            under_way, self._reducing = self._reducing, None
-            self.lab.announce(self._reduction_s + BUSY_S)
+    def _await_reductions(self, most: int = 0) -> None:
+        """Until so many are left; what could not be recorded is left to the next worker."""
+        while self._reductions and (len(self._reductions) > most or self._reductions[0][0].done()):
+            oldest, longest_s = self._reductions.popleft()
+            self.lab.announce(longest_s + BUSY_S)
             self._is_barred = True
-            under_way.result()
+            with contextlib.suppress(CancelledError):
+                oldest.result()
             self._is_barred = False
 
     def _drain(self) -> bool:
@@ -195,8 +205,7 @@ class Worker:
 
     def _wait(self) -> None:
         """Until something happens in a campaign; looks whether the instrument may still be used."""
-        if self._reducing is not None and self._reducing.done():
-            self._await_reduction()
+        self._await_reductions(most=MOST_REDUCTIONS)
         lab, name = self.lab, self.lab.instrument.name
         self._take_over()
         record = lab.ledger.instrument(name)

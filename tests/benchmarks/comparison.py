@@ -7,7 +7,7 @@ from statistics import median
 import numpy as np
 
 Curve = list[tuple[float, float]]
-"""Seconds since the first start, and the regret then: it only falls."""
+"""Seconds since the campaign began, and the regret then: it only falls."""
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
@@ -39,6 +39,11 @@ def paired_difference(
 def regret_at(curves: Sequence[Curve], seconds: float) -> float:
     """The median regret over the seeds after so many seconds; infinite before the first result."""
     return median(_regret(curve, seconds) for curve in curves)
+
+
+def final_regret(curves: Sequence[Curve]) -> float:
+    """The median regret over the seeds at their end."""
+    return regret_at(curves, float("inf"))
 
 
 def seconds_to(curves: Sequence[Curve], regret: float) -> float:

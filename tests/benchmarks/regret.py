@@ -1,5 +1,7 @@
 """How near a campaign comes to the best, within its budget, beside other optimizers.
 
+And, as ``ahead_speedup``, how many times sooner looking ahead has what they have at their end.
+
 All get the same problem, budget, seeds and noise; initial points and everything else are each
 method's own defaults. ``regret`` is that of the best noise-free feasible value that was evaluated,
 or what the hypervolume lacks with two objectives, as log10. Every run is a process of one thread,
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.domain.regret import quartiles
-from tests.benchmarks.comparison import Curve, paired_difference, regret_at, seconds_to
+from tests.benchmarks.comparison import Curve, final_regret, paired_difference, seconds_to
 from tests.benchmarks.peers import METHODS
 from tests.benchmarks.problems import PROBLEMS
 from tests.benchmarks.regret_runs import Results, Run, carry_out, unavailable
@@ -90,7 +92,7 @@ def _rows(
     ends: defaultdict[str, dict[int, float]] = defaultdict(dict)
     costs: defaultdict[str, list[float]] = defaultdict(list)
     crashes: defaultdict[str, int] = defaultdict(int)
-    curves: defaultdict[str, list[Curve]] = defaultdict(list)
+    curves: defaultdict[str, dict[int, Curve]] = defaultdict(dict)
     for found in done:
         if found["problem"] == problem:
             method, spent = found["method"], found["cpu_s"]
@@ -98,7 +100,7 @@ def _rows(
             ends[method][found["seed"]] = math.log10(max(regret, LEAST))
             costs[method].append(sum(spent) / max(len(spent), 1))
             crashes[method] += found["error"] is not None
-            curves[method].append(_curve(found))
+            curves[method][found["seed"]] = _curve(found)
     return [
         {
             "problem": problem,
@@ -109,7 +111,7 @@ def _rows(
             "crashes": crashes[method],
             "ours_minus_it": _difference(ends["ours"], ends[method]),
             "ahead_minus_it": _difference(ends["ours-ahead"], ends[method]),
-            "ahead_sooner": _sooner(curves["ours-ahead"], curves[method]),
+            "ahead_speedup": _speedup(curves["ours-ahead"], curves[method]),
         }
         for method in methods
         if method in ends and ends[method]
@@ -124,7 +126,7 @@ def _difference(
 
 
 def _curve(found: dict[str, Any]) -> Curve:
-    """When each regret was reached, if every measurement lasts so long.
+    """When each regret was reached, if every measurement lasts MEASUREMENT_S.
 
     Suggesting comes on top, but for ours-ahead, which suggests meanwhile.
     """
@@ -136,15 +138,17 @@ def _curve(found: dict[str, Any]) -> Curve:
     return curve
 
 
-def _sooner(ahead: list[Curve], theirs: list[Curve]) -> float | None:
+def _speedup(ahead: dict[int, Curve], theirs: dict[int, Curve]) -> float | None:
     """How many times sooner look-ahead has the median regret that they have at their end.
 
-    0 when it never has; None without look-ahead.
+    Over the seeds of both. 0 when it never has; None without a common seed.
     """
-    if not ahead:
+    common = sorted(ahead.keys() & theirs.keys())
+    if not common:
         return None
-    regret = regret_at(theirs, math.inf)
-    return seconds_to(theirs, regret) / seconds_to(ahead, regret)
+    ours, others = ([curves[seed] for seed in common] for curves in (ahead, theirs))
+    regret = final_regret(others)
+    return seconds_to(others, regret) / seconds_to(ours, regret)
 
 
 def _figures(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
@@ -164,8 +168,8 @@ def _figures(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
             figures[f"{problem}_minus_best_low"] = low
         if cost := here["ours"]["ahead_minus_it"]:
             figures[f"{problem}_ahead_cost"] = cost[0]
-        if "ax" in here and (sooner := here["ax"]["ahead_sooner"]) is not None:
-            figures[f"{problem}_ahead_sooner_than_ax"] = sooner
+        if "ax" in here and (speedup := here["ax"]["ahead_speedup"]) is not None:
+            figures[f"{problem}_ahead_speedup_on_ax"] = speedup
     return figures
 
 
@@ -183,7 +187,7 @@ def as_text(report: dict[str, Any]) -> str:
         lines.append(
             f"| {row['problem']} | {row['method']} | {row['seeds']}{crashed}"
             f" | {middle:.2f} [{low:.2f}, {high:.2f}] | {row['cpu_s']:.3f}"
-            f" | {_signed(difference)} | {_times(row['ahead_sooner'])} |"
+            f" | {_signed(difference)} | {_times(row['ahead_speedup'])} |"
         )
     for key, figure in report["figures"].items():
         bar = report["bars"].get(key)
@@ -199,10 +203,10 @@ def _signed(difference: tuple[float, float, float] | None) -> str:
     return f"{middle:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
-def _times(sooner: float | None) -> str:
-    if sooner is None:
+def _times(speedup: float | None) -> str:
+    if speedup is None:
         return ""
-    return f"{sooner:.1f}" if sooner else "not reached"
+    return f"{speedup:.1f}" if speedup else "not reached"
 
 
 def _say(found: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator import worker as worker_module
 from orchestrator.adapters.ledgers.memory_ledger import MemoryLedger
 from orchestrator.adapters.optimizers.sobol_optimizer import SobolOptimizer
 from orchestrator.campaign import _now, decide
@@ -503,7 +504,7 @@ def _traces(*commands: str, **changes: Any) -> Traces:
 def _recover(lab: Lab) -> CampaignState:
     worker = Worker(lab)
     worker.begin()
-    worker._await_reduction()
+    worker._await_reductions()
     return fold(lab.ledger.events(ID))
 
 
@@ -688,9 +689,45 @@ def test_what_was_left_to_reduce_does_not_hold_up_the_next_trial(lab: Lab) -> No
     states = [trial.state for trial in fold(lab.ledger.events(ID)).trials.values()]
     assert states == [TrialState.ACQUIRED, TrialState.ACQUIRED]
     may_end.set()
-    worker._await_reduction()
+    worker._await_reductions()
     assert fold(lab.ledger.events(ID)).trials[1].state is TrialState.MEASURED
     assert told[-1] >= 1234.0
+
+
+def test_the_instrument_goes_on_while_reductions_take_longer_than_trials(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until as many wait as may."""
+    monkeypatch.setattr(worker_module, "MOST_REDUCTIONS", 3)
+    open_campaign(lab, spec())
+    for number in range(1, 5):
+        point = ev.Proposed(
+            trial_id=number, parameters={"x": 0.5}, source="person", basis="0", seed=0
+        )
+        lab.ledger.propose(ID, point)
+    reduce, may_end, stuck = lab.reducer.reduce, threading.Event(), threading.Event()
+
+    def reduce_slowly(campaign: CampaignSpec, documents: str) -> Reduction:
+        assert may_end.wait(20)
+        return reduce(campaign, documents)
+
+    def waits(seconds: float) -> None:
+        if seconds > 1000.0:
+            stuck.set()
+            may_end.set()
+
+    lab.reducer.reduce = reduce_slowly  # type: ignore[method-assign]
+    monkeypatch.setattr(lab.reducer, "deadline_s", lambda campaign: 1234.0)
+    worker = Worker(replace(lab, announce=waits))
+    worker.begin()
+    for number in range(1, 4):
+        assert execute_beside(lab, ID, spec(), worker._beside)
+        assert fold(lab.ledger.events(ID)).trials[number].state is TrialState.ACQUIRED
+    assert not stuck.is_set(), "three are reduced or wait, and the instrument goes on"
+    assert execute_beside(lab, ID, spec(), worker._beside)
+    assert stuck.is_set(), "a fourth has to wait"
+    worker.finish()
+    assert fold(lab.ledger.events(ID)).count(TrialState.MEASURED) == 4
 
 
 def test_a_worker_without_a_trial_looks_again_while_a_reduction_is_under_way(lab: Lab) -> None:
@@ -838,7 +875,7 @@ def test_a_standby_takes_over_what_another_has_let_go_of(lab: Lab, clock: Any) -
     clock.sleep(31)
     worker._wait()
     assert worker._drain()
-    worker._await_reduction()
+    worker._await_reductions()
     trial = fold(lab.ledger.events(ID)).trials[1]
     assert (trial.state, trial.attempts, trial.crashes) == (TrialState.MEASURED, 2, 1)
     assert trial.fence > frozen.fence + 1, "claimed for the recovery and again for the trial"

@@ -64,7 +64,7 @@ def test_what_look_ahead_costs(reported):
 
 def test_how_much_sooner_look_ahead_has_the_regret_of_others(reported):
     report = reported(ours_ahead=[0.01] * 8, sobol=[0.01] * 8, tpe=[0.001] * 8)
-    ahead, sobol, tpe = (row["ahead_sooner"] for row in report["rows"])
+    ahead, sobol, tpe = (row["ahead_speedup"] for row in report["rows"])
     assert ahead == 1
     assert sobol == pytest.approx((2.1 + 2.3) / (2 + 2)), "two measurements of 2 s, and thinking"
     assert tpe == 0

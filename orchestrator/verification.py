@@ -75,6 +75,17 @@ def kept_heads(data_dir: Path, campaign_id: str) -> Iterator[WrittenHead]:
             yield WrittenHead(Head.from_text(str(summary["head"])), "summary.json")
 
 
+def _rows(table: str) -> dict[tuple[str, int], dict[str, str]]:
+    """Of a CSV text by trial, and by which of its rows it is."""
+    found: dict[tuple[str, int], dict[str, str]] = {}
+    seen = Counter[str]()
+    for row in csv.DictReader(table.splitlines()):
+        number = row.get("trial_id") or ""
+        found[number, seen[number]] = row
+        seen[number] += 1
+    return found
+
+
 def _kept(data_dir: Path, campaign_id: str, name: str) -> Any:
     """What a file of the results folder holds, in words when it cannot be read; None without it."""
     path = data_dir / "campaigns" / campaign_id / name
@@ -180,25 +191,28 @@ class Check:
                 yield Divergence(opening.id, None, what, repr(one), repr(other), why)
 
     def _table(self, spec: CampaignSpec) -> Iterator[Divergence]:
-        """Measured trials of which the table in the results folder says what the log does not.
+        """The first row of the table in the results folder that says what the log does not.
 
-        Of a campaign that goes on the table may be older than the log, and nothing is said.
+        Rows count of which either says that the trial is measured. A column that only one of them
+        has is of another version. Of a campaign that goes on the table may be older than the log,
+        and nothing is said.
         """
         state, path = self.reading.state, self._folder / "results.csv"
         if not state.is_over or not path.exists():
             return
-        names = columns(state, spec)
-        given = csv.DictReader(path.read_text(errors="replace").splitlines())
-        table = as_csv(names, rows(state, spec))
-        wanted = {row["trial_id"]: row for row in csv.DictReader(table.splitlines())}
-        for row in given:
-            right = wanted.get(row.get("trial_id", ""), {})
-            for name in names if right.get("state") == TrialState.MEASURED else ():
-                if row.get(name) != right[name]:
-                    place = f"results.csv, {name} of trial {right['trial_id']}"
+        rightful = as_csv(columns(state, spec), rows(state, spec))
+        wanted, given = _rows(rightful), _rows(path.read_text(errors="replace"))
+        for number in sorted(wanted.keys() | given.keys()):
+            right, found = wanted.get(number, {}), given.get(number, {})
+            if TrialState.MEASURED not in (right.get("state"), found.get("state")):
+                continue
+            both = [name for name in right if name in found] if right and found else ["state"]
+            for name in both:
+                one, other = right.get(name, "no row"), found.get(name, "no row")
+                if one != other:
+                    place = f"results.csv, {name} of trial {number[0]}"
                     why = "'labwright report' writes the table again"
-                    last = self.reading.events[-1].id
-                    yield Divergence(last, None, place, right[name], str(row.get(name)), why)
+                    yield Divergence(self.reading.events[-1].id, None, place, one, other, why)
                     return
 
     def _remarks(self) -> Iterator[str]:

@@ -380,6 +380,14 @@ def test_a_table_that_people_read_and_somebody_changed_is_found(copy: Copy) -> N
     (found,) = copy.verify().divergences
     assert found.what == "results.csv, source of trial 7"
     assert (found.recorded, found.found) == ("model", "person")
+    for rewritten, told in (
+        ([*rows[:-1], ""], ("measured", "no row")),
+        ([*rows, rows[-1], ""], ("no row", "measured")),
+        ([*rows, rows[-1].replace("7,", "99,", 1), ""], ("no row", "measured")),
+    ):
+        table.write_text("\n".join(rewritten))
+        (found,) = copy.verify().divergences
+        assert (found.recorded, found.found) == told
     table.unlink()
     (copy.results / "summary.json").unlink()
     verdict = copy.verify()

@@ -240,6 +240,8 @@ def run_worker(settings: Settings, instrument: InstrumentSpec, *, standby: bool 
         except (SystemExit, KeyboardInterrupt):
             executor.quiet()
             raise
+        finally:
+            worker.leave()
 
 
 def confined_twin(

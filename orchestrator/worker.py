@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,13 +109,6 @@ class Worker:
 
     def work(self) -> None:
         """Run trials, oldest campaign first, until the process must be replaced."""
-        try:
-            self._work()
-        except (SystemExit, KeyboardInterrupt):
-            self._reducer.shutdown(wait=False, cancel_futures=True)  # left to the next worker
-            raise
-
-    def _work(self) -> None:
         while self._is_fit():
             self.lab.announce(BUSY_S)
             try:
@@ -127,6 +120,10 @@ class Worker:
                 log.warning("the next worker looks at what is there: %s", error)
                 self._is_barred = True
         self._await_devices()
+
+    def leave(self) -> None:
+        """What is not being reduced yet is left to the next worker."""
+        self._reducer.shutdown(wait=False, cancel_futures=True)
 
     def finish(self) -> None:
         """Until the last trial is reduced, for a worker whose process lives on."""
@@ -174,8 +171,7 @@ class Worker:
             oldest, longest_s = self._reductions.popleft()
             self.lab.announce(longest_s + BUSY_S)
             self._is_barred = True
-            with contextlib.suppress(CancelledError):
-                oldest.result()
+            oldest.result()
             self._is_barred = False
 
     def _drain(self) -> bool:

@@ -730,6 +730,31 @@ def test_the_instrument_goes_on_while_reductions_take_longer_than_trials(
     assert fold(lab.ledger.events(ID)).count(TrialState.MEASURED) == 4
 
 
+def test_a_worker_that_leaves_does_not_stay_for_what_waits_to_be_reduced(lab: Lab) -> None:
+    open_campaign(lab, spec())
+    reduce, is_reducing, may_end = lab.reducer.reduce, threading.Event(), threading.Event()
+
+    def reduce_slowly(campaign: CampaignSpec, documents: str) -> Reduction:
+        is_reducing.set()
+        assert may_end.wait(20)
+        return reduce(campaign, documents)
+
+    lab.reducer.reduce = reduce_slowly  # type: ignore[method-assign]
+    worker = Worker(lab)
+    worker.begin()
+    for number in (1, 2):
+        point = {"trial_id": number, "parameters": {"x": 0.5}, "source": "person", "seed": 0}
+        lab.ledger.propose(ID, ev.Proposed(**point, basis="0"))
+        assert execute_beside(lab, ID, spec(), worker._beside)
+    assert is_reducing.wait(20)
+    worker.leave()
+    may_end.set()
+    worker._reducer.shutdown(wait=True)  # as the process does at its end
+    assert fold(lab.ledger.events(ID)).trials[2].state is TrialState.ACQUIRED
+    lab.reducer.reduce = reduce  # type: ignore[method-assign]
+    assert _recover(lab).trials[2].state is TrialState.MEASURED
+
+
 def test_a_worker_without_a_trial_looks_again_while_a_reduction_is_under_way(lab: Lab) -> None:
     """The next one may be proposed a moment later, and need not wait for a reducer that hangs."""
     _left_running(lab, spec(), documents=True)

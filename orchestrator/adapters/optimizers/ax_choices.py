@@ -2,8 +2,8 @@
 
 Ax's own encoding lets the search wander between the choices and rounds what it finds. The best
 point between two of them is then measured at the nearest, which may be where the last trials
-were: whole campaigns stayed with one catalyst. Here the search knows the choices by number, and
-only the model turns a number into columns. Import it inside a function: it imports torch.
+were, so that campaigns stayed with a wrong catalyst. Here the search knows the choices by number,
+and only the model turns a number into columns. Import it inside a function: it imports torch.
 """
 
 from functools import partial
